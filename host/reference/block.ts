@@ -98,7 +98,7 @@ function gatedNorm(run: BlockRun, layer: number, weights: LayerAddresses, rows: 
     kernels.scaleColumns(at.xbc, at.inner, weights.gateNorm, rows, dInner);
     observe(run, layer, "u0", at.xbc, rows, dInner, dInner);
   }
-  kernels.rmsNorm(at.inner, at.inner, weights.gateNorm, rows, dInner, dInner, normEps);
+  kernels.rmsNorm(at.inner, at.inner, weights.gateNorm, rows, dInner, dInner / config.nGroups, normEps);
   observe(run, layer, "u1", at.inner, rows, dInner, dInner);
   if (online) {
     kernels.hadamard(at.inner, rows, online.m, online.k, online.signs, online.factor, online.scratch);

@@ -29,7 +29,7 @@ export interface ForwardOptions extends ReferenceHooks {
 export interface ForwardResult {
   /** [S, T, V], or [S, V] of the last tokens. */
   logits?: Float32Array;
-  /** [nLayers + 1, S·T, D]: the embedding output, each block's output but the last, the output of the final norm. */
+  /** [nLayers + 1, S·T, D]: each block's output, then the output of the final norm. */
   hidden?: Float32Array;
 }
 
@@ -80,8 +80,8 @@ export class Reference {
       hidden?.set(this.offline.floats(pointer, rows * dModel), index * rows * dModel);
 
     for (let layer = 0; layer < nLayers; layer++) {
-      keep(layer, run.at.residual);
       runBlock(run, layer, this.store.layer(layer), this.states[layer]!);
+      keep(layer, run.at.residual);
       options.progress?.(layer + 1, nLayers);
     }
     const { residual, stream } = run.at;
