@@ -1,3 +1,15 @@
+export { generateGreedy, type SampleOptions, sampleText } from "./generate.ts";
 export type { LinearSite, ObservedBlock, ObservedName, ReferenceHooks } from "./hooks.ts";
+export {
+  argmax,
+  crossEntropyAndKl,
+  LogitComparison,
+  type LogitMetrics,
+  NO_TARGET,
+  nextTokens,
+  perplexity,
+  tokenLogprobs,
+  type Vocabulary,
+} from "./metrics.ts";
 export { type ForwardOptions, type ForwardResult, Reference, type ReferenceOptions } from "./reference.ts";
 export { type OnlineHadamard, type ReferenceLayer, type ReferenceWeights, weightsFromCheckpoint } from "./weights.ts";
