@@ -6,7 +6,7 @@ export { conv } from "./conv";
 export { add, gate, maxAbs, scaleColumns, timeStep } from "./elementwise";
 export { hadamard } from "./hadamard";
 export { matmul } from "./matmul";
-export { crossEntropy, divergence, exp, logSumExp, sampleRow } from "./metrics";
+export { divergence, exp, logSumExp, sampleRow } from "./metrics";
 export { rmsNorm } from "./norm";
 export { scan } from "./scan";
 

@@ -11,20 +11,18 @@ export function logSumExp(x: usize, n: i32): f64 {
   return top + NativeMath.log(sum);
 }
 
-/** -log softmax(x)[target], in nats. @param x [n] */
-export function crossEntropy(x: usize, n: i32, target: i32): f64 {
-  return logSumExp(x, n) - <f64>load<f32>(x + ((<usize>target) << 2));
-}
-
-/** KL(softmax(reference) ‖ softmax(x)), in nats. @param x [n] @param reference [n] */
-export function divergence(x: usize, reference: usize, n: i32): f64 {
-  const normX = logSumExp(x, n);
-  const normR = logSumExp(reference, n);
+/**
+ * KL(softmax(reference) ‖ softmax(x)), in nats.
+ *
+ * @param x [n], and its logSumExp
+ * @param reference [n], and its logSumExp
+ */
+export function divergence(x: usize, xNorm: f64, reference: usize, referenceNorm: f64, n: i32): f64 {
   let sum: f64 = 0;
   for (let i: usize = 0; i < (<usize>n) << 2; i += 4) {
-    const logR = <f64>load<f32>(reference + i) - normR;
-    const logX = <f64>load<f32>(x + i) - normX;
-    sum += NativeMath.exp(logR) * (logR - logX);
+    const expected = <f64>load<f32>(reference + i) - referenceNorm;
+    const found = <f64>load<f32>(x + i) - xNorm;
+    sum += NativeMath.exp(expected) * (expected - found);
   }
   return sum;
 }

@@ -1,5 +1,6 @@
 export { generateGreedy, type SampleOptions, sampleText } from "./generate.ts";
 export type { LinearSite, ObservedBlock, ObservedName, ReferenceHooks } from "./hooks.ts";
+export { type Maxima, maximaHook } from "./maxima.ts";
 export {
   argmax,
   crossEntropyAndKl,

@@ -49,9 +49,11 @@ export class LogitComparison {
       views[0].set(model);
       views[1].set(expected);
       this.tokens++;
-      this.loss += kernels.crossEntropy(pointers[0], vocabUsed, target);
-      this.referenceLoss += kernels.crossEntropy(pointers[1], vocabUsed, target);
-      this.kl += kernels.divergence(pointers[0], pointers[1], vocabUsed);
+      const norm = kernels.logSumExp(pointers[0], vocabUsed);
+      const expectedNorm = kernels.logSumExp(pointers[1], vocabUsed);
+      this.loss += norm - model[target]!;
+      this.referenceLoss += expectedNorm - expected[target]!;
+      this.kl += kernels.divergence(pointers[0], norm, pointers[1], expectedNorm, vocabUsed);
       if (argmax(model) === argmax(expected)) this.agreed++;
     });
   }
@@ -91,8 +93,9 @@ export function tokenLogprobs(logits: Float32Array, targets: Int32Array, vocabul
   const { kernels, views, pointers } = rowsInWasm(vocabUsed);
   const out: number[] = [];
   eachTarget(logits, targets, vocabulary, (row, target) => {
-    views[0].set(logits.subarray(row * vocabSize, row * vocabSize + vocabUsed));
-    out.push(-kernels.crossEntropy(pointers[0], vocabUsed, target));
+    const model = logits.subarray(row * vocabSize, row * vocabSize + vocabUsed);
+    views[0].set(model);
+    out.push(model[target]! - kernels.logSumExp(pointers[0], vocabUsed));
   });
   return Float64Array.from(out);
 }

@@ -52,8 +52,7 @@ export interface OfflineKernels {
   hadamard(x: number, tokens: number, m: number, k: number, signs: number, factor: number, scratch: number): void;
   exp(x: number): number;
   logSumExp(x: number, n: number): number;
-  crossEntropy(x: number, n: number, target: number): number;
-  divergence(x: number, reference: number, n: number): number;
+  divergence(x: number, xNorm: number, reference: number, referenceNorm: number, n: number): number;
   sampleRow(x: number, n: number, u: number): number;
 }
 

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LightMambaError } from "../../host/errors.ts";
-import { type ObservedName, Reference, type ReferenceWeights } from "../../host/reference/index.ts";
+import {
+  type Maxima,
+  maximaHook,
+  type ObservedName,
+  Reference,
+  type ReferenceWeights,
+} from "../../host/reference/index.ts";
 import { loadWeights, relativeError } from "./support.ts";
 
 const IDS = Int32Array.from({ length: 23 }, (_, i) => (i * 37 + 11) % 250);
@@ -125,6 +131,20 @@ test("observe shows every quantity of a block with its shape, and they fit toget
     const next = at("r").map((v, i) => v + at("o")[i]!);
     assert.deepEqual(next, seen.get(`${layer + 1} r`));
   }
+});
+
+test("maximaHook gathers the largest magnitudes over calls", () => {
+  const weights = loadWeights("tests/golden/odd-a");
+  const reference = new Reference(weights, { sequences: 1 });
+  const whole: Maxima = [];
+  reference.forward(IDS, maximaHook(whole));
+  assert.equal(whole.length, weights.config.nLayers + 1);
+
+  reference.reset();
+  const parts: Maxima = [];
+  const hook = maximaHook(parts);
+  for (const [from, to] of [[0, 8] as const, [8, 23] as const]) reference.forward(IDS.subarray(from, to), hook);
+  assert.deepEqual(parts, whole);
 });
 
 test("the online Hadamard transform undoes one that was multiplied into out_proj", () => {
