@@ -12,7 +12,7 @@ function decode(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw badInput("is not UTF-8 text", { file });
+    throw badInput("not UTF-8 text", { file });
   }
 }
 

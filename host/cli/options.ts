@@ -68,7 +68,7 @@ export function oneOf<T extends string | number>(
     const value = values.find((candidate) => String(candidate) === text);
     if (value !== undefined) return value;
     if (later.some((candidate) => String(candidate) === text)) {
-      throw new LightMambaError("unsupported", "is not supported yet; it comes with a later version", {
+      throw new LightMambaError("unsupported", "not supported yet; it comes with a later version", {
         field: `${field} ${text}`,
         hint: `use ${values.map((candidate) => `${field} ${candidate}`).join(" or ")}`,
       });

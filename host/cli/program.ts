@@ -71,6 +71,9 @@ export async function buildProgram(output: Output, args: readonly string[]): Pro
 
 /** Parses and runs; throws what goes wrong. */
 export async function execute(output: Output, args: readonly string[]): Promise<void> {
+  // `help mistyped` would only print the general help; as a command it gets a suggestion.
+  const topic = args[0] === "help" ? args[1] : undefined;
+  if (topic !== undefined && !topic.startsWith("-") && !(topic in COMMANDS)) return execute(output, [topic]);
   const program = await buildProgram(output, args);
   if (args.length === 0) return program.outputHelp();
   if (chosenCommand(args) === undefined && !args.some((arg) => /^(--help|-h|--version|-V|help)$/.test(arg))) {

@@ -14,15 +14,15 @@ export function isObject(value: unknown): value is JsonObject {
 
 function readJsonObject(file: string, maxBytes: number): JsonObject {
   const { size } = statSync(file);
-  if (size > maxBytes) throw badInput("is too large", { file, expected: `at most ${maxBytes} bytes`, found: size });
+  if (size > maxBytes) throw badInput("too large", { file, expected: `at most ${maxBytes} bytes`, found: size });
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw badInput(`is not valid JSON: ${error.message}`, { file });
+    throw badInput(`not valid JSON: ${error.message}`, { file });
   }
-  if (!isObject(value)) throw badInput("is not a JSON object", { file });
+  if (!isObject(value)) throw badInput("not a JSON object", { file });
   return value;
 }
 

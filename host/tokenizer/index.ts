@@ -34,7 +34,7 @@ function makeByteTable({ vocab, addedTokens, size }: Structure): (id: number) =>
   for (const { id, content } of addedTokens) table[id] = new TextEncoder().encode(content);
   return (id) => {
     if (!Number.isInteger(id) || id < 0) {
-      throw badInput("is not a token id", { expected: "a whole number from 0", found: id });
+      throw badInput("not a token id", { expected: "a whole number from 0", found: id });
     }
     if (id >= size) return NO_BYTES;
     const token = tokens[id];

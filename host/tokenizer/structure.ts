@@ -21,7 +21,7 @@ const MAX_ID = (1 << 24) - 1;
 function checkId(id: unknown, file: string, field: string): number {
   if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id <= MAX_ID) return id;
   const expected = `a whole number from 0 to ${MAX_ID}`;
-  throw badInput("is not a token id", { file, field, expected, found: JSON.stringify(id) ?? "nothing" });
+  throw badInput("not a token id", { file, field, expected, found: JSON.stringify(id) ?? "nothing" });
 }
 
 /** The steps of a normalizer, pre-tokenizer or decoder, with sequences taken apart. */
@@ -54,15 +54,15 @@ function checkPipeline(tokenizer: JsonObject, file: string): void {
 
 function readModel(tokenizer: JsonObject, file: string): { vocab: Map<string, number>; merges: unknown[] } {
   const { model } = tokenizer;
-  if (!isObject(model)) throw badInput("is missing or no object", { file, field: "model" });
+  if (!isObject(model)) throw badInput("missing or no object", { file, field: "model" });
   // Old files leave the type out; vocabulary and merges say what it is.
   checkSteps([String(model.type ?? "BPE")], ["BPE"], file, "model");
-  if (!isObject(model.vocab)) throw badInput("is missing or no object", { file, field: "model.vocab" });
-  if (!Array.isArray(model.merges)) throw badInput("is missing or no list", { file, field: "model.merges" });
+  if (!isObject(model.vocab)) throw badInput("missing or no object", { file, field: "model.vocab" });
+  if (!Array.isArray(model.merges)) throw badInput("missing or no list", { file, field: "model.merges" });
   for (const name of ["byte_fallback", "dropout", "continuing_subword_prefix", "end_of_word_suffix"]) {
     // Empty, zero and false mean "off" as null does.
     if (!model[name]) continue;
-    throw new LightMambaError("unsupported", "is not supported", { file, field: `model.${name}` });
+    throw new LightMambaError("unsupported", "not supported", { file, field: `model.${name}` });
   }
   const entries = Object.entries(model.vocab);
   const vocab = new Map(
@@ -76,7 +76,7 @@ function checkMerges(merges: unknown[], vocab: Map<string, number>, file: string
     const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
     const field = `model.merges[${index}]`;
     if (!Array.isArray(parts) || parts.length !== 2 || !parts.every((part) => typeof part === "string")) {
-      throw badInput("is not a pair of tokens", { file, field, found: JSON.stringify(merge) });
+      throw badInput("not a pair of tokens", { file, field, found: JSON.stringify(merge) });
     }
     const token = parts.join("");
     if (!vocab.has(token)) throw badInput("makes a token that the vocabulary lacks", { file, field, found: token });
@@ -85,7 +85,7 @@ function checkMerges(merges: unknown[], vocab: Map<string, number>, file: string
 
 function readAddedTokens(tokenizer: JsonObject, file: string): AddedToken[] {
   const list = tokenizer.added_tokens ?? [];
-  if (!Array.isArray(list)) throw badInput("is not a list", { file, field: "added_tokens" });
+  if (!Array.isArray(list)) throw badInput("not a list", { file, field: "added_tokens" });
   return list.map((token: unknown, index) => {
     const field = `added_tokens[${index}]`;
     if (!isObject(token) || typeof token.content !== "string" || token.content === "") {

@@ -1,0 +1,53 @@
+import { type Command, Option } from "commander";
+import { LightMambaError } from "../../errors.ts";
+import { defineCommand } from "../command.ts";
+import { integer, oneOf, onOff } from "../options.ts";
+import type { Output } from "../output.ts";
+
+/** Options of `quantize` as commander hands them over. */
+export interface QuantizeOptions {
+  output: string;
+  calibration?: string;
+  calibrationTokens: number;
+  seed: number;
+  rotation: boolean;
+  method: "rtn";
+  activationBits: 4;
+  headBits: 4;
+  force?: boolean;
+}
+
+export function define(output: Output): Command {
+  return defineCommand("quantize", "Turn a Mamba-2 checkpoint into a 4-bit model directory.", [
+    ["quantize a checkpoint that was downloaded before", "quantize mamba2-130m -o mamba2-130m-w4a4"],
+    [
+      "calibrate on a text of your own",
+      "quantize mamba2-130m -o out --calibration prose.txt --calibration-tokens 4096",
+    ],
+    ["what the rotation is worth", "quantize mamba2-130m -o plain --rotation off"],
+  ])
+    .argument("<checkpoint>", "directory with config.json, the weights (.safetensors or .bin) and tokenizer.json")
+    .requiredOption("-o, --output <dir>", "directory to write")
+    .option("--calibration <file>", "text to calibrate on; by default the model writes its own")
+    .option("--calibration-tokens <count>", "how many tokens of it to use", integer({ min: 1, max: 1 << 20 }), 2048)
+    .option(
+      "--seed <number>",
+      "seed of the rotation and of the model's own text",
+      integer({ min: 0, max: 0xffff_ffff }),
+      0,
+    )
+    .addOption(
+      new Option("--rotation <on|off>", "rotate the residual stream before rounding")
+        .argParser(onOff)
+        .default(true, "on"),
+    )
+    .option("--method <name>", "how weights are rounded: rtn", oneOf("--method", ["rtn"], ["gptq", "gptaq"]), "rtn")
+    .option("--activation-bits <bits>", "width of activations: 4", oneOf("--activation-bits", [4], [5, 6, 8]), 4)
+    .option("--head-bits <bits>", "width of the head's weights: 4", oneOf("--head-bits", [4], [8]), 4)
+    .option("-f, --force", "replace the output directory if it exists")
+    .action((checkpoint: string, options: QuantizeOptions) => quantize(checkpoint, options, output));
+}
+
+async function quantize(_checkpoint: string, _options: QuantizeOptions, _output: Output): Promise<void> {
+  throw new LightMambaError("unsupported", "quantize is not connected yet");
+}

@@ -1,0 +1,124 @@
+import { existsSync, readFileSync } from "node:fs";
+import { freemem } from "node:os";
+import { join } from "node:path";
+import { loadTokenizer } from "../../tokenizer/index.ts";
+import { EMBEDDED_MODEL, packageRoot } from "../paths.ts";
+import { probeRelaxedDot, probeSimd } from "./engine.ts";
+
+export interface Finding {
+  name: string;
+  status: "ok" | "warn" | "fail";
+  /** What was found. */
+  text: string;
+  /** What to do about it; only with warn and fail. */
+  remedy?: string;
+}
+
+type Verdict = Omit<Finding, "name">;
+
+const MIB = 1024 * 1024;
+
+function checkNode(): Verdict {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const text = `Node ${process.versions.node}, V8 ${process.versions.v8}, ${process.platform} ${process.arch}`;
+  if (major > 20 || (major === 20 && minor >= 19)) return { status: "ok", text };
+  return { status: "fail", text, remedy: "install Node 20.19 or newer" };
+}
+
+function checkSimd(): Verdict {
+  const simd = probeSimd();
+  if (simd === "correct") return { status: "ok", text: "128-bit SIMD works" };
+  const remedy = "use another Node version; on old processors without SSE4.1 nothing helps";
+  return { status: "fail", text: `128-bit SIMD is ${simd}`, remedy };
+}
+
+function checkRelaxedSimd(): Verdict {
+  const relaxed = probeRelaxedDot();
+  if (relaxed === "correct") return { status: "ok", text: "relaxed SIMD works, its dot product is exact" };
+  if (relaxed === "missing") {
+    const remedy = "Node 21 or newer has it; the plain SIMD runtime gives the same bits more slowly";
+    return { status: "warn", text: "relaxed SIMD is missing", remedy };
+  }
+  return { status: "fail", text: "the relaxed dot product gives wrong sums", remedy: "use another Node version" };
+}
+
+/** Returns what is wrong with a wasm file, if anything. */
+function wasmFault(file: string): string | undefined {
+  if (!existsSync(file)) return "is missing";
+  return WebAssembly.validate(readFileSync(file)) ? undefined : "is not valid for this engine";
+}
+
+function checkModules(): Verdict {
+  const build = join(packageRoot(), "build");
+  for (const name of ["runtime.wasm", "offline.wasm"]) {
+    const fault = wasmFault(join(build, name));
+    if (fault !== undefined) return { status: "fail", text: `build/${name} ${fault}`, remedy: "npm run build" };
+  }
+  const fault = wasmFault(join(build, "runtime.relaxed.wasm"));
+  if (fault === undefined) return { status: "ok", text: "runtime, relaxed and offline modules are built" };
+  const text = `build/runtime.relaxed.wasm ${fault}: the plain one is used`;
+  return { status: "warn", text, remedy: "npm run build, or a Node with relaxed SIMD" };
+}
+
+function checkModel(): Verdict {
+  const dir = join(packageRoot(), EMBEDDED_MODEL);
+  const files = ["config.json", "tokenizer.json", "quantization.json", "model.safetensors"];
+  const missing = files.filter((name) => !existsSync(join(dir, name)));
+  if (missing.length === 0) return { status: "ok", text: `${EMBEDDED_MODEL} is complete` };
+  return {
+    status: "fail",
+    text: `${EMBEDDED_MODEL} lacks ${missing.join(", ")}`,
+    remedy: "restore it from the package or the repository",
+  };
+}
+
+const SAMPLE = "It’s naïve, 日本 👩‍👧.\n";
+
+function checkTokenizer(): Verdict {
+  try {
+    const tokenizer = loadTokenizer(join(packageRoot(), EMBEDDED_MODEL));
+    if (tokenizer.decode(tokenizer.encode(SAMPLE)) === SAMPLE) {
+      return { status: "ok", text: `tokenizer loads, ${tokenizer.size} tokens` };
+    }
+    return {
+      status: "fail",
+      text: "the tokenizer does not give a text back as it was",
+      remedy: "reinstall the package",
+    };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return {
+      status: "fail",
+      text: `tokenizer: ${text}`,
+      remedy: "restore the file from the package or the repository",
+    };
+  }
+}
+
+function checkMemory(): Verdict {
+  // Also honours a container's limit, which freemem does not; new in Node 20.13.
+  const free = Math.floor((process.availableMemory?.() ?? freemem()) / MIB);
+  if (free >= 2048) return { status: "ok", text: `${free} MiB of memory free` };
+  if (free >= 256) {
+    return {
+      status: "warn",
+      text: `${free} MiB of memory free`,
+      remedy: "enough for small models; 2.7B needs about 2 GiB",
+    };
+  }
+  return { status: "fail", text: `${free} MiB of memory free`, remedy: "close other programs: 256 MiB are needed" };
+}
+
+const CHECKS: [name: string, check: () => Verdict][] = [
+  ["node", checkNode],
+  ["simd", checkSimd],
+  ["relaxed-simd", checkRelaxedSimd],
+  ["modules", checkModules],
+  ["model", checkModel],
+  ["tokenizer", checkTokenizer],
+  ["memory", checkMemory],
+];
+
+export function examine(): Finding[] {
+  return CHECKS.map(([name, check]) => ({ name, ...check() }));
+}
