@@ -3,6 +3,7 @@
 import { badInput } from "../errors.ts";
 import { byteLength, isWeightDtype } from "./dtype.ts";
 import { printable } from "./file.ts";
+import { describe } from "./json.ts";
 import type { Mamba2Config, TensorInfo } from "./types.ts";
 import type { WeightRange, Weights } from "./weights.ts";
 
@@ -41,7 +42,7 @@ function locate(spec: TensorSpec, range: WeightRange): LocatedTensor {
   const where = { file: file.path, field: sourceName };
   if (!isWeightDtype(dtype)) throw badInput("wrong dtype", { ...where, expected: "F32, F16 or BF16", found: dtype });
   if (String(range.shape) !== String(sourceShape)) {
-    throw badInput("wrong shape", { ...where, expected: `[${sourceShape}]`, found: `[${range.shape}]` });
+    throw badInput("wrong shape", { ...where, expected: describe(sourceShape), found: describe([...range.shape]) });
   }
   if (range.end - range.begin !== byteLength(dtype, shape)) throw badInput("wrong size", where);
   return { name, dtype, shape, file: file.path, sourceName, range };

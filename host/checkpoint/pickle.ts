@@ -7,6 +7,7 @@
 import { badInput, type LightMambaError } from "../errors.ts";
 import { isShape } from "./dtype.ts";
 import { printable } from "./file.ts";
+import { describe } from "./json.ts";
 import type { Dtype } from "./types.ts";
 
 /** A tensor as a view of a storage, an entry of the archive. */
@@ -284,7 +285,7 @@ class Unpickler {
       throw this.#error("a tensor without storage, offset, shape and strides");
     }
     if (!isContiguous(shape, strides))
-      throw this.#error(`a tensor [${shape}] with strides [${strides}]: not contiguous`);
+      throw this.#error(`a tensor ${describe(shape)} with strides ${describe(strides)}: not contiguous`);
     return { kind: "tensor", dtype: storage.dtype, storage: storage.key, storageLength: storage.length, offset, shape };
   }
 

@@ -126,7 +126,7 @@ function parseEntry(value: JsonValue, path: string, name: string, dataBegin: num
   if (!isShape(offsets) || offsets.length !== 2) throw wrong("data_offsets", "[begin, end]", offsets);
   const [begin, end] = offsets as [number, number];
   const size = byteLength(dtype, shape);
-  if (end - begin !== size) throw wrong("data_offsets", `${size} bytes for ${dtype} [${shape}]`, offsets);
+  if (end - begin !== size) throw wrong("data_offsets", `${size} bytes for ${dtype} ${describe(shape)}`, offsets);
   return { dtype, shape, begin: dataBegin + begin, end: dataBegin + end };
 }
 

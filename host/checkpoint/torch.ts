@@ -3,6 +3,7 @@
 import { badInput, LightMambaError } from "../errors.ts";
 import { byteLength, DTYPE_BYTES } from "./dtype.ts";
 import { InputFile, printable } from "./file.ts";
+import { describe } from "./json.ts";
 import { type PickledTensor, unpickleStateDict } from "./pickle.ts";
 import type { WeightRange, Weights } from "./weights.ts";
 import { readZipDirectory, type ZipEntry } from "./zip.ts";
@@ -90,7 +91,7 @@ function place(file: InputFile, name: string, tensor: PickledTensor, entry: ZipE
   const begin = entry.begin + offset * DTYPE_BYTES[dtype];
   const end = begin + byteLength(dtype, shape);
   if (!(end <= entry.end)) {
-    const found = `offset ${offset}, shape [${shape}]`;
+    const found = `offset ${offset}, shape ${describe(shape)}`;
     throw badInput("the tensor reaches outside its storage", {
       ...where,
       expected: `${storageLength} elements`,
