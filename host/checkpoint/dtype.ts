@@ -31,8 +31,11 @@ export function isWeightDtype(name: string): name is Dtype {
 /** PyTorch's own limit. It also keeps a hostile shape from filling a message. */
 const MOST_DIMENSIONS = 64;
 
+export function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
 export function isShape(value: unknown): value is number[] {
-  const isSize = (size: unknown) => Number.isSafeInteger(size) && (size as number) >= 0;
   return Array.isArray(value) && value.length <= MOST_DIMENSIONS && value.every(isSize);
 }
 

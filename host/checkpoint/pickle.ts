@@ -5,7 +5,7 @@
  */
 
 import { badInput, type LightMambaError } from "../errors.ts";
-import { isShape } from "./dtype.ts";
+import { isShape, isSize } from "./dtype.ts";
 import { printable } from "./file.ts";
 import { describe } from "./json.ts";
 import type { Dtype } from "./types.ts";
@@ -56,17 +56,48 @@ const MOST_VALUES = 2 ** 20;
 /** A dict costs far more memory than the byte that makes one; each tensor has one, for its hooks. */
 const MOST_DICTS = 2 ** 17;
 
-/** Instructions worth naming when they are refused. */
-const REFUSED: { [opcode: number]: string } = {
-  105: "INST",
-  111: "OBJ",
-  129: "NEWOBJ",
-  130: "EXT1",
-  131: "EXT2",
-  132: "EXT4",
-  146: "NEWOBJ_EX",
-  147: "STACK_GLOBAL",
-};
+/** The instructions of a state dict, by their names in pickletools. */
+const OP = {
+  PROTO: 0x80,
+  MARK: 0x28,
+  EMPTY_DICT: 0x7d,
+  EMPTY_TUPLE: 0x29,
+  TUPLE: 0x74,
+  TUPLE1: 0x85,
+  TUPLE2: 0x86,
+  TUPLE3: 0x87,
+  NONE: 0x4e,
+  NEWTRUE: 0x88,
+  NEWFALSE: 0x89,
+  BININT1: 0x4b,
+  BININT2: 0x4d,
+  BININT: 0x4a,
+  LONG1: 0x8a,
+  BINUNICODE: 0x58,
+  BINPUT: 0x71,
+  LONG_BINPUT: 0x72,
+  BINGET: 0x68,
+  LONG_BINGET: 0x6a,
+  SETITEM: 0x73,
+  SETITEMS: 0x75,
+  GLOBAL: 0x63,
+  BINPERSID: 0x51,
+  REDUCE: 0x52,
+  BUILD: 0x62,
+  STOP: 0x2e,
+} as const;
+
+/** Instructions that make objects of any class: worth naming when they are refused. */
+const REFUSED = new Map([
+  [0x69, "INST"],
+  [0x6f, "OBJ"],
+  [0x81, "NEWOBJ"],
+  [0x82, "EXT1"],
+  [0x83, "EXT2"],
+  [0x84, "EXT4"],
+  [0x92, "NEWOBJ_EX"],
+  [0x93, "STACK_GLOBAL"],
+]);
 
 /** The tensors of a pickled state dict by name. `file` is for messages only. */
 export function unpickleStateDict(bytes: Uint8Array, file: string): Map<string, PickledTensor> {
@@ -86,10 +117,6 @@ type KindOf<K> = Extract<Value, { kind: K }>;
 
 function isKind<K extends "tensor" | "storage" | "global">(value: Value | undefined, kind: K): value is KindOf<K> {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === kind;
-}
-
-function isSize(value: Value | undefined): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 class Unpickler {
@@ -112,7 +139,7 @@ class Unpickler {
   run(): Value {
     for (;;) {
       const opcode = this.#u8();
-      if (opcode === 0x2e) return this.#pop(); // STOP
+      if (opcode === OP.STOP) return this.#pop();
       this.#execute(opcode);
       if (this.#stack.length + this.#marks.length > MOST_VALUES) throw this.#error("a stack that is too deep");
     }
@@ -121,40 +148,41 @@ class Unpickler {
   #execute(opcode: number): void {
     const instruction = INSTRUCTIONS[opcode];
     if (!instruction) {
-      const name = REFUSED[opcode] ?? `0x${opcode.toString(16).padStart(2, "0")}`;
+      const name = REFUSED.get(opcode) ?? `0x${opcode.toString(16).padStart(2, "0")}`;
       throw this.#error(`instruction ${name}, which no state dict needs`);
     }
     instruction(this);
   }
 
+  /** Here because the machine's parts are private to its class. */
   static instructions(): { [opcode: number]: (machine: Unpickler) => void } {
     return {
-      128: (m) => m.#protocol(), // PROTO
-      40: (m) => m.#marks.push(m.#stack.length), // MARK
-      125: (m) => m.#stack.push(m.#newDict()), // EMPTY_DICT
-      41: (m) => m.#stack.push([]), // EMPTY_TUPLE
-      116: (m) => m.#stack.push(m.#popToMark()), // TUPLE
-      133: (m) => m.#stack.push(m.#popMany(1)), // TUPLE1
-      134: (m) => m.#stack.push(m.#popMany(2)), // TUPLE2
-      135: (m) => m.#stack.push(m.#popMany(3)), // TUPLE3
-      78: (m) => m.#stack.push(null), // NONE
-      136: (m) => m.#stack.push(true), // NEWTRUE
-      137: (m) => m.#stack.push(false), // NEWFALSE
-      75: (m) => m.#stack.push(m.#u8()), // BININT1
-      77: (m) => m.#stack.push(m.#view.getUint16(m.#skip(2), true)), // BININT2
-      74: (m) => m.#stack.push(m.#view.getInt32(m.#skip(4), true)), // BININT
-      138: (m) => m.#stack.push(m.#long()), // LONG1
-      88: (m) => m.#stack.push(m.#text(m.#u32())), // BINUNICODE
-      113: (m) => m.#put(m.#u8()), // BINPUT
-      114: (m) => m.#put(m.#u32()), // LONG_BINPUT
-      104: (m) => m.#get(m.#u8()), // BINGET
-      106: (m) => m.#get(m.#u32()), // LONG_BINGET
-      115: (m) => m.#setItems(m.#popMany(2)), // SETITEM
-      117: (m) => m.#setItems(m.#popToMark()), // SETITEMS
-      99: (m) => m.#global(), // GLOBAL
-      81: (m) => m.#stack.push(m.#storage(m.#pop())), // BINPERSID
-      82: (m) => m.#reduce(), // REDUCE
-      98: (m) => m.#build(), // BUILD
+      [OP.PROTO]: (m) => m.#protocol(),
+      [OP.MARK]: (m) => m.#marks.push(m.#stack.length),
+      [OP.EMPTY_DICT]: (m) => m.#stack.push(m.#newDict()),
+      [OP.EMPTY_TUPLE]: (m) => m.#stack.push([]),
+      [OP.TUPLE]: (m) => m.#stack.push(m.#popToMark()),
+      [OP.TUPLE1]: (m) => m.#stack.push(m.#popMany(1)),
+      [OP.TUPLE2]: (m) => m.#stack.push(m.#popMany(2)),
+      [OP.TUPLE3]: (m) => m.#stack.push(m.#popMany(3)),
+      [OP.NONE]: (m) => m.#stack.push(null),
+      [OP.NEWTRUE]: (m) => m.#stack.push(true),
+      [OP.NEWFALSE]: (m) => m.#stack.push(false),
+      [OP.BININT1]: (m) => m.#stack.push(m.#u8()),
+      [OP.BININT2]: (m) => m.#stack.push(m.#view.getUint16(m.#skip(2), true)),
+      [OP.BININT]: (m) => m.#stack.push(m.#view.getInt32(m.#skip(4), true)),
+      [OP.LONG1]: (m) => m.#stack.push(m.#long()),
+      [OP.BINUNICODE]: (m) => m.#stack.push(m.#text(m.#u32())),
+      [OP.BINPUT]: (m) => m.#put(m.#u8()),
+      [OP.LONG_BINPUT]: (m) => m.#put(m.#u32()),
+      [OP.BINGET]: (m) => m.#get(m.#u8()),
+      [OP.LONG_BINGET]: (m) => m.#get(m.#u32()),
+      [OP.SETITEM]: (m) => m.#setItems(m.#popMany(2)),
+      [OP.SETITEMS]: (m) => m.#setItems(m.#popToMark()),
+      [OP.GLOBAL]: (m) => m.#global(),
+      [OP.BINPERSID]: (m) => m.#stack.push(m.#storage(m.#pop())),
+      [OP.REDUCE]: (m) => m.#reduce(),
+      [OP.BUILD]: (m) => m.#build(),
     };
   }
 

@@ -208,11 +208,7 @@ describe("tensors that do not fit the configuration", () => {
     ],
     ["a wrong dtype", "badInput", (h) => (h[name].dtype = "I32"), `${name}: wrong dtype`, "F32, F16 or BF16"],
   ];
-  table("odd-a", rows, (path, edit) =>
-    editSafetensors(join(path, "model.safetensors"), (header) => {
-      edit(header);
-    }),
-  );
+  table("odd-a", rows, (path, edit) => editSafetensors(join(path, "model.safetensors"), edit));
 
   test("biases the configuration does not speak of", () => {
     const path = copyOf("odd-a");

@@ -62,13 +62,14 @@ export function safetensorsBytes(header: Json, data: Uint8Array = new Uint8Array
   return Buffer.concat([length, json, data]);
 }
 
-/** Rewrites a safetensors file's header and, optionally, its data. */
-export function editSafetensors(path: string, edit: (header: Json, data: Buffer) => Buffer | undefined | void): void {
+/** Rewrites a safetensors file's header, and its data where the edit returns them. */
+export function editSafetensors(path: string, edit: (header: Json, data: Buffer) => unknown): void {
   editBytes(path, (bytes) => {
     const end = 8 + Number(bytes.readBigUInt64LE(0));
     const header = JSON.parse(bytes.toString("utf8", 8, end));
     const data = bytes.subarray(end);
-    return safetensorsBytes(header, edit(header, data) ?? data);
+    const edited = edit(header, data);
+    return safetensorsBytes(header, Buffer.isBuffer(edited) ? edited : data);
   });
 }
 
