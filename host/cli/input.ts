@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, type Stats, statSync } from "node:fs";
 import { badInput, LightMambaError } from "../errors.ts";
 
 /** A prompt beyond this is a mistake in the file name. */
@@ -28,10 +28,17 @@ async function readStdin(): Promise<string> {
   return decode(Buffer.concat(chunks), "standard input");
 }
 
+/** Reading a directory fails too, but with an error that does not say which path it was. */
+function statFile(file: string): Stats {
+  const stats = statSync(file);
+  if (stats.isDirectory()) throw badInput("is a directory, expected a file", { file });
+  return stats;
+}
+
 /** The whole text of a file, or of standard input for `-`. */
 export async function readText(file: string): Promise<string> {
   if (file === "-") return readStdin();
-  const { size } = statSync(file);
+  const { size } = statFile(file);
   if (size > MAX_TEXT_BYTES) throw tooLarge(file, size);
   return decode(readFileSync(file), file);
 }

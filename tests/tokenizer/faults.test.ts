@@ -144,6 +144,27 @@ describe("configuration beside tokenizer.json", () => {
 });
 
 describe("unusual but good tokenizers", () => {
+  it("take white space as Unicode defines it: with U+0085, without U+FEFF", () => {
+    // Merges that only happen within a piece show where the pieces end. The ids are those of Hugging Face's library.
+    const pairs = [
+      ["!", "ï"],
+      ["!", "Â"],
+      ["Ġ", "Ġ"],
+    ] as const;
+    const tokenizer = loadTokenizer(
+      directory((t) => {
+        for (const [index, [left, right]] of pairs.entries()) {
+          t.model.vocab[left + right] = 4096 + index;
+          t.model.merges.push([left, right]);
+        }
+      }),
+    );
+    assert.deepEqual(tokenizer.encode("!\ufeff"), [4096, 120, 124]);
+    assert.deepEqual(tokenizer.encode("!\u0085"), [1, 127, 228]);
+    assert.deepEqual(tokenizer.encode("  \ufeffx"), [221, 221, 172, 120, 124, 88]);
+    assert.deepEqual(tokenizer.encode("  \u0085x"), [4098, 127, 228, 88]);
+  });
+
   it("have added tokens beyond the vocabulary, and gaps", () => {
     const tokenizer = loadTokenizer(
       directory((t) => t.added_tokens.push({ id: 5000, content: "<extra é>", special: true })),

@@ -34,13 +34,13 @@ async function tokenize(words: string[], options: TokenizeOptions, output: Outpu
   if (options.decode !== undefined && argument !== undefined) {
     throw new LightMambaError("usage", "give either a text or --decode, not both");
   }
-  const tokenizer = loadTokenizer(modelDir(options.model));
-  if (options.decode !== undefined) return writeText(tokenizer, options.decode, output);
+  const dir = modelDir(options.model);
+  if (options.decode !== undefined) return writeText(loadTokenizer(dir), options.decode, output);
   const text = await textInput(argument, options.file);
   if (text === undefined) {
     throw new LightMambaError("usage", "no text given", { hint: "give a text, --file <file>, - or --decode <ids>" });
   }
-  writeTokens(tokenizer, text, options.ids === true, output);
+  writeTokens(loadTokenizer(dir), text, options.ids === true, output);
 }
 
 function writeText(tokenizer: Tokenizer, ids: number[], output: Output): void {
