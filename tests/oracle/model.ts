@@ -22,6 +22,8 @@ import {
 } from "./ssmu.ts";
 import { type NormFactor, norm, type Root } from "./tables.ts";
 
+export { type RandomShape, randomModel } from "./random.ts";
+
 /** The letters of the page: D, H, P, N, G, W, V. E = H · P. */
 export interface OracleShape {
   D: number;
