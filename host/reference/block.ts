@@ -5,11 +5,12 @@ import type { Offline } from "./offline.ts";
 
 /** The Hadamard transform before out_proj, with everything at an address. */
 export interface PlacedHadamard {
-  m: number;
-  k: number;
-  /** [m, m] of i8. */
+  blocks: number;
+  order: number;
+  log2: number;
+  /** [order, order] of i8. */
   signs: number;
-  /** [E]. */
+  /** [E / blocks]. */
   scratch: number;
   factor: number;
 }
@@ -101,7 +102,8 @@ function gatedNorm(run: BlockRun, layer: number, weights: LayerAddresses, rows: 
   kernels.rmsNorm(at.inner, at.inner, weights.gateNorm, rows, dInner, dInner / config.nGroups, normEps);
   observe(run, layer, "u1", at.inner, rows, dInner, dInner);
   if (online) {
-    kernels.hadamard(at.inner, rows, online.m, online.k, online.signs, online.factor, online.scratch);
+    const { blocks, order, log2, signs, factor, scratch } = online;
+    kernels.hadamard(at.inner, rows * blocks, order, log2, signs, factor, scratch);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Mamba2Config } from "../checkpoint/types.ts";
 import type { PlacedHadamard } from "./block.ts";
 import { type LayerAddresses, placeLayer } from "./layout.ts";
 import { Arena, type Offline } from "./offline.ts";
-import { hadamardExponent, type ReferenceLayer, type ReferenceWeights } from "./weights.ts";
+import { checkHadamard, type ReferenceLayer, type ReferenceWeights } from "./weights.ts";
 
 /** Below this all weights stay in the WebAssembly memory; above it each call reads them block by block. */
 const RESIDENT_BYTES = 2 * 2 ** 30;
@@ -80,12 +80,15 @@ function weightBytes(config: Mamba2Config): number {
 function placeHadamard(arena: Arena, weights: ReferenceWeights): PlacedHadamard | undefined {
   const { online, config } = weights;
   if (!online) return undefined;
+  checkHadamard(config.dInner, online);
+  const { blocks, order, log2 } = online;
   return {
-    m: online.m,
-    k: hadamardExponent(config.dInner, online.m),
-    signs: arena.take(online.m * online.m),
-    scratch: arena.floats(config.dInner),
-    factor: Math.fround(1 / Math.sqrt(config.dInner)),
+    blocks,
+    order,
+    log2,
+    signs: arena.take(order * order),
+    scratch: arena.floats(config.dInner / blocks),
+    factor: Math.fround(Math.sqrt(blocks / config.dInner)),
   };
 }
 

@@ -28,10 +28,15 @@ export interface ReferenceLayer {
   outProjBias?: Float32Array | undefined;
 }
 
-/** A Hadamard transform of E = m·2^k channels, computed as the model runs: H_m ⊗ H_{2^k}, divided by sqrt(E). */
+/**
+ * A Hadamard transform of E = blocks·order·2^log2 channels, computed as the model runs: H_order ⊗ H_{2^log2} of each
+ * block, divided by the root of a block's size.
+ */
 export interface OnlineHadamard {
-  m: number;
-  /** H_m, entries ±1, [m, m]. */
+  blocks: number;
+  order: number;
+  log2: number;
+  /** H_order, entries ±1, [order, order]. */
   signs: Int8Array;
 }
 
@@ -81,14 +86,11 @@ function readLayer(checkpoint: Checkpoint, index: number): ReferenceLayer {
   };
 }
 
-/** log2 of E / m, or an error when E is not m·2^k. */
-export function hadamardExponent(dInner: number, m: number): number {
-  const k = Math.round(Math.log2(dInner / m));
-  if (m * 2 ** k !== dInner) {
-    throw badInput("the online Hadamard transform does not fit dInner", {
-      expected: `${dInner} = m * 2^k`,
-      found: `m = ${m}`,
-    });
-  }
-  return k;
+/** Refuses a transform of another size than E. */
+export function checkHadamard(dInner: number, { blocks, order, log2 }: OnlineHadamard): void {
+  if (blocks * order * 2 ** log2 === dInner) return;
+  throw badInput("the online Hadamard transform does not fit dInner", {
+    expected: `${dInner} = blocks * order * 2^log2`,
+    found: `${blocks} * ${order} * 2^${log2}`,
+  });
 }

@@ -161,7 +161,7 @@ test("the online Hadamard transform undoes one that was multiplied into out_proj
   };
   const rotated: ReferenceWeights = {
     ...weights,
-    online: { m, signs },
+    online: { blocks: 1, order: m, log2: k, signs },
     layer: (index) => {
       const layer = weights.layer(index);
       // W·H^T, so that (W·H^T)·(H·x) = W·x.

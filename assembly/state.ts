@@ -1,0 +1,66 @@
+// The recurrent state: constant size, no pointers, so that saving, restoring and forking a conversation is a copy.
+import { config, convChannels, dInner, stateGroups } from "./config";
+import { BEAT_BYTES, STATE_EXPONENT_MIN, STATE_GROUP } from "./contract";
+
+/** Bytes before the first layer: the token counter t (u32), the rest reserved and 0. */
+const HEADER_BYTES: usize = BEAT_BYTES;
+
+/** Views of one layer's state. E channels, n padded to whole groups of 16. */
+@unmanaged
+export class LayerState {
+  decay: usize; //     u32 [H], F: fraction of the summed log2 decay, Q24
+  taps: usize; //      i16 [W - 1][C], a ring: the input of token t is in slot t mod (W - 1)
+  exponents: usize; // i8 [E][N/16]
+  codes: usize; //     i8 [E][N]
+}
+
+const view: LayerState = changetype<LayerState>(memory.data(offsetof<LayerState>(), 16));
+
+function aligned(bytes: i32): usize {
+  return (<usize>bytes + BEAT_BYTES - 1) & ~(<usize>BEAT_BYTES - 1);
+}
+
+function decayBytes(): usize {
+  return aligned(config.heads * 4);
+}
+
+function tapBytes(): usize {
+  return aligned((config.convWidth - 1) * convChannels() * 2);
+}
+
+function exponentBytes(): usize {
+  return aligned(dInner() * stateGroups());
+}
+
+function layerBytes(): usize {
+  return decayBytes() + tapBytes() + exponentBytes() + aligned(dInner() * stateGroups() * STATE_GROUP);
+}
+
+export function stateBytes(): usize {
+  return HEADER_BYTES + <usize>config.layers * layerBytes();
+}
+
+/** The view of layer i; valid until the next call. */
+export function layerState(state: usize, i: i32): LayerState {
+  view.decay = state + HEADER_BYTES + <usize>i * layerBytes();
+  view.taps = view.decay + decayBytes();
+  view.exponents = view.taps + tapBytes();
+  view.codes = view.exponents + exponentBytes();
+  return view;
+}
+
+/** Tokens since the state was reset: seeds the dither and the ring of conv taps. */
+export function tokenIndex(state: usize): u32 {
+  return load<u32>(state);
+}
+
+export function advance(state: usize): void {
+  store<u32>(state, tokenIndex(state) + 1);
+}
+
+export function reset(state: usize): void {
+  memory.fill(state, 0, stateBytes());
+  for (let i = 0; i < config.layers; i++) {
+    memory.fill(layerState(state, i).exponents, <u8>STATE_EXPONENT_MIN, dInner() * stateGroups());
+  }
+}

@@ -1,0 +1,138 @@
+// NQU, norm-and-quantize unit: a vector to small signed codes, and the sum of squares RMSNorm needs
+// (docs/numerics.md section 3.1, docs/units/nqu.md). The norm's factor is a scalar and never touches the codes.
+import { activationGroups, paddedInputs } from "../config";
+import { ACTIVATION_GROUP } from "../contract";
+import { rsh } from "../fixed";
+import { allocate } from "../memory";
+import { CODE_BYTES } from "./mmu";
+
+/** Fraction bits of x, the value that codes and sum of squares are made from, below 2^exponent. */
+export const A4_GUARD: i32 = 5;
+export const A8_GUARD: i32 = 8;
+
+/** A quantized vector of K inputs, padded to k = whole weight groups. */
+@unmanaged
+export class Codes {
+  k: i32;
+  exponent: i32; // e
+  sum: u64; //      S = Σ x²
+  v: usize; //      CODE_BYTES each [k]
+  sa: usize; //     u8 [k/16], or 0 for A8
+  offset: usize; // i16 [k/16] = 8 · Σ v of the group
+}
+
+export function allocateCodes(codes: Codes, inputs: i32, activationBits: i32): void {
+  const groups = activationGroups(inputs);
+  codes.k = paddedInputs(inputs);
+  codes.v = allocate(codes.k * CODE_BYTES);
+  codes.sa = activationBits == 4 ? allocate(groups) : 0;
+  codes.offset = allocate(groups * 2);
+}
+
+/** Quantizes a i32 [k]; entries from K to k must be 0. */
+export function quantize(a: usize, codes: Codes): void {
+  if (codes.sa) quantizeA4(a, codes);
+  else quantizeA8(a, codes);
+}
+
+function store4(codes: Codes, index: i32, v: v128): void {
+  const at = codes.v + <usize>(index * CODE_BYTES);
+  const narrow = i16x8.narrow_i32x4_s(v, v);
+  if (CODE_BYTES == 1) v128.store32_lane(at, i8x16.narrow_i16x8_s(narrow, narrow), 0);
+  else v128.store64_lane(at, narrow, 0);
+}
+
+function lanesMin(v: v128): i32 {
+  const m = i32x4.min_s(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return min(i32x4.extract_lane(m, 0), i32x4.extract_lane(m, 1));
+}
+
+function lanesMax(v: v128): i32 {
+  const m = i32x4.max_s(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return max(i32x4.extract_lane(m, 0), i32x4.extract_lane(m, 1));
+}
+
+function lanesSum(v: v128): i32 {
+  const s = i32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return i32x4.extract_lane(s, 0) + i32x4.extract_lane(s, 1);
+}
+
+/** Σ v² of four int32 lanes, as two int64 lanes added to `sum`. */
+function addSquares(sum: v128, v: v128): v128 {
+  return i64x2.add(i64x2.add(sum, i64x2.extmul_low_i32x4_s(v, v)), i64x2.extmul_high_i32x4_s(v, v));
+}
+
+/** rsh of four lanes; values and results fit int32. */
+function rshLanes(v: v128, s: i32): v128 {
+  if (s <= 0) return i32x4.shl(v, -s);
+  return i32x4.shr_s(i32x4.add(v, i32x4.splat(1 << (s - 1))), s);
+}
+
+function lowOf(a: usize): i32 {
+  const m0 = i32x4.min_s(v128.load(a), v128.load(a, 16));
+  const m1 = i32x4.min_s(v128.load(a, 32), v128.load(a, 48));
+  return min(0, lanesMin(i32x4.min_s(m0, m1)));
+}
+
+function highOf(a: usize): i32 {
+  const m0 = i32x4.max_s(v128.load(a), v128.load(a, 16));
+  const m1 = i32x4.max_s(v128.load(a, 32), v128.load(a, 48));
+  return max(0, lanesMax(i32x4.max_s(m0, m1)));
+}
+
+function quantizeA4(a: usize, codes: Codes): void {
+  const groups = codes.k / ACTIVATION_GROUP;
+  let widest: u32 = 0;
+  for (let g = 0; g < groups; g++) {
+    const at = a + <usize>(g * ACTIVATION_GROUP * 4);
+    widest = max(widest, <u32>(highOf(at) - lowOf(at)));
+  }
+  let e = 0;
+  while (<u64>widest > (<u64>3825) << e) e++;
+  codes.exponent = e;
+  let sum = i64x2.splat(0);
+  for (let g = 0; g < groups; g++) {
+    const at = a + <usize>(g * ACTIVATION_GROUP * 4);
+    const low = lowOf(at);
+    const t = <i32>((<u64>(<u32>(highOf(at) - low)) + ((<u64>1) << e) - 1) >> e);
+    const sa = max(1, (t + 14) / 15);
+    const inverse = (0x10000 + (sa >> 1)) / sa;
+    const zero = min(max((-(<i32>rsh(low, e - A4_GUARD)) * inverse + 0x100000) >> 21, 0), 15);
+    let codeSum = i32x4.splat(0);
+    for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
+      const x = rshLanes(v128.load(at + <usize>(i << 2)), e - A4_GUARD);
+      sum = addSquares(sum, x);
+      const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, i32x4.splat(inverse)), i32x4.splat(0x100000)), 21);
+      const u = i32x4.min_s(i32x4.max_s(i32x4.add(scaled, i32x4.splat(zero)), i32x4.splat(0)), i32x4.splat(15));
+      const v = i32x4.sub(u, i32x4.splat(zero));
+      codeSum = i32x4.add(codeSum, v);
+      store4(codes, g * ACTIVATION_GROUP + i, v);
+    }
+    store<u8>(codes.sa + <usize>g, <u8>sa);
+    store<i16>(codes.offset + (<usize>g << 1), <i16>(8 * lanesSum(codeSum)));
+  }
+  codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
+}
+
+function quantizeA8(a: usize, codes: Codes): void {
+  let largest = i32x4.splat(0);
+  for (let i = 0; i < codes.k; i += 4) largest = i32x4.max_s(largest, i32x4.abs(v128.load(a + (<usize>i << 2))));
+  const magnitude = <i64>lanesMax(largest);
+  let e = 0;
+  while (rsh(magnitude, e) > 127) e++;
+  codes.exponent = e;
+  const limit = i32x4.splat(127);
+  let sum = i64x2.splat(0);
+  for (let g = 0; g < codes.k / ACTIVATION_GROUP; g++) {
+    let codeSum = i32x4.splat(0);
+    for (let i = g * ACTIVATION_GROUP; i < (g + 1) * ACTIVATION_GROUP; i += 4) {
+      const value = v128.load(a + (<usize>i << 2));
+      sum = addSquares(sum, rshLanes(value, e - A8_GUARD));
+      const v = i32x4.max_s(i32x4.min_s(rshLanes(value, e), limit), i32x4.neg(limit));
+      codeSum = i32x4.add(codeSum, v);
+      store4(codes, i, v);
+    }
+    store<i16>(codes.offset + (<usize>g << 1), <i16>(8 * lanesSum(codeSum)));
+  }
+  codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
+}

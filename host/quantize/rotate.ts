@@ -1,0 +1,128 @@
+/**
+ * Folding and rotation: a checkpoint's weights to weights of the same function in a rotated basis (the paper's section
+ * on rotation-assisted quantization; QuaRot). Exact in real arithmetic.
+ *
+ * Residual stream: r' = H (s ∘ r) / sqrt(D), s random signs. γ1 is folded into in_proj, the final γ into lm_head, the
+ * rotation into embedding, in_proj, out_proj and lm_head. Before out_proj a Hadamard runs online; its inverse is folded
+ * into out_proj. γ2 is not folded: that raises the error.
+ */
+import type { ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
+import { uniforms } from "../reference/random.ts";
+import { type HadamardShape, HadamardTransform, hadamardShape, hadamardSigns, identityShape } from "./hadamard.ts";
+
+/** Stream of the seed that the signs are drawn from; texts use the streams from 0. */
+const SIGN_STREAM = 0xffff_ffff;
+
+export interface Rotation {
+  /** Of the residual stream, and the seed of its signs. */
+  residual: HadamardShape;
+  signSeed: number;
+  /** Of the vector before out_proj, run online. */
+  inner: HadamardShape;
+}
+
+/** No rotation at all: γ is still folded. */
+export function noRotation(dModel: number, dInner: number): Rotation {
+  return { residual: identityShape(dModel), signSeed: 0, inner: identityShape(dInner) };
+}
+
+export function fullRotation(dModel: number, dInner: number, signSeed: number): Rotation {
+  return { residual: hadamardShape(dModel), signSeed, inner: hadamardShape(dInner) };
+}
+
+export class ResidualRotation {
+  readonly #transform: HadamardTransform;
+  readonly #signs: Float64Array;
+  readonly #buffer: Float64Array;
+
+  constructor(rotation: Rotation, dModel: number) {
+    this.#transform = new HadamardTransform(rotation.residual);
+    const { order, log2 } = rotation.residual;
+    const draw = uniforms(rotation.signSeed, SIGN_STREAM);
+    const rotates = order > 1 || log2 > 0;
+    this.#signs = new Float64Array(dModel).map(() => (rotates && draw() < 0.5 ? -1 : 1));
+    this.#buffer = new Float64Array(dModel);
+  }
+
+  /** Each row of x [rows, D] into the rotated basis, in place, after a factor per column. */
+  rows(x: Float32Array, columnFactor?: Float32Array): void {
+    const { length: d } = this.#signs;
+    const unit = this.#transform.unit;
+    const row = this.#buffer;
+    for (let at = 0; at < x.length; at += d) {
+      for (let i = 0; i < d; i++) row[i] = x[at + i]! * this.#signs[i]! * unit * (columnFactor?.[i] ?? 1);
+      this.#transform.apply(row);
+      x.set(row, at);
+    }
+  }
+
+  /** Each column of x [D, columns] into the rotated basis, in place. */
+  columns(x: Float32Array, columns: number): void {
+    const { length: d } = this.#signs;
+    const unit = this.#transform.unit;
+    const column = this.#buffer;
+    for (let c = 0; c < columns; c++) {
+      for (let i = 0; i < d; i++) column[i] = x[i * columns + c]! * this.#signs[i]! * unit;
+      this.#transform.apply(column);
+      for (let i = 0; i < d; i++) x[i * columns + c] = column[i]!;
+    }
+  }
+
+  /** Rows of x [rows, D] back into the original basis, in place: the transform's transpose. */
+  undo(x: Float32Array): void {
+    const { length: d } = this.#signs;
+    const unit = this.#transform.unit;
+    for (let at = 0; at < x.length; at += d) {
+      const row = this.#buffer;
+      row.set(x.subarray(at, at + d));
+      this.#transform.applyTransposed(row);
+      for (let i = 0; i < d; i++) x[at + i] = row[i]! * this.#signs[i]! * unit;
+    }
+  }
+}
+
+/** The same model with γ1 and the final γ folded and the rotation applied; layers are made as they are asked for. */
+export function rotateWeights(weights: ReferenceWeights, rotation: Rotation): ReferenceWeights {
+  const { config } = weights;
+  const residual = new ResidualRotation(rotation, config.dModel);
+  const embedding = weights.embedding.slice();
+  residual.rows(embedding);
+  const lmHead = weights.lmHead.slice();
+  residual.rows(lmHead, weights.finalNorm);
+  return {
+    config,
+    embedding,
+    lmHead,
+    layer: (index) => rotateLayer(weights.layer(index), residual, rotation, config.dModel, config.dInner),
+    finalNorm: new Float32Array(config.dModel).fill(1),
+    online: { ...rotation.inner, signs: hadamardSigns(rotation.inner.order) },
+  };
+}
+
+function rotateLayer(
+  layer: ReferenceLayer,
+  residual: ResidualRotation,
+  rotation: Rotation,
+  dModel: number,
+  dInner: number,
+): ReferenceLayer {
+  const inProj = layer.inProj.slice();
+  residual.rows(inProj, layer.norm);
+  const outProj = layer.outProj.slice();
+  rotateInner(outProj, rotation.inner, dInner);
+  residual.columns(outProj, dInner);
+  const outProjBias = layer.outProjBias?.slice();
+  if (outProjBias) residual.columns(outProjBias, 1);
+  return { ...layer, norm: new Float32Array(dModel).fill(1), inProj, outProj, outProjBias };
+}
+
+/** Rows of out_proj [D, E]: w·u = (H w / sqrt E)·(H u / sqrt E). */
+function rotateInner(outProj: Float32Array, shape: HadamardShape, dInner: number): void {
+  const transform = new HadamardTransform(shape);
+  const row = new Float64Array(dInner);
+  for (let at = 0; at < outProj.length; at += dInner) {
+    for (let i = 0; i < dInner; i++) row[i] = outProj[at + i]! * transform.unit;
+    transform.apply(row);
+    outProj.set(row, at);
+  }
+}
