@@ -1,4 +1,4 @@
-/// <reference types="@as-pect/assembly/types/as-pect" />
+/// <reference path="../../node_modules/@as-pect/assembly/types/as-pect.d.ts" />
 
 describe("the test compiler", () => {
   it("adds the lanes of an i16x8", () => {
