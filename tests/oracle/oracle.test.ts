@@ -218,7 +218,7 @@ function randomVector(random: Random, length: number, scale: number): number[] {
 }
 
 describe("nqu", () => {
-  test("A4 reconstructs within 0.55 of a step, its codes in range", () => {
+  test("A4 reconstructs within a step, its codes in range", () => {
     const random = new Random(3);
     let worst = 0;
     for (let i = 0; i < 400; i++) {
@@ -227,7 +227,7 @@ describe("nqu", () => {
       assert.equal(v.length % 32, 0);
       a.forEach((value, index) => {
         const scale = sa[Math.floor(index / 16)]!;
-        // Zero points are integers, so both ends are half a step off at most, and a unit of 2^e more from rounding sa.
+        // Rounding costs half a step; where u is clamped at an end, the zero point's half step adds to it.
         worst = Math.max(worst, Math.abs(value - v[index]! * scale * 2 ** e) / (scale * 2 ** e));
         if (value === 0) assert.equal(v[index], 0);
       });
@@ -242,11 +242,7 @@ describe("nqu", () => {
     const limit = 2 ** 30 - 1;
     const { v, sa, e } = nqu4([limit, -limit, ...Array.from({ length: 30 }, () => 0)]);
     assert.equal(e, 20);
-    assert.deepEqual(
-      v.slice(0, 2),
-      [7, -8].map((code) => code),
-      `${v.slice(0, 2)} ${sa[0]}`,
-    );
+    assert.deepEqual([v[0], v[1], sa[0]], [7, -7, 137]);
     assert.deepEqual(nqu4([]), { v: [], sa: [], e: 0, S: 0n });
     assert.deepEqual(nqu4([0]).sa, [1, 1]);
     assert.deepEqual(nqu4([7]).v[0], 7);
@@ -344,7 +340,7 @@ function runHead({ decay: rate, steps, x, seed }: Drive): { integer: number[]; e
   const random = new Random(seed);
   const sizes = Array.from({ length: N / 16 }, () => 2 ** random.uniform(-4, 0));
   const values = () =>
-    sizes.flatMap((size) => Array.from({ length: 16 }, () => Math.round(size * random.uniform(0.2, 1) * 2 ** 14)));
+    sizes.flatMap((size) => Array.from({ length: 16 }, () => Math.round(size * random.uniform(0.2, 1) * 2 ** 12)));
   const [B, C] = [values(), values()];
   const [Bq, Cq] = [quantizeBC(B, FBC), quantizeBC(C, FBC)];
   const dt = Math.round(random.uniform(0.01, 0.05) * 2 ** 24);
