@@ -124,13 +124,13 @@ type OracleFractions = Pick<
 function randomFractions(random: Random, grouped: boolean, stress: boolean): OracleFractions {
   const around = (middle: number): number => middle + random.integer(-1, 1) + random.offset(stress, 2);
   return {
-    fz: around(12),
-    fx: around(12),
-    fB: around(12),
-    fC: around(12),
-    fdt: around(12),
-    fw: around(13) - (stress ? 2 : 1),
-    fxs: around(12),
+    fz: around(11),
+    fx: around(11),
+    fB: around(11),
+    fC: around(11),
+    fdt: around(11),
+    fw: around(14) - (stress ? 2 : 1),
+    fxs: around(11),
     fBs: around(12),
     fCs: around(12),
     fzs: around(12),
