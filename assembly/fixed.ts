@@ -37,7 +37,7 @@ export function byteShift(magnitude: i64): i32 {
 }
 
 function entry(table: usize, i: i32): i32 {
-  return load<i32>(table + (<usize>i << 2));
+  return load<i32>(table + ((<usize>i) << 2));
 }
 
 /** x·sigmoid(x): u is Q11, the result int16 with `fo` fraction bits. */
@@ -67,7 +67,7 @@ export function softplus(v: i64): i64 {
   const a = abs(x);
   const log2 = <i32>rsh(<i64>a * 94548, 16);
   const n = log2 >> 16;
-  const whole = <i64>max(x, 0) << 8;
+  const whole = (<i64>max(x, 0)) << 8;
   if (n > 40) return whole;
   let q: i32 = 0x10000;
   if (a < 0x100000) {

@@ -17,7 +17,7 @@ import { advance, layerState, tokenIndex } from "./state";
 import { transform } from "./units/htu";
 import { gemv } from "./units/mmu";
 import { A4_GUARD, A8_GUARD, allocateCodes, Codes, quantize } from "./units/nqu";
-import { allocateSsmu, gate, scan, SsmuBuffers } from "./units/ssmu";
+import { allocateSsmu, gate, SsmuBuffers, scan } from "./units/ssmu";
 import { Layer, layerAt, weights } from "./weights";
 
 /** Largest residual: a group's range then fits 32 unsigned bits. */
@@ -54,11 +54,11 @@ export function forward(state: usize, token: i32): void {
 /** Embedding row → residual. */
 export function embed(token: i32): void {
   const codes = weights.embedding + <usize>token * <usize>config.dModel;
-  const scale = <i64>load<u16>(weights.embeddingScale + (<usize>token << 1));
+  const scale = <i64>load<u16>(weights.embeddingScale + ((<usize>token) << 1));
   const shift = -(<i32>load<i8>(weights.embeddingExponent + token) + config.residualFraction);
   for (let i = 0; i < config.dModel; i++) {
     const value = rsh(<i64>load<i8>(codes + i) * scale, shift);
-    store<i32>(residual + (<usize>i << 2), <i32>clamp(value, -RESIDUAL_LIMIT, RESIDUAL_LIMIT));
+    store<i32>(residual + ((<usize>i) << 2), <i32>clamp(value, -RESIDUAL_LIMIT, RESIDUAL_LIMIT));
   }
 }
 
@@ -70,9 +70,7 @@ export function layer(state: usize, i: i32): void {
   scaleInProj(l);
   scan(ssmu, l, layerState(state, i), tokenIndex(state));
   gate(ssmu, l, factor);
-  transform(
-    ssmu.u, config.hadamardBlocks, config.hadamardOrder, config.hadamardLog2, config.hadamardSigns, scratch,
-  );
+  transform(ssmu.u, config.hadamardBlocks, config.hadamardOrder, config.hadamardLog2, config.hadamardSigns, scratch);
   quantize(ssmu.u, innerCodes);
   gemv(acc, l.outFrames, innerCodes, outProjRows() / BLOCK_ROWS);
   addOutProj(l);
@@ -85,7 +83,7 @@ export function head(): void {
   const shift = residualShift() - LOGIT_FRACTION;
   const m = <i64>factor.m;
   for (let row = 0; row < config.vocab; row++) {
-    const word = <usize>row << 2;
+    const word = (<usize>row) << 2;
     const s = shift - <i32>load<i8>(weights.headRowExponents + row);
     store<i32>(logits + word, <i32>sat(rsh(<i64>load<i32>(acc + word) * m, s), 32));
   }
@@ -117,20 +115,20 @@ function scaleInProj(l: Layer): void {
   const shift = residualShift();
   const e = dInner();
   const n = config.groups * config.dState;
-  const b = ssmu.conv + (<usize>e << 1);
+  const b = ssmu.conv + ((<usize>e) << 1);
   let row = scaleRows(l, 0, n, shift - l.fB, b);
-  row = scaleRows(l, bcBlockRows(), n, shift - l.fC, b + (<usize>n << 1));
+  row = scaleRows(l, bcBlockRows(), n, shift - l.fC, b + ((<usize>n) << 1));
   row = 2 * bcBlockRows();
   scaleRows(l, row, config.heads, shift - l.fDt, ssmu.dt);
   row += dtBlockRows();
   const p = config.headDim;
   for (let h = 0; h < config.heads + ROW_SKEW; h++) {
     if (h < config.heads) {
-      scaleRows(l, row, p, shift - l.fX, ssmu.conv + (<usize>(h * p) << 1));
+      scaleRows(l, row, p, shift - l.fX, ssmu.conv + ((<usize>(h * p)) << 1));
       row += headBlockRows();
     }
     if (h >= ROW_SKEW) {
-      scaleRows(l, row, p, shift - l.fZ, ssmu.z + (<usize>((h - ROW_SKEW) * p) << 1));
+      scaleRows(l, row, p, shift - l.fZ, ssmu.z + ((<usize>((h - ROW_SKEW) * p)) << 1));
       row += headBlockRows();
     }
   }
@@ -143,7 +141,7 @@ function scaleRows(l: Layer, row: i32, count: i32, shift: i32, out: usize): i32 
     const r = <usize>(row + i);
     let y = rsh(<i64>load<i32>(acc + (r << 2)) * m, shift - <i32>load<i8>(l.inRowExponents + r));
     if (l.inBias) y += <i64>load<i32>(l.inBias + (r << 2));
-    store<i16>(out + (<usize>i << 1), <i16>sat(y, 16));
+    store<i16>(out + ((<usize>i) << 1), <i16>sat(y, 16));
   }
   return row + count;
 }
@@ -155,7 +153,7 @@ function addOutProj(l: Layer): void {
   const m: i64 = grouped ? 0x8000 : <i64>factor.m;
   const shift = (grouped ? 15 : factor.s - l.fG) - fixedUp;
   for (let row = 0; row < config.dModel; row++) {
-    const word = <usize>row << 2;
+    const word = (<usize>row) << 2;
     const at = residual + word;
     let y = rsh(<i64>load<i32>(acc + word) * m, shift - <i32>load<i8>(l.outRowExponents + row));
     if (l.outBias) y += <i64>load<i32>(l.outBias + word);

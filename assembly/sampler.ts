@@ -32,7 +32,7 @@ export function allocateSampler(): void {
 }
 
 export function samplerBytes(): usize {
-  return offsetof<Sampler>() + (<usize>config.vocab << 2);
+  return offsetof<Sampler>() + ((<usize>config.vocab) << 2);
 }
 
 /** Writes a sampler of samplerBytes() at `at`: nothing seen yet. */
@@ -69,7 +69,7 @@ export function observe(at: usize, token: i32): void {
 }
 
 function counter(at: usize, token: i32): usize {
-  return at + offsetof<Sampler>() + (<usize>token << 2);
+  return at + offsetof<Sampler>() + ((<usize>token) << 2);
 }
 
 /** Draws the next token from logits i32 [V], Q16. Order: penalties, temperature, top-k, top-p, min-p. */
@@ -93,7 +93,7 @@ function uniform(sampler: Sampler): f64 {
 }
 
 function penalized(sampler: Sampler, logits: usize, token: i32): f64 {
-  let value = <f64>load<i32>(logits + (<usize>token << 2)) / <f64>(1 << LOGIT_FRACTION);
+  let value = <f64>load<i32>(logits + ((<usize>token) << 2)) / <f64>(1 << LOGIT_FRACTION);
   const seen = load<u32>(counter(changetype<usize>(sampler), token));
   if (seen == 0) return value;
   value = value > 0 ? value / sampler.repetition : value * sampler.repetition;
@@ -118,15 +118,15 @@ function candidates(sampler: Sampler, logits: usize): i32 {
   let top = -Infinity;
   for (let token = 0; token < sampler.usable; token++) {
     const value = penalized(sampler, logits, token) / sampler.temperature;
-    store<f64>(values + (<usize>token << 3), value);
+    store<f64>(values + ((<usize>token) << 3), value);
     top = max(top, value);
   }
   let count = 0;
   for (let token = 0; token < sampler.usable; token++) {
-    const value = load<f64>(values + (<usize>token << 3));
+    const value = load<f64>(values + ((<usize>token) << 3));
     if (value < top - NEGLIGIBLE) continue;
-    store<f64>(values + (<usize>count << 3), value);
-    store<i32>(ids + (<usize>count << 2), token);
+    store<f64>(values + ((<usize>count) << 3), value);
+    store<i32>(ids + ((<usize>count) << 2), token);
     count++;
   }
   return count;
@@ -155,20 +155,20 @@ function sift(from: i32, count: i32): void {
 
 /** True when entry a belongs before entry b in the sorted order. */
 function before(a: i32, b: i32): bool {
-  const x = load<f64>(values + (<usize>a << 3));
-  const y = load<f64>(values + (<usize>b << 3));
+  const x = load<f64>(values + ((<usize>a) << 3));
+  const y = load<f64>(values + ((<usize>b) << 3));
   if (x != y) return x > y;
-  return load<i32>(ids + (<usize>a << 2)) < load<i32>(ids + (<usize>b << 2));
+  return load<i32>(ids + ((<usize>a) << 2)) < load<i32>(ids + ((<usize>b) << 2));
 }
 
 function swap(a: i32, b: i32): void {
-  const va = values + (<usize>a << 3);
-  const vb = values + (<usize>b << 3);
+  const va = values + ((<usize>a) << 3);
+  const vb = values + ((<usize>b) << 3);
   const x = load<f64>(va);
   store<f64>(va, load<f64>(vb));
   store<f64>(vb, x);
-  const ia = ids + (<usize>a << 2);
-  const ib = ids + (<usize>b << 2);
+  const ia = ids + ((<usize>a) << 2);
+  const ib = ids + ((<usize>b) << 2);
   const id = load<i32>(ia);
   store<i32>(ia, load<i32>(ib));
   store<i32>(ib, id);
@@ -179,7 +179,7 @@ function cut(count: i32, topP: f64, minP: f64): i32 {
   const top = load<f64>(values);
   let total: f64 = 0;
   for (let i = 0; i < count; i++) {
-    const at = values + (<usize>i << 3);
+    const at = values + ((<usize>i) << 3);
     const p = Math.exp(load<f64>(at) - top);
     store<f64>(at, p);
     total += p;
@@ -188,7 +188,7 @@ function cut(count: i32, topP: f64, minP: f64): i32 {
   let kept = 0;
   let sum: f64 = 0;
   while (kept < count) {
-    const p = load<f64>(values + (<usize>kept << 3));
+    const p = load<f64>(values + ((<usize>kept) << 3));
     if (kept > 0 && (sum >= wanted || p < minP)) break;
     sum += p;
     kept++;
@@ -198,11 +198,11 @@ function cut(count: i32, topP: f64, minP: f64): i32 {
 
 function draw(count: i32, u: f64): i32 {
   let total: f64 = 0;
-  for (let i = 0; i < count; i++) total += load<f64>(values + (<usize>i << 3));
+  for (let i = 0; i < count; i++) total += load<f64>(values + ((<usize>i) << 3));
   let left = u * total;
   for (let i = 0; i < count; i++) {
-    left -= load<f64>(values + (<usize>i << 3));
-    if (left < 0) return load<i32>(ids + (<usize>i << 2));
+    left -= load<f64>(values + ((<usize>i) << 3));
+    if (left < 0) return load<i32>(ids + ((<usize>i) << 2));
   }
-  return load<i32>(ids + (<usize>(count - 1) << 2));
+  return load<i32>(ids + ((<usize>(count - 1)) << 2));
 }

@@ -5,17 +5,17 @@
 export function transform(w: usize, blocks: i32, m: i32, log2: i32, signs: usize, scratch: usize): void {
   const length = 1 << log2;
   for (let block = 0; block < blocks; block++) {
-    for (let i = 0; i < m; i++) butterflies(w + ((<usize>i << log2) << 2), length);
+    for (let i = 0; i < m; i++) butterflies(w + (((<usize>i) << log2) << 2), length);
     if (m > 1) mix(w, m, length, signs, scratch);
-    w += (<usize>m << log2) << 2;
+    w += ((<usize>m) << log2) << 2;
   }
 }
 
 function butterflies(w: usize, length: i32): void {
   for (let half = 1; half < length; half <<= 1) {
-    const step = <usize>half << 2;
+    const step = (<usize>half) << 2;
     for (let i = 0; i < length; i += half << 1) {
-      let p = w + (<usize>i << 2);
+      let p = w + ((<usize>i) << 2);
       if (half >= 4) {
         for (const end = p + step; p < end; p += 16) {
           const a = v128.load(p);
@@ -37,7 +37,7 @@ function butterflies(w: usize, length: i32): void {
 
 /** w[r][·] = Σ_i signs[r][i] · w[i][·] over rows of `length`. */
 function mix(w: usize, m: i32, length: i32, signs: usize, scratch: usize): void {
-  const row = <usize>length << 2;
+  const row = (<usize>length) << 2;
   memory.copy(scratch, w, <usize>m * row);
   for (let r = 0; r < m; r++) {
     const out = w + <usize>r * row;

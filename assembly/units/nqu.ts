@@ -109,14 +109,14 @@ function quantizeA4(a: usize, codes: Codes): void {
       store4(codes, g * ACTIVATION_GROUP + i, v);
     }
     store<u8>(codes.sa + <usize>g, <u8>sa);
-    store<i16>(codes.offset + (<usize>g << 1), <i16>(8 * lanesSum(codeSum)));
+    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * lanesSum(codeSum)));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
 }
 
 function quantizeA8(a: usize, codes: Codes): void {
   let largest = i32x4.splat(0);
-  for (let i = 0; i < codes.k; i += 4) largest = i32x4.max_s(largest, i32x4.abs(v128.load(a + (<usize>i << 2))));
+  for (let i = 0; i < codes.k; i += 4) largest = i32x4.max_s(largest, i32x4.abs(v128.load(a + ((<usize>i) << 2))));
   const magnitude = <i64>lanesMax(largest);
   let e = 0;
   while (rsh(magnitude, e) > 127) e++;
@@ -126,13 +126,13 @@ function quantizeA8(a: usize, codes: Codes): void {
   for (let g = 0; g < codes.k / ACTIVATION_GROUP; g++) {
     let codeSum = i32x4.splat(0);
     for (let i = g * ACTIVATION_GROUP; i < (g + 1) * ACTIVATION_GROUP; i += 4) {
-      const value = v128.load(a + (<usize>i << 2));
+      const value = v128.load(a + ((<usize>i) << 2));
       sum = addSquares(sum, rshLanes(value, e - A8_GUARD));
       const v = i32x4.max_s(i32x4.min_s(rshLanes(value, e), limit), i32x4.neg(limit));
       codeSum = i32x4.add(codeSum, v);
       store4(codes, i, v);
     }
-    store<i16>(codes.offset + (<usize>g << 1), <i16>(8 * lanesSum(codeSum)));
+    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * lanesSum(codeSum)));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
 }

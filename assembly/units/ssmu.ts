@@ -1,13 +1,7 @@
 // SSMU, SSM unit: conv + SiLU, softplus(dt), lazy decay, state update, C·h + D·x, gate (docs/numerics.md section 3.3, docs/units/ssmu.md).
 // One head at a time, one group of 16 state values at a time: no [E × N] intermediate exists (the paper's tiling and fusion).
 import { config, convChannels, dInner, stateGroups } from "../config";
-import {
-  SILU_IN_FRACTION,
-  STATE_EXPONENT_MAX,
-  STATE_EXPONENT_MIN,
-  STATE_GROUP,
-  Y_FRACTION,
-} from "../contract";
+import { SILU_IN_FRACTION, STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP, Y_FRACTION } from "../contract";
 import { bitlen, byteShift, clamp, exp2n, Factor, norm, rsh, sat, silu, softplus } from "../fixed";
 import { allocate } from "../memory";
 import { LayerState } from "../state";
@@ -32,6 +26,8 @@ export class SsmuBuffers {
   dither2: usize; // u8 [256][16]
 }
 
+/** Readout terms saturate here, so that 32 of them fit int32. */
+const TERM_LIMIT: i64 = 0x3ffffff;
 /** Dither index: i = (t + 11·n + 57·channel) mod 256. */
 const DITHER_N: i32 = 11;
 const DITHER_CHANNEL: i32 = 57;
@@ -97,13 +93,13 @@ function convolveSegment(
   f: i32,
   fOut: i32,
 ): void {
-  const row = <usize>convChannels() << 1;
+  const row = (<usize>convChannels()) << 1;
   const older = config.convWidth - 1;
   const slot = <i32>(t % <u32>older);
   const shift = f + layer.fConv - SILU_IN_FRACTION;
   for (let c = from; c < to; c++) {
-    const at = <usize>c << 1;
-    let sum = load<i32>(layer.convBias + (<usize>c << 2));
+    const at = (<usize>c) << 1;
+    let sum = load<i32>(layer.convBias + ((<usize>c) << 2));
     let w = layer.convWeights + at;
     let s = slot;
     for (let i = 0; i < older; i++) {
@@ -121,19 +117,19 @@ function convolveSegment(
 /** N values to int8 with one exponent; codes are widened to int16 and padded with 0. */
 function quantizeB(values: usize, fraction: i32, codes: usize, exponents: usize, group: i32): void {
   let magnitude = 0;
-  for (let n = 0; n < config.dState; n++) magnitude = max(magnitude, abs(<i32>load<i16>(values + (<usize>n << 1))));
+  for (let n = 0; n < config.dState; n++) magnitude = max(magnitude, abs(<i32>load<i16>(values + ((<usize>n) << 1))));
   const s = byteShift(magnitude);
   const out = codes + <usize>(group * stateGroups() * STATE_GROUP * 2);
   for (let n = 0; n < config.dState; n++) {
-    const at = <usize>n << 1;
+    const at = (<usize>n) << 1;
     store<i16>(out + at, <i16>rsh(load<i16>(values + at), s));
   }
-  store<i32>(exponents + (<usize>group << 2), s - fraction);
+  store<i32>(exponents + ((<usize>group) << 2), s - fraction);
 }
 
 function scanHead(b: SsmuBuffers, layer: Layer, state: LayerState, t: u32, head: i32): void {
-  const word = <usize>head << 2;
-  const half = <usize>head << 1;
+  const word = (<usize>head) << 2;
+  const half = (<usize>head) << 1;
   const raw = rsh(load<i16>(b.dt + half), layer.fDt - 16) + <i64>load<i32>(layer.dtBias + word);
   const dt = clamp(softplus(raw), config.timeStepLow, config.timeStepHigh);
 
@@ -151,8 +147,8 @@ function scanHead(b: SsmuBuffers, layer: Layer, state: LayerState, t: u32, head:
   const x = b.conv + <usize>((head * p) << 1);
   let magnitude: i64 = 0;
   for (let i = 0; i < p; i++) {
-    const product = m * <i32>load<i16>(x + (<usize>i << 1));
-    store<i32>(b.product + (<usize>i << 2), product);
+    const product = m * <i32>load<i16>(x + ((<usize>i) << 1));
+    store<i32>(b.product + ((<usize>i) << 2), product);
     magnitude = max(magnitude, abs(<i64>product));
   }
   const s2 = byteShift(magnitude);
@@ -160,29 +156,38 @@ function scanHead(b: SsmuBuffers, layer: Layer, state: LayerState, t: u32, head:
 
   const group = head / (config.heads / config.groups);
   const codesAt = <usize>(group * stateGroups() * STATE_GROUP * 2);
-  const bExponent = xExponent + load<i32>(b.bExponent + (<usize>group << 2));
-  const readShift = -(load<i32>(b.cExponent + (<usize>group << 2)) + Y_FRACTION);
+  const bExponent = xExponent + load<i32>(b.bExponent + ((<usize>group) << 2));
+  const readShift = -(load<i32>(b.cExponent + ((<usize>group) << 2)) + Y_FRACTION);
   const c = <i64>exp2n(f);
   const d = <i64>load<i16>(layer.skip + half);
   const groups = stateGroups();
   for (let i = 0; i < p; i++) {
     const channel = head * p + i;
-    const q = <i32>rsh(load<i32>(b.product + (<usize>i << 2)), s2);
+    const q = <i32>rsh(load<i32>(b.product + ((<usize>i) << 2)), s2);
     const exponents = state.exponents + <usize>(channel * groups);
     const codes = state.codes + <usize>channel * <usize>(groups * STATE_GROUP);
     const sum = scanChannel(
-      b, codes, exponents, q, b.bCodes + codesAt, b.cCodes + codesAt, bExponent, readShift, k, t, channel,
+      b,
+      codes,
+      exponents,
+      q,
+      b.bCodes + codesAt,
+      b.cCodes + codesAt,
+      bExponent,
+      readShift,
+      k,
+      t,
+      channel,
     );
-    const skip = rsh(d * <i64>load<i16>(x + (<usize>i << 1)), layer.fSkip + layer.fXs - Y_FRACTION);
-    store<i32>(b.y + (<usize>channel << 2), <i32>sat(rsh(<i64>sum * c, 16) + skip, 32));
+    const skip = rsh(d * <i64>load<i16>(x + ((<usize>i) << 1)), layer.fSkip + layer.fXs - Y_FRACTION);
+    store<i32>(b.y + ((<usize>channel) << 2), <i32>sat(rsh(<i64>sum * c, 16) + skip, 32));
   }
 }
 
-/** rsh of eight int16 lanes for 0 ≤ s ≤ 16: values are small enough that adding half never wraps. */
+/** rsh of eight int16 lanes for 0 ≤ s ≤ 15: |v| ≤ 16256, so that adding half never wraps. */
 function rshLanes(v: v128, s: i32): v128 {
-  if (s <= 0) return v;
-  if (s > 15) return i16x8.splat(0);
-  return i16x8.shr_s(i16x8.add(v, i16x8.splat(<i16>1 << <i16>(s - 1))), s);
+  if (s == 0) return v;
+  return i16x8.shr_s(i16x8.add(v, i16x8.splat((<i16>1) << (<i16>(s - 1)))), s);
 }
 
 function lanesMax(v: v128): i32 {
@@ -235,7 +240,7 @@ export function scanChannel(
       eh = STATE_EXPONENT_MIN;
     }
     const ew = max(eh - 7, bExponent);
-    const sa = min(ew - eh + 7, 16);
+    const sa = min(ew - eh + 7, 15);
     const a0 = rshLanes(i16x8.shl(i16x8.extend_low_i8x16_s(h), 7), sa);
     const a1 = rshLanes(i16x8.shl(i16x8.extend_high_i8x16_s(h), 7), sa);
     let b0 = i16x8.mul(x, v128.load(bCodes));
@@ -243,8 +248,8 @@ export function scanChannel(
     let sb = ew - bExponent;
     if (sb > 0) {
       if (sb > 8) {
-        b0 = rshLanes(b0, min(sb - 8, 16));
-        b1 = rshLanes(b1, min(sb - 8, 16));
+        b0 = rshLanes(b0, min(sb - 8, 15));
+        b1 = rshLanes(b1, min(sb - 8, 15));
         sb = 8;
       }
       const d2 = i8x16.shr_u(v128.xor(v128.load(b.dither2 + dither), slow), 8 - sb);
@@ -274,7 +279,7 @@ export function scanChannel(
       const part = lanesSum(
         i32x4.add(i32x4.dot_i16x8_s(b0, v128.load(cCodes)), i32x4.dot_i16x8_s(b1, v128.load(cCodes, 16))),
       );
-      y += <i32>clamp(rsh(part, max(readShift - eh, -24)), -0x4000000, 0x4000000);
+      y += <i32>clamp(rsh(part, max(readShift - eh, -24)), -TERM_LIMIT, TERM_LIMIT);
     }
     codes += STATE_GROUP;
     exponents++;
@@ -301,8 +306,8 @@ export function gate(b: SsmuBuffers, layer: Layer, factor: Factor): void {
 function gateProducts(b: SsmuBuffers, layer: Layer, from: i32, to: i32): u64 {
   let sum: u64 = 0;
   for (let c = from; c < to; c++) {
-    const word = <usize>c << 2;
-    const z = silu(rsh(load<i16>(b.z + (<usize>c << 1)), layer.fZ - SILU_IN_FRACTION), layer.fZs);
+    const word = (<usize>c) << 2;
+    const z = silu(rsh(load<i16>(b.z + ((<usize>c) << 1)), layer.fZ - SILU_IN_FRACTION), layer.fZs);
     const g = sat(rsh(<i64>load<i32>(b.y + word) * <i64>z, Y_FRACTION + layer.fZs - layer.fG), 24);
     store<i32>(b.g + word, <i32>g);
     sum += <u64>(g * g);
@@ -313,9 +318,9 @@ function gateProducts(b: SsmuBuffers, layer: Layer, from: i32, to: i32): u64 {
 /** u = sat18(ĝ · γ2) where ĝ = g, or g times its group's norm factor m · 2^-shift. */
 function scaleByGamma(b: SsmuBuffers, layer: Layer, from: i32, to: i32, m: i64, shift: i32, f: i32): void {
   for (let c = from; c < to; c++) {
-    const word = <usize>c << 2;
+    const word = (<usize>c) << 2;
     const g = sat(rsh(<i64>load<i32>(b.g + word) * m, shift), 24);
-    const u = rsh(g * <i64>load<i16>(layer.gamma + (<usize>c << 1)), f + layer.fGamma - layer.fU);
+    const u = rsh(g * <i64>load<i16>(layer.gamma + ((<usize>c) << 1)), f + layer.fGamma - layer.fU);
     store<i32>(b.u + word, <i32>sat(u, 18));
   }
 }

@@ -9,6 +9,15 @@ import type { Mamba2Config } from "./types.ts";
 /** `norm_before_gate`, which some configurations carry, means nothing: transformers always gates first. */
 export function huggingFaceConfig(fields: Fields): Mamba2Config {
   refuseVariants(fields);
+  if (fields.get("quantization_config") !== undefined) {
+    const detail = { file: fields.file, field: "quantization_config", expected: "F32, F16 or BF16 weights" };
+    throw new LightMambaError("unsupported", "a quantized checkpoint is not supported", detail);
+  }
+  return plainConfig(fields);
+}
+
+/** The configuration without regard to how the weights are stored. */
+export function plainConfig(fields: Fields): Mamba2Config {
   const vocabSize = fields.integer("vocab_size", VOCABULARY, 32768);
   const shape = readShape(vocabSize, {
     dModel: [fields, "hidden_size", 4096],
@@ -42,9 +51,5 @@ function refuseVariants(fields: Fields): void {
   if (activation !== "silu" && activation !== "swish") {
     const detail = { file, field: "hidden_act", expected: "silu", found: describe(activation) };
     throw new LightMambaError("unsupported", "the activation is not supported", detail);
-  }
-  if (fields.get("quantization_config") !== undefined) {
-    const detail = { file, field: "quantization_config", expected: "F32, F16 or BF16 weights" };
-    throw new LightMambaError("unsupported", "a quantized checkpoint is not supported", detail);
   }
 }

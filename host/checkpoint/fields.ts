@@ -70,6 +70,14 @@ export class Fields {
     return new Fields(this.file, value, `${this.name(key)}.`);
   }
 
+  /** Fields of the object at index i of a list. */
+  item(key: string, index: number): Fields {
+    const list = this.get(key);
+    const value = Array.isArray(list) ? list[index] : undefined;
+    if (!isObject(value)) throw badInput("not an object", { file: this.file, field: `${this.name(key)}[${index}]` });
+    return new Fields(this.file, value, `${this.name(key)}[${index}].`);
+  }
+
   /** Bounds of the time step. Python may have written Infinity as `{"__float__": "Infinity"}`. */
   interval(key: string): [low: number, high: number] {
     const value = this.get(key) ?? [0, Number.POSITIVE_INFINITY];

@@ -6,20 +6,20 @@
  * rotation into embedding, in_proj, out_proj and lm_head. Before out_proj a Hadamard runs online; its inverse is folded
  * into out_proj. γ2 is not folded: that raises the error.
  */
+
+import type { Rotation } from "../model/description.ts";
+import {
+  type HadamardShape,
+  HadamardTransform,
+  hadamardShape,
+  hadamardSigns,
+  identityShape,
+} from "../model/hadamard.ts";
 import type { ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
 import { uniforms } from "../reference/random.ts";
-import { type HadamardShape, HadamardTransform, hadamardShape, hadamardSigns, identityShape } from "./hadamard.ts";
 
 /** Stream of the seed that the signs are drawn from; texts use the streams from 0. */
 const SIGN_STREAM = 0xffff_ffff;
-
-export interface Rotation {
-  /** Of the residual stream, and the seed of its signs. */
-  residual: HadamardShape;
-  signSeed: number;
-  /** Of the vector before out_proj, run online. */
-  inner: HadamardShape;
-}
 
 /** No rotation at all: γ is still folded. */
 export function noRotation(dModel: number, dInner: number): Rotation {

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { badInput } from "../errors.ts";
 import { tokenBytes } from "./bytes.ts";
 import { makeEncoder } from "./encoder.ts";
@@ -7,6 +9,13 @@ import { makeStreamDecoder, type StreamDecoder } from "./stream.ts";
 import { readStructure, type Structure } from "./structure.ts";
 
 export type { StreamDecoder } from "./stream.ts";
+
+/** What belongs to a tokenizer; the first must be there. */
+export const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json"] as const;
+
+export function hasTokenizer(dir: string): boolean {
+  return existsSync(join(dir, TOKENIZER_FILES[0]));
+}
 
 /** Text to token ids and back, just as the checkpoint's own tokenizer does it. */
 export interface Tokenizer {

@@ -27,10 +27,14 @@ const ASPECT = join(MODULES, "@as-pect", "cli", "lib", "test.js");
 
 const RUNTIME_ENTRY = "assembly/index.ts";
 const OFFLINE_ENTRY = "assembly/offline/index.ts";
+/** For the tests: the runtime with its units exported one by one. */
+const UNITS_ENTRY = "assembly/units/testing.ts";
 const WASM = [
   { target: "runtime", entry: RUNTIME_ENTRY, file: "runtime.wasm" },
   { target: "relaxed", entry: RUNTIME_ENTRY, file: "runtime.relaxed.wasm" },
   { target: "offline", entry: OFFLINE_ENTRY, file: "offline.wasm" },
+  { target: "units", entry: UNITS_ENTRY, file: "units.wasm" },
+  { target: "units-relaxed", entry: UNITS_ENTRY, file: "units.relaxed.wasm" },
 ];
 const MAIN = join(BUILD, "js", "host", "cli", "main.js");
 
@@ -249,6 +253,7 @@ async function check(node, env) {
     ["types of host/", node, [TSC, "-p", "tsconfig.json", "--noEmit"]],
     ["types of tests/", node, [TSC, "-p", "tests/tsconfig.json"]],
     ["asc runtime", node, [ASC, RUNTIME_ENTRY, "--config", "asconfig.json", "--target", "relaxed", "--noEmit"]],
+    ["asc units", node, [ASC, UNITS_ENTRY, "--config", "asconfig.json", "--target", "units-relaxed", "--noEmit"]],
     ["asc offline", node, [ASC, OFFLINE_ENTRY, "--config", "asconfig.json", "--target", "offline", "--noEmit"]],
     ["biome", node, [BIOME, "ci", "--colors=off", "."]],
     ["generated files", node, ["host/tools/generate.ts", "--check"]],

@@ -1,0 +1,115 @@
+// Entry of units.wasm: everything the runtime exports, and the units one by one, for the case tables of tests/units.
+import { ACTIVATION_GROUP } from "../contract";
+import { exp2n, Factor, norm, rsh, silu, softplus } from "../fixed";
+import { allocate } from "../memory";
+import { layerState } from "../state";
+import { layerAt } from "../weights";
+import { transform } from "./htu";
+import { CODE_BYTES, gemv } from "./mmu";
+import { allocateCodes, Codes, quantize } from "./nqu";
+import { allocateSsmu, gate, SsmuBuffers, scan } from "./ssmu";
+
+export * from "../index";
+export { exp2n, rsh, silu, softplus, transform };
+
+const factor: Factor = changetype<Factor>(memory.data(offsetof<Factor>(), 16));
+
+/** The RMSNorm factor's mantissa, and after it the shift. */
+export function normMantissa(sum: u64, rootMantissa: i32, rootShift: i32): i32 {
+  norm(sum, rootMantissa, rootShift, factor);
+  return factor.m;
+}
+
+export function factorShift(): i32 {
+  return factor.s;
+}
+
+export function factorMantissa(): i32 {
+  return factor.m;
+}
+
+/** A vector of `inputs` codes; activationBits 4 or 8. */
+export function newCodes(inputs: i32, activationBits: i32): Codes {
+  const codes = changetype<Codes>(allocate(offsetof<Codes>()));
+  allocateCodes(codes, inputs, activationBits);
+  return codes;
+}
+
+/** a i32 [k] → codes. */
+export function quantizeCodes(a: usize, codes: Codes): void {
+  quantize(a, codes);
+}
+
+export function codeExponent(codes: Codes): i32 {
+  return codes.exponent;
+}
+
+export function codeSum(codes: Codes): u64 {
+  return codes.sum;
+}
+
+export function codeAt(codes: Codes, i: i32): i32 {
+  return CODE_BYTES == 1 ? load<i8>(codes.v + i) : load<i16>(codes.v + ((<usize>i) << 1));
+}
+
+export function scaleAt(codes: Codes, group: i32): i32 {
+  return load<u8>(codes.sa + group);
+}
+
+/** Any codes at all: v i8 [k], sa u8 [k/16] (ignored for 8-bit activations). */
+export function setCodes(codes: Codes, v: usize, sa: usize): void {
+  for (let g = 0; g < codes.k / ACTIVATION_GROUP; g++) {
+    let sum = 0;
+    for (let i = g * ACTIVATION_GROUP; i < (g + 1) * ACTIVATION_GROUP; i++) {
+      const code = load<i8>(v + i);
+      if (CODE_BYTES == 1) store<i8>(codes.v + i, code);
+      else store<i16>(codes.v + ((<usize>i) << 1), code);
+      sum += code;
+    }
+    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * sum));
+    if (codes.sa) store<u8>(codes.sa + g, load<u8>(sa + g));
+  }
+}
+
+/** acc i32 [blocks·8] = frames · codes. */
+export function multiply(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
+  gemv(acc, frames, codes, blocks);
+}
+
+/** Buffers of the SSM unit for the configured shape; paddedInner = E padded to 32. */
+export function newSsmu(paddedInner: i32): SsmuBuffers {
+  const b = changetype<SsmuBuffers>(allocate(offsetof<SsmuBuffers>()));
+  allocateSsmu(b, paddedInner);
+  return b;
+}
+
+/** Addresses: z i16 [E], x | B | C i16 [C], dt i16 [H], y i32 [E], u i32 [E]. */
+export function ssmuZ(b: SsmuBuffers): usize {
+  return b.z;
+}
+
+export function ssmuConv(b: SsmuBuffers): usize {
+  return b.conv;
+}
+
+export function ssmuDt(b: SsmuBuffers): usize {
+  return b.dt;
+}
+
+export function ssmuY(b: SsmuBuffers): usize {
+  return b.y;
+}
+
+export function ssmuU(b: SsmuBuffers): usize {
+  return b.u;
+}
+
+/** One token of layer i through conv, decay, state update and readout: raw inputs in, b.y out. */
+export function scanLayer(b: SsmuBuffers, state: usize, i: i32, t: u32): void {
+  scan(b, layerAt(i), layerState(state, i), t);
+}
+
+/** b.y and b.z → b.u; factorMantissa and factorShift are the norm's factor. */
+export function gateLayer(b: SsmuBuffers, i: i32): void {
+  gate(b, layerAt(i), factor);
+}

@@ -1,0 +1,111 @@
+/** runtime.wasm on this JavaScript engine: which variant, and its exports. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { LightMambaError } from "../errors.ts";
+import { packageRoot } from "../package.ts";
+
+/** Same bits either way; `relaxed` needs an engine with relaxed SIMD and is faster. */
+export type Variant = "relaxed" | "plain";
+
+/** Exports of assembly/index.ts, where every argument is described. Pointers are byte addresses. */
+export interface RuntimeExports {
+  version(): number;
+  allocate(bytes: number): number;
+  configure(
+    dModel: number,
+    layers: number,
+    heads: number,
+    headDim: number,
+    dState: number,
+    groups: number,
+    convWidth: number,
+    vocab: number,
+    normGroups: number,
+    activationBits: number,
+    residualFraction: number,
+  ): void;
+  setNorm(
+    residualEpsilon: bigint,
+    rootModel: number,
+    rootModelShift: number,
+    rootInner: number,
+    rootInnerShift: number,
+  ): void;
+  setHadamard(blocks: number, order: number, log2: number, signs: number): void;
+  setTimeStepLimits(low: bigint, high: bigint): void;
+  setEmbedding(codes: number, scale: number, exponent: number): void;
+  setHead(frames: number, rowExponents: number): void;
+  setInProj(layer: number, frames: number, rowExponents: number, bias: number): void;
+  setOutProj(layer: number, frames: number, rowExponents: number, bias: number): void;
+  setConv(layer: number, weights: number, bias: number): void;
+  setHeads(layer: number, decay: number, decayShift: number, dtBias: number, skip: number, gamma: number): void;
+  setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;
+  finish(): void;
+  stateBytes(): number;
+  resetState(state: number): void;
+  forward(state: number, token: number): void;
+  embed(token: number): void;
+  layer(state: number, layer: number): void;
+  head(): void;
+  advance(state: number): void;
+  logitsAt(): number;
+  residualAt(): number;
+  samplerBytes(): number;
+  setSampler(
+    sampler: number,
+    temperature: number,
+    topK: number,
+    topP: number,
+    minP: number,
+    repetition: number,
+    presence: number,
+    frequency: number,
+    usable: number,
+  ): void;
+  seedSampler(sampler: number, seed: bigint): void;
+  observe(sampler: number, token: number): void;
+  sample(sampler: number, logits: number): number;
+}
+
+export interface Engine {
+  variant: Variant;
+  memory: WebAssembly.Memory;
+  exports: RuntimeExports;
+}
+
+const FILES: Record<Variant, string> = { relaxed: "runtime.relaxed.wasm", plain: "runtime.wasm" };
+/** What the exported functions mean: assembly/index.ts, version(). */
+const RUNTIME_VERSION = 1;
+const PAGES = { initial: 16, maximum: 65536 };
+
+/** (func (param v128 v128) (result v128) i16x8.relaxed_dot_i8x16_i7x16_s): valid where relaxed SIMD is on. */
+const RELAXED_PROBE = Uint8Array.from([
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 7, 1, 0x60, 2, 0x7b, 0x7b, 1, 0x7b, 3, 2, 1, 0, 10, 11, 1, 9, 0, 0x20, 0, 0x20, 1,
+  0xfd, 0x92, 2, 0x0b,
+]);
+
+export function bestVariant(): Variant {
+  return WebAssembly.validate(RELAXED_PROBE) ? "relaxed" : "plain";
+}
+
+/** A fresh instance with a memory of its own. */
+export function instantiate(variant: Variant = bestVariant()): Engine {
+  const path = join(packageRoot(), "build", FILES[variant]);
+  if (!existsSync(path)) {
+    throw new LightMambaError("prerequisite", "the runtime is not built", { file: path, hint: "npm run build" });
+  }
+  const memory = new WebAssembly.Memory(PAGES);
+  const module = new WebAssembly.Module(readFileSync(path));
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const exports = instance.exports as unknown as RuntimeExports;
+  const version = exports.version();
+  if (version !== RUNTIME_VERSION) {
+    throw new LightMambaError("prerequisite", "the runtime is of another version", {
+      file: path,
+      expected: RUNTIME_VERSION,
+      found: version,
+      hint: "npm run build",
+    });
+  }
+  return { variant, memory, exports };
+}

@@ -1,0 +1,202 @@
+/** A model directory into an instance of the runtime: every byte is checked, and the weights are read straight into linear memory. */
+import { join } from "node:path";
+import { isPadding, SafetensorsFile } from "../checkpoint/safetensors.ts";
+import type { Mamba2Config } from "../checkpoint/types.ts";
+import { badInput, LightMambaError } from "../errors.ts";
+import { MODEL_FILES, type ModelHeader } from "../model/description.ts";
+import { ROW_EXPONENT_RANGE } from "../model/frames.ts";
+import { hadamardSigns } from "../model/hadamard.ts";
+import { modelTensors, TENSOR_ALIGNMENT, type TensorSpec } from "../model/tensors.ts";
+import { MAX_DECAY_SHIFT } from "../quantize/constants.ts";
+import { EMBEDDING_EXPONENT_RANGE } from "../quantize/embedding.ts";
+import { mantissa } from "../quantize/fractions.ts";
+import type { Engine, RuntimeExports } from "./engine.ts";
+
+/** Guard bits of NQU's values: docs/numerics.md section 3.1. */
+const NQU_GUARD = { 4: 5, 8: 8 } as const;
+const TIME_STEP_FRACTION = 24;
+const LARGEST_TIME_STEP = 2 ** 30;
+const ADDRESS_SPACE = 2 ** 32;
+
+/** Address of a tensor by name. */
+type Addresses = (name: string) => number;
+
+export function loadWeights(engine: Engine, header: ModelHeader): void {
+  const { exports } = engine;
+  const { config, description } = header;
+  const path = join(header.dir, MODEL_FILES.weights);
+  const file = SafetensorsFile.open(path);
+  try {
+    const specs = modelTensors(config);
+    checkTensors(file, specs, path);
+    configure(exports, header);
+    const address = readTensors(engine, file, path);
+    checkValues(engine, config, header, address, path);
+    place(engine, config, header, address);
+    exports.finish();
+  } finally {
+    file.close();
+  }
+  if (description.layers.length !== config.nLayers) throw badInput("layers do not match", { file: path });
+}
+
+/** Exactly the tensors of this shape, no more. */
+function checkTensors(file: SafetensorsFile, specs: Map<string, TensorSpec>, path: string): void {
+  for (const [name, spec] of specs) {
+    const found = file.tensors.get(name);
+    if (!found) throw badInput("the tensor is missing", { file: path, field: name });
+    const want = `${spec.dtype} [${spec.shape}]`;
+    const have = `${found.dtype} [${found.shape}]`;
+    if (want !== have)
+      throw badInput("another type or shape", { file: path, field: name, expected: want, found: have });
+  }
+  for (const name of file.tensors.keys()) {
+    if (!specs.has(name) && !isPadding(name)) throw badInput("an unknown tensor", { file: path, field: name });
+  }
+}
+
+function configure(exports: RuntimeExports, { config, description }: ModelHeader): void {
+  const fr = description.residualFraction;
+  exports.configure(
+    config.dModel,
+    config.nLayers,
+    config.nHeads,
+    config.headDim,
+    config.dState,
+    config.nGroups,
+    config.convWidth,
+    config.vocabSize,
+    config.nGroups,
+    description.activationBits,
+    fr,
+  );
+  const guard = NQU_GUARD[description.activationBits];
+  const model = mantissa(Math.sqrt(config.dModel));
+  const inner = mantissa(Math.sqrt(config.dInner / config.nGroups));
+  exports.setNorm(
+    scaledEpsilon(config.normEps * config.dModel, fr + guard),
+    model.mantissa,
+    model.shift,
+    inner.mantissa,
+    inner.shift,
+  );
+  const [low, high] = config.timeStepLimit.map((limit) =>
+    BigInt(Math.round(Math.min(limit * 2 ** TIME_STEP_FRACTION, LARGEST_TIME_STEP))),
+  );
+  exports.setTimeStepLimits(low!, high!);
+}
+
+/** value · 2^(2f), an unsigned 64-bit integer. */
+function scaledEpsilon(value: number, f: number): bigint {
+  return BigInt(Math.round(value * 2 ** (2 * f)));
+}
+
+/** Reads the whole file behind its header in one piece, so that tensors keep the alignment they have on disk. */
+function readTensors(engine: Engine, file: SafetensorsFile, path: string): Addresses {
+  const first = Math.min(...[...file.tensors.values()].map(({ begin }) => begin));
+  const size = file.file.size - first;
+  const used = engine.memory.buffer.byteLength;
+  if (used + size + TENSOR_ALIGNMENT > ADDRESS_SPACE) {
+    throw new LightMambaError("unsupported", "the model does not fit a 32-bit address space", {
+      file: path,
+      expected: `at most ${ADDRESS_SPACE - used - TENSOR_ALIGNMENT} bytes`,
+      found: size,
+    });
+  }
+  const base = allocate(engine, size + TENSOR_ALIGNMENT, "the weights");
+  const start = Math.ceil(base / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+  file.file.readInto(new Uint8Array(engine.memory.buffer, start, size), first);
+  return (name) => start + file.tensors.get(name)!.begin - first;
+}
+
+export function allocate(engine: Engine, bytes: number, what: string): number {
+  try {
+    return engine.exports.allocate(bytes) >>> 0;
+  } catch {
+    throw new LightMambaError("prerequisite", `no memory for ${what}`, {
+      expected: `${bytes} bytes`,
+      hint: "close other programs, or take a smaller model",
+    });
+  }
+}
+
+function place(engine: Engine, config: Mamba2Config, { description }: ModelHeader, at: Addresses): void {
+  const { exports } = engine;
+  const { inner } = description.rotation;
+  const signs = hadamardSigns(inner.order);
+  const signsAt = allocate(engine, signs.length, "the Hadamard matrix");
+  new Int8Array(engine.memory.buffer, signsAt, signs.length).set(signs);
+  exports.setHadamard(inner.blocks, inner.order, inner.log2, signsAt);
+  exports.setEmbedding(at("embedding.codes"), at("embedding.scale"), at("embedding.exponent"));
+  exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"));
+  description.layers.forEach((f, i) => {
+    const tensor = (name: string) => at(`layers.${i}.${name}`);
+    const bias = (name: string) => (config.useBias ? tensor(name) : 0);
+    exports.setInProj(i, tensor("in_proj.frames"), tensor("in_proj.row_exponent"), bias("in_proj.bias"));
+    exports.setOutProj(i, tensor("out_proj.frames"), tensor("out_proj.row_exponent"), bias("out_proj.bias"));
+    exports.setConv(i, tensor("conv.weight"), tensor("conv.bias"));
+    exports.setHeads(i, tensor("decay"), tensor("decay_shift"), tensor("dt_bias"), tensor("skip"), tensor("gate_norm"));
+    const { z, x, B, C, dt, conv, xs, Bs, Cs, skip, zs, g, gamma, u } = f;
+    const epsilon = scaledEpsilon(config.normEps * (config.dInner / config.nGroups), g);
+    exports.setFractions(i, z, x, B, C, dt, conv, xs, Bs, Cs, skip, zs, g, gamma, u, epsilon);
+  });
+}
+
+/** The numbers that the arithmetic relies on. Weight codes and mantissas may be anything. */
+function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, at: Addresses, path: string): void {
+  const { buffer } = engine.memory;
+  const inRange = (name: string, values: ArrayLike<number>, [low, high]: [number, number]) => {
+    for (let i = 0; i < values.length; i++) {
+      if (values[i]! >= low && values[i]! <= high) continue;
+      const detail = { file: path, field: `${name}[${i}]`, expected: `${low} to ${high}`, found: values[i]! };
+      throw badInput("the value is out of range", detail);
+    }
+  };
+  const { vocabSize, nHeads } = config;
+  const specs = modelTensors(config);
+  for (const [name, { shape }] of specs) {
+    if (!name.endsWith(".row_exponent")) continue;
+    inRange(name, new Int8Array(buffer, at(name), shape[0]), ROW_EXPONENT_RANGE);
+  }
+  inRange("embedding.exponent", new Int8Array(buffer, at("embedding.exponent"), vocabSize), EMBEDDING_EXPONENT_RANGE);
+  header.description.layers.forEach((_, i) => {
+    const shifts = `layers.${i}.decay_shift`;
+    inRange(shifts, new Uint8Array(buffer, at(shifts), nHeads), [0, MAX_DECAY_SHIFT]);
+    checkConv(buffer, specs, at, i, path);
+  });
+}
+
+/** 2^15 · Σ|weight| + |bias| < 2^31 for every channel, or the int32 sum could overflow. */
+function checkConv(
+  buffer: ArrayBuffer,
+  specs: Map<string, TensorSpec>,
+  at: Addresses,
+  layer: number,
+  path: string,
+): void {
+  const name = `layers.${layer}.conv.weight`;
+  const [width, channels] = specs.get(name)!.shape as [number, number];
+  const weights = new Int16Array(buffer, at(name), width * channels);
+  const bias = new Int32Array(buffer, at(`layers.${layer}.conv.bias`), channels);
+  for (let c = 0; c < channels; c++) {
+    let sum = 0;
+    for (let i = 0; i < width; i++) sum += Math.abs(weights[i * channels + c]!);
+    const most = sum * 2 ** 15 + Math.abs(bias[c]!);
+    if (most < 2 ** 31) continue;
+    throw badInput("the convolution could overflow", {
+      file: path,
+      field: `${name}, channel ${c}`,
+      expected: `below ${2 ** 31}`,
+      found: most,
+    });
+  }
+}
+
+/** Bytes of weights that one token streams: both matrices of every layer, and lm_head. */
+export function weightBytesPerToken(config: Mamba2Config): number {
+  let bytes = 0;
+  for (const [name, { shape }] of modelTensors(config)) {
+    if (name.endsWith(".frames")) bytes += shape[0]! * shape[1]!;
+  }
+  return bytes;
+}

@@ -1,0 +1,99 @@
+/** A quantized model, loaded and ready: the public face of the runtime. */
+import type { Mamba2Config } from "../checkpoint/types.ts";
+import { LightMambaError } from "../errors.ts";
+import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
+import { checkTokenizer, hasTokenizer, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts";
+import { bestVariant, type Engine, instantiate, type Variant } from "./engine.ts";
+import { loadWeights, weightBytesPerToken } from "./load.ts";
+import { type SamplerOptions, Session } from "./session.ts";
+
+const LOGIT_UNIT = 2 ** -16;
+
+export interface LoadOptions {
+  /** Default: relaxed SIMD where the engine has it. The bits are the same. */
+  variant?: Variant;
+}
+
+export class Model {
+  readonly dir: string;
+  readonly config: Mamba2Config;
+  readonly description: ModelDescription;
+  readonly variant: Variant;
+  readonly #engine: Engine;
+  #tokenizer: Tokenizer | undefined;
+
+  private constructor(header: ModelHeader, engine: Engine) {
+    this.dir = header.dir;
+    this.config = header.config;
+    this.description = header.description;
+    this.variant = engine.variant;
+    this.#engine = engine;
+  }
+
+  /** Reads and checks a model directory. Throws LightMambaError. */
+  static load(dir: string, options: LoadOptions = {}): Model {
+    const header = readModelHeader(dir);
+    const engine = instantiate(options.variant ?? bestVariant());
+    loadWeights(engine, header);
+    return new Model(header, engine);
+  }
+
+  /** Loaded when first asked for. Throws when the directory has none, or one with more tokens than the model. */
+  get tokenizer(): Tokenizer {
+    if (!this.#tokenizer) {
+      if (!hasTokenizer(this.dir)) {
+        throw new LightMambaError("badInput", "the model has no tokenizer", {
+          file: this.dir,
+          expected: "tokenizer.json",
+          hint: "token ids work: see lightmamba trace",
+        });
+      }
+      this.#tokenizer = loadTokenizer(this.dir);
+      checkTokenizer(this.#tokenizer, this.config.vocabUsed);
+    }
+    return this.#tokenizer;
+  }
+
+  /** Bytes of weights each generated token streams from memory. */
+  get weightBytesPerToken(): number {
+    return weightBytesPerToken(this.config);
+  }
+
+  /** Bytes of a conversation's state. */
+  get stateBytes(): number {
+    return this.#engine.exports.stateBytes();
+  }
+
+  /** Bytes of WebAssembly memory in use: weights, buffers, sessions. */
+  get memoryBytes(): number {
+    return this.#engine.memory.buffer.byteLength;
+  }
+
+  /** A new conversation with an empty state. */
+  session(options?: SamplerOptions): Session {
+    const { vocabUsed, vocabSize } = this.config;
+    const modelId = this.description.weightsSha256;
+    return new Session({ engine: this.#engine, vocabUsed, vocabSize, modelId }, options);
+  }
+
+  /** Logits of the token fed last: int32 Q16 [vocabSize], a live view. */
+  rawLogits(): Int32Array {
+    const { exports, memory } = this.#engine;
+    return new Int32Array(memory.buffer, exports.logitsAt(), this.config.vocabSize);
+  }
+
+  /** The same as floating point, exactly. */
+  logits(): Float32Array {
+    return Float32Array.from(this.rawLogits(), (value) => value * LOGIT_UNIT);
+  }
+
+  /** The residual stream as it stands, in the rotated basis, f32 [dModel]. */
+  residual(): Float32Array {
+    const { exports, memory } = this.#engine;
+    const unit = 2 ** -this.description.residualFraction;
+    return Float32Array.from(
+      new Int32Array(memory.buffer, exports.residualAt(), this.config.dModel),
+      (value) => value * unit,
+    );
+  }
+}

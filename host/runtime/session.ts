@@ -1,0 +1,185 @@
+/** A conversation: recurrent state and sampler, both of constant size; saving, restoring and forking are copies. */
+import { createHash } from "node:crypto";
+import { SafetensorsFile, writeSafetensors } from "../checkpoint/safetensors.ts";
+import { badInput } from "../errors.ts";
+import type { Engine } from "./engine.ts";
+import { allocate } from "./load.ts";
+
+export interface SamplerOptions {
+  /** 0: always the likeliest token. Default 0.8. */
+  temperature?: number;
+  /** 0 (default): all. */
+  topK?: number;
+  /** Default 0.95. */
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
+  /** Same seed, same tokens on every machine. Default 0. */
+  seed?: number;
+}
+
+/** What a session needs of its model. */
+export interface SessionOwner {
+  engine: Engine;
+  /** Ids from here on are padding and never drawn. */
+  vocabUsed: number;
+  vocabSize: number;
+  /** Identifies the model a saved state belongs to. */
+  modelId: string;
+}
+
+const STATE_FORMAT = "lightmamba-state";
+const STATE_VERSION = "1";
+
+export class Session {
+  readonly #owner: SessionOwner;
+  readonly #state: number;
+  readonly #sampler: number;
+
+  constructor(owner: SessionOwner, options: SamplerOptions = {}) {
+    this.#owner = owner;
+    const { exports } = owner.engine;
+    this.#state = allocate(owner.engine, exports.stateBytes(), "the state");
+    this.#sampler = allocate(owner.engine, exports.samplerBytes(), "the sampler");
+    exports.resetState(this.#state);
+    this.setSampler(options);
+    exports.seedSampler(this.#sampler, BigInt(options.seed ?? 0));
+  }
+
+  /** Tokens consumed since the state was empty. */
+  get tokens(): number {
+    return new Uint32Array(this.#owner.engine.memory.buffer, this.#state, 1)[0]!;
+  }
+
+  /** Changes the sampler's rules; what it has seen and its random numbers go on. */
+  setSampler(options: SamplerOptions): void {
+    this.#owner.engine.exports.setSampler(
+      this.#sampler,
+      options.temperature ?? 0.8,
+      options.topK ?? 0,
+      options.topP ?? 0.95,
+      options.minP ?? 0,
+      options.repetitionPenalty ?? 1,
+      options.presencePenalty ?? 0,
+      options.frequencyPenalty ?? 0,
+      this.#owner.vocabUsed,
+    );
+  }
+
+  seed(seed: number): void {
+    this.#owner.engine.exports.seedSampler(this.#sampler, BigInt(seed));
+  }
+
+  /** Consumes one token; afterwards logits and sample speak of the next. */
+  feed(token: number): void {
+    const { vocabSize, engine } = this.#owner;
+    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
+      throw badInput("token id outside the vocabulary", { expected: `0 to ${vocabSize - 1}`, found: token });
+    }
+    engine.exports.forward(this.#state, token);
+    engine.exports.observe(this.#sampler, token);
+  }
+
+  /** Like feed, stopping after each stage: `see(index)` with -1 after the embedding, then after each layer. */
+  feedByLayer(token: number, layers: number, see: (index: number) => void): void {
+    const { exports } = this.#owner.engine;
+    exports.embed(token);
+    see(-1);
+    for (let i = 0; i < layers; i++) {
+      exports.layer(this.#state, i);
+      see(i);
+    }
+    exports.head();
+    exports.advance(this.#state);
+    exports.observe(this.#sampler, token);
+  }
+
+  /** Draws the next token from the logits of the token fed last, whichever session fed it. */
+  sample(): number {
+    const { exports } = this.#owner.engine;
+    return exports.sample(this.#sampler, exports.logitsAt());
+  }
+
+  /** A copy of the recurrent state. */
+  stateBytes(): Uint8Array {
+    return this.#view(this.#state, this.#owner.engine.exports.stateBytes()).slice();
+  }
+
+  /** An independent session that goes on from here. */
+  fork(): Session {
+    const copy = new Session(this.#owner);
+    copy.#stateView().set(this.#stateView());
+    copy.#samplerView().set(this.#samplerView());
+    return copy;
+  }
+
+  /** Writes the whole conversation, sampler included, so that it goes on with the same tokens. */
+  save(path: string, lastToken: number | undefined): void {
+    const parts = { state: this.#stateView(), sampler: this.#samplerView() };
+    writeSafetensors(
+      path,
+      Object.entries(parts).map(([name, data]) => ({ name, dtype: "U8", shape: [data.length], data })),
+      {
+        metadata: {
+          format: STATE_FORMAT,
+          version: STATE_VERSION,
+          model: this.#owner.modelId,
+          last_token: String(lastToken ?? ""),
+          sha256: checksum(parts.state, parts.sampler),
+        },
+      },
+    );
+  }
+
+  /** Replaces state and sampler by saved ones; returns the token that was sampled but not yet fed, if any. */
+  restore(path: string): number | undefined {
+    const file = SafetensorsFile.open(path);
+    try {
+      const { metadata } = file;
+      const expect = (field: string, expected: string) => {
+        if (metadata[field] === expected) return;
+        const found = metadata[field] ?? "nothing";
+        throw badInput("not a state of this model", { file: path, field, expected, found });
+      };
+      expect("format", STATE_FORMAT);
+      expect("version", STATE_VERSION);
+      expect("model", this.#owner.modelId);
+      const state = readPart(file, path, "state", this.#stateView().length);
+      const sampler = readPart(file, path, "sampler", this.#samplerView().length);
+      expect("sha256", checksum(state, sampler));
+      this.#stateView().set(state);
+      this.#samplerView().set(sampler);
+      const last = metadata.last_token ?? "";
+      return last === "" ? undefined : Number(last);
+    } finally {
+      file.close();
+    }
+  }
+
+  #stateView(): Uint8Array {
+    return this.#view(this.#state, this.#owner.engine.exports.stateBytes());
+  }
+
+  #samplerView(): Uint8Array {
+    return this.#view(this.#sampler, this.#owner.engine.exports.samplerBytes());
+  }
+
+  #view(pointer: number, bytes: number): Uint8Array {
+    return new Uint8Array(this.#owner.engine.memory.buffer, pointer, bytes);
+  }
+}
+
+function readPart(file: SafetensorsFile, path: string, name: string, length: number): Uint8Array {
+  const bytes = file.readBytes(name);
+  if (bytes.length === length) return bytes;
+  const sizes = { expected: `${length} bytes`, found: `${bytes.length}` };
+  throw badInput("another size than this model's", { file: path, field: name, ...sizes });
+}
+
+function checksum(...parts: Uint8Array[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex");
+}
