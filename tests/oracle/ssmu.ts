@@ -32,7 +32,7 @@ export function conv(
   for (let i = 0; i < weight.length; i++) v += BigInt(taps[i]!) * BigInt(weight[i]!);
   if (v !== sat(v, 32)) throw new RangeError(`conv sum ${v} passes 32 bits`);
   taps.shift();
-  // AMBIGUOUS: with f_seg + fw < 11 this is a left shift, whose result passes 32 bits; exact here, silu clamps it.
+  // With f_seg + fw < 11 this is a left shift, whose result passes 32 bits: exact here, silu clamps it.
   return silu(rsh(v, fraction + fw - 11), fo);
 }
 
@@ -56,7 +56,7 @@ export function quantizeBC(values: readonly number[], fraction: number): Exponen
 
 /** dt of a head, Q24. */
 export function timeStep(raw: number, fdt: number, dtBias: number, low: number, high: number): number {
-  // AMBIGUOUS: v is called int32, but raw · 2^(16 - f_dt) + dt_bias can pass it; exact here, softplus clamps it.
+  // raw · 2^(16 - f_dt) + dt_bias can pass 32 bits: exact here, softplus clamps it.
   const v = rsh(BigInt(raw), fdt - 16) + BigInt(dtBias);
   return toNumber(clamp(BigInt(softplus(v)), BigInt(low), BigInt(high)));
 }
@@ -124,7 +124,7 @@ function alignB(product: number, shift: number, d2: number): number {
   let b = product;
   let s = shift;
   if (s > 8) {
-    b = rshSmall(b, Math.min(s - 8, 16));
+    b = rshSmall(b, Math.min(s - 8, 15));
     s = 8;
   }
   return floorShiftSmall(b + floorShiftSmall(d2, 8 - s), s);
@@ -143,7 +143,7 @@ export function updateGroup(group: StateGroup, update: Update): StateGroup {
   for (let i = 0; i < 16; i++) {
     const h = flushed ? 0 : group.h[i]!;
     const d = dither(t, n0 + i, ch);
-    const a = rshSmall(h * 128, Math.min(ew - ea, 16));
+    const a = rshSmall(h * 128, Math.min(ew - ea, 15));
     acc.push(a + alignB(q * Bq[i]!, ew - eb, d.d2));
     d1.push(d.d1);
   }
@@ -163,9 +163,9 @@ export function readout(groups: readonly StateGroup[], Cq: readonly number[], eC
     let part = 0n;
     for (let i = 0; i < 16; i++) part += BigInt(h[i]! * Cq[index * 16 + i]!);
     const term = rsh(part, Math.max(-(eh + eC + 12), -24));
-    Y += clamp(term, -pow2(26), pow2(26));
+    Y += clamp(term, 1n - pow2(26), pow2(26) - 1n);
   });
-  // AMBIGUOUS: 32 terms (N > 496) of +2^26 are 2^31, one past int32. Exact here.
+  if (Y !== sat(Y, 32)) throw new RangeError(`readout ${Y} passes 32 bits`);
   return toNumber(Y);
 }
 
