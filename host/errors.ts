@@ -53,6 +53,13 @@ export class LightMambaError extends Error {
     this.exit = exit;
     this.detail = detail;
   }
+
+  /** The error that came from another thread, as it was. */
+  static revive({ exit, message, detail }: { exit: ExitName; message: string; detail: ErrorDetail }): LightMambaError {
+    const error = new LightMambaError(exit, message, detail);
+    error.message = message;
+    return error;
+  }
 }
 
 export function badInput(what: string, detail: ErrorDetail = {}): LightMambaError {

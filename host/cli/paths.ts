@@ -1,17 +1,6 @@
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { LightMambaError } from "../errors.ts";
-
-/** The folder of package.json: this code runs from host/ in a working copy and from build/js/host/ once compiled. */
-export function packageRoot(): string {
-  let folder = import.meta.dirname;
-  while (!existsSync(join(folder, "package.json"))) {
-    const parent = dirname(folder);
-    if (parent === folder) throw new LightMambaError("prerequisite", "package.json of lightmamba not found");
-    folder = parent;
-  }
-  return folder;
-}
+import { join } from "node:path";
+import { packageRoot } from "../package.ts";
 
 /** The model that comes with the package, so that everything can be tried without a download. */
 export const EMBEDDED_MODEL = "models/tiny-w4a4";

@@ -1,8 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { packageVersion } from "../package.ts";
 import type { Output } from "./output.ts";
-import { packageRoot } from "./paths.ts";
 
 /** A command's file exports this. It is loaded only when its command is chosen or its help is asked for. */
 export interface CommandModule {
@@ -21,7 +19,7 @@ export const COMMANDS: Record<string, Entry> = {
   eval: { summary: "measure perplexity, and KL against the checkpoint", load: () => import("./commands/eval.ts") },
   inspect: { summary: "show what is in a checkpoint or model directory", load: () => import("./commands/inspect.ts") },
   tokenize: { summary: "turn text into token ids, or ids into text", load: () => import("./commands/tokenize.ts") },
-  trace: { summary: "record every unit's integers for given token ids", load: () => import("./commands/trace.ts") },
+  trace: { summary: "record logits and hidden states for given token ids", load: () => import("./commands/trace.ts") },
   doctor: { summary: "check this machine and this installation", load: () => import("./commands/doctor.ts") },
 };
 
@@ -32,10 +30,6 @@ Examples:
 
   # what this machine lacks, if anything
   lightmamba doctor`;
-
-function version(): string {
-  return (JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string }).version;
-}
 
 /** The settings that every command shares; commander does not pass them on to commands made elsewhere. */
 function settle(command: Command): Command {
@@ -56,7 +50,7 @@ export function chosenCommand(args: readonly string[]): string | undefined {
 export async function buildProgram(output: Output, args: readonly string[]): Promise<Command> {
   const program = settle(new Command("lightmamba"))
     .description("Take a Mamba-2 checkpoint to 4 bits and generate tokens: the same bits on every device.")
-    .version(version(), "-V, --version", "print the version")
+    .version(packageVersion(), "-V, --version", "print the version")
     .option("--json", "write results as JSON on standard output")
     .option("-q, --quiet", "no progress and no remarks")
     .option("--no-color", "no colours (also: NO_COLOR=1)")

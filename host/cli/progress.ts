@@ -77,3 +77,20 @@ function lineProgress(label: string, sink: Sink, now: () => number): Progress {
     done: (note) => void sink.write(closingLine(label, (now() - start) / 1000, note)),
   };
 }
+
+/** For a task of several phases with names and lengths of their own: a report for each. */
+export function phaseProgress(output: { progress(label: string): Progress }) {
+  let current: Progress | undefined;
+  let label = "";
+  return {
+    update(phase: string, done: number, total: number): void {
+      if (phase !== label) {
+        current?.done();
+        current = output.progress(phase);
+        label = phase;
+      }
+      current?.update(done, total);
+    },
+    done: () => current?.done(),
+  };
+}

@@ -13,7 +13,7 @@ export interface CalibrationOptions {
   ids?: Int32Array | undefined;
   tokens: number;
   seed: number;
-  progress?(done: number, total: number, note: string): void;
+  progress?(phase: string, done: number, total: number): void;
 }
 
 export interface Calibration {
@@ -33,7 +33,7 @@ export function calibrate(weights: ReferenceWeights, options: CalibrationOptions
         tokens: length,
         seed: options.seed,
         bos: firstToken(weights.config),
-        progress: (done, total) => options.progress?.(done, total, "sampling calibration text"),
+        progress: (done, total) => options.progress?.("sampling calibration text", done, total),
       });
   const maxima: Maxima = [];
   reference.reset();
@@ -42,7 +42,7 @@ export function calibrate(weights: ReferenceWeights, options: CalibrationOptions
   texts.forward(ids, {
     ...maximaHook(maxima),
     logits: "none",
-    progress: (done, total) => options.progress?.(done, total, "measuring magnitudes"),
+    progress: (done, total) => options.progress?.("measuring magnitudes", done, total),
   });
   const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
   const sha256 = createHash("sha256").update(bytes).digest("hex");

@@ -1,5 +1,5 @@
 /** A checkpoint to a model directory: fold, rotate, calibrate, round, pack. */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -51,7 +51,8 @@ export interface QuantizeOptions {
   activationBits?: 4 | 8;
   /** Replace an existing output directory. */
   force?: boolean;
-  progress?(done: number, total: number, note: string): void;
+  /** A phase's share that is done; phases come one after another. */
+  progress?(phase: string, done: number, total: number): void;
 }
 
 export interface QuantizeResult {
@@ -72,7 +73,7 @@ export function quantizeCheckpoint(source: string, output: string, options: Quan
     throw new LightMambaError("usage", "the output exists", { file: output, hint: "choose another name, or --force" });
   }
   const checkpoint = openCheckpoint(source);
-  const partial = `${output}.${randomBytes(4).toString("hex")}.tmp`;
+  const partial = partialDirectory(output);
   try {
     checkLimits(checkpoint.config, join(source, MODEL_FILES.config));
     mkdirSync(dirname(partial), { recursive: true });
@@ -84,6 +85,16 @@ export function quantizeCheckpoint(source: string, output: string, options: Quan
     rmSync(partial, { recursive: true, force: true });
     checkpoint.close();
   }
+}
+
+/** Where a model is written before it is complete: one name per process, so that an interrupted one can be removed. */
+function partialDirectory(output: string): string {
+  return `${output}.${process.pid}.tmp`;
+}
+
+/** For whoever ends the process in the middle of quantizeCheckpoint. */
+export function removePartial(output: string): void {
+  rmSync(partialDirectory(output), { recursive: true, force: true });
 }
 
 /** The old directory goes once the new one is in its place. */
@@ -191,20 +202,20 @@ class Quantizer {
   ): Iterable<SafetensorsTensor> {
     const { nLayers, vocabSize, dModel } = this.#config;
     const total = nLayers + 2;
-    const progress = (done: number, note: string) => this.#options.progress?.(done, total, note);
+    const progress = (done: number) => this.#options.progress?.("rounding weights", done, total);
     const made = new Map<string, Map<string, ArrayBufferView>>();
     const make = (part: string): Map<string, ArrayBufferView> => {
       if (part.startsWith("layers.")) {
         const i = Number(part.slice("layers.".length));
-        progress(i + 1, `rounding layer ${i + 1} of ${nLayers}`);
+        progress(i + 1);
         return layer(i);
       }
       if (part === "embedding") {
-        progress(0, "rounding the embedding");
+        progress(0);
         return new Map(Object.entries(quantizeEmbedding(rotated.embedding, vocabSize, dModel)));
       }
       if (part === "final_norm") return new Map([["", finalNorm]]);
-      progress(total - 1, "rounding lm_head");
+      progress(total - 1);
       const matrix = roundToNearest(rotated.lmHead, vocabSize, dModel);
       errors.headDb = signalToNoise(rotated.lmHead, dequantize(matrix));
       return matrixTensors("", pack(matrix, this.#orders.head));
@@ -224,7 +235,6 @@ class Quantizer {
         },
       };
     }
-    progress(total, "done");
   }
 
   #layerTensors(

@@ -1,7 +1,11 @@
 import type { Command } from "commander";
-import { LightMambaError } from "../../errors.ts";
+import { type InspectedModel, inspect } from "../../inspect.ts";
 import { defineCommand } from "../command.ts";
 import type { Output } from "../output.ts";
+
+interface InspectOptions {
+  tensors?: boolean;
+}
 
 export function define(output: Output): Command {
   return defineCommand("inspect", "Show what is in a checkpoint or a quantized model directory.", [
@@ -9,9 +13,51 @@ export function define(output: Output): Command {
     ["how a quantized model was made, for a program", "inspect mamba2-130m-w4a4 --json"],
   ])
     .argument("<dir>", "checkpoint or model directory")
-    .action((dir: string) => inspect(dir, output));
+    .option("--tensors", "list every tensor")
+    .action((dir: string, options: InspectOptions) => run(dir, options, output));
 }
 
-async function inspect(_dir: string, _output: Output): Promise<void> {
-  throw new LightMambaError("unsupported", "inspect is not connected yet");
+function run(dir: string, options: InspectOptions, output: Output): void {
+  const found = inspect(dir);
+  if (output.json) {
+    output.record(found);
+    return;
+  }
+  const { config } = found;
+  const rows: [label: string, value: string][] = [
+    [
+      "kind",
+      found.kind === "model" ? `quantized model (${found.description.generator})` : `checkpoint (${config.format})`,
+    ],
+    ["parameters", `${(found.parameters / 1e6).toFixed(2)} M`],
+    ["bytes", `${(found.bytes / 1e6).toFixed(2)} MB`],
+    ["layers", `${config.nLayers} of d_model ${config.dModel}, d_inner ${config.dInner}`],
+    ["heads", `${config.nHeads} of ${config.headDim}, d_state ${config.dState}, groups ${config.nGroups}`],
+    [
+      "vocabulary",
+      `${config.vocabUsed} tokens, ${config.vocabSize} rows, ${config.tieEmbeddings ? "tied" : "untied"} head`,
+    ],
+    ...(found.kind === "model" ? modelRows(found) : []),
+    ["sha256", found.sha256],
+  ];
+  for (const [label, value] of rows) output.line(`${label.padEnd(16)}${value}`);
+  if (options.tensors !== true) return;
+  output.line();
+  for (const { name, dtype, shape, bytes } of found.tensors) {
+    output.line(`${name.padEnd(34)}${dtype.padEnd(6)}${`[${shape.join(", ")}]`.padEnd(18)}${bytes}`);
+  }
+}
+
+function modelRows({ description, bitsPerWeight, weightBytesPerToken }: InspectedModel): [string, string][] {
+  const { rotation, calibration } = description;
+  const shape = ({ blocks, order, log2 }: typeof rotation.inner) =>
+    order === 1 && log2 === 0 ? "none" : `${blocks > 1 ? `${blocks} blocks of ` : ""}${order} x 2^${log2}`;
+  return [
+    ["weights", `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.method}, groups of 32`],
+    ["activations", `${description.activationBits} bits`],
+    ["rotation", `residual ${shape(rotation.residual)}, before out_proj ${shape(rotation.inner)}`],
+    ["per token", `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights`],
+    ["calibrated on", `${calibration.tokens} tokens, ${calibration.source}`],
+    ["made from", description.sourceSha256],
+  ];
 }

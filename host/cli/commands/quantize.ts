@@ -1,8 +1,11 @@
 import { type Command, Option } from "commander";
-import { LightMambaError } from "../../errors.ts";
+import { type QuantizeResult, removePartial } from "../../quantize/index.ts";
+import { type QuantizeJob, quantizeInThread } from "../../quantize/thread.ts";
 import { defineCommand } from "../command.ts";
+import { onInterrupt } from "../interrupt.ts";
 import { integer, oneOf, onOff } from "../options.ts";
 import type { Output } from "../output.ts";
+import { phaseProgress } from "../progress.ts";
 
 /** Options of `quantize` as commander hands them over. */
 export interface QuantizeOptions {
@@ -48,6 +51,40 @@ export function define(output: Output): Command {
     .action((checkpoint: string, options: QuantizeOptions) => quantize(checkpoint, options, output));
 }
 
-async function quantize(_checkpoint: string, _options: QuantizeOptions, _output: Output): Promise<void> {
-  throw new LightMambaError("unsupported", "quantize is not connected yet");
+/** In a thread of its own, so that Ctrl-C is heard; what it has written by then is removed. */
+async function quantize(checkpoint: string, options: QuantizeOptions, output: Output): Promise<void> {
+  const job: QuantizeJob = {
+    checkpoint,
+    output: options.output,
+    options: {
+      ...(options.calibration !== undefined && { calibrationFile: options.calibration }),
+      calibrationTokens: options.calibrationTokens,
+      seed: options.seed,
+      rotation: options.rotation,
+      activationBits: options.activationBits,
+      force: options.force === true,
+    },
+  };
+  const heard = onInterrupt(() => removePartial(options.output));
+  const phases = phaseProgress(output);
+  const result = await quantizeInThread(job, phases.update);
+  phases.done();
+  heard();
+  report(result, output);
+}
+
+function report({ dir, bytes, description, notes }: QuantizeResult, output: Output): void {
+  const { errors, calibration } = description;
+  if (output.json) {
+    output.record({ dir, bytes, notes, description });
+    return;
+  }
+  for (const note of notes) output.warn(`note: ${note}`);
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  output.line(`${dir}: ${(bytes / 1e6).toFixed(2)} MB`);
+  output.line(`calibrated on ${calibration.tokens} tokens, ${calibration.source}`);
+  output.line(
+    `signal to rounding noise: in_proj ${mean(errors.layers.map((layer) => layer.inProjDb)).toFixed(1)} dB, ` +
+      `out_proj ${mean(errors.layers.map((layer) => layer.outProjDb)).toFixed(1)} dB, lm_head ${errors.headDb.toFixed(1)} dB`,
+  );
 }

@@ -1,10 +1,16 @@
+import { setImmediate } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { LightMambaError } from "../../errors.ts";
+import { type GeneratedToken, type GenerationSummary, generate, promptIds } from "../../generate.ts";
+import { Model } from "../../runtime/model.ts";
 import { defineCommand } from "../command.ts";
 import { textInput } from "../input.ts";
+import { onInterrupt } from "../interrupt.ts";
 import { collect, decimal, integer, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
 import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
+
+/** What `npm start` goes on from. */
+const DEFAULT_PROMPT = "Once upon a time";
 
 /** Options of `run` as commander hands them over. */
 export interface RunOptions {
@@ -78,7 +84,71 @@ export function define(output: Output): Command {
     .action((prompt: string | undefined, options: RunOptions) => run(prompt, options, output));
 }
 
-async function run(argument: string | undefined, options: RunOptions, _output: Output): Promise<void> {
-  await textInput(argument, options.promptFile);
-  throw new LightMambaError("unsupported", `run is not connected yet (model ${modelDir(options.model)})`);
+async function run(argument: string | undefined, options: RunOptions, output: Output): Promise<void> {
+  const text = await textInput(argument, options.promptFile);
+  const model = Model.load(modelDir(options.model));
+  const session = model.session();
+  const pending = options.loadState === undefined ? undefined : session.restore(options.loadState);
+  session.setSampler(options.greedy === true ? { ...options, temperature: 0 } : options);
+  const seed = chooseSeed(options);
+  if (seed !== undefined) session.seed(seed);
+
+  const prompt = promptFor(model, text, pending, options.loadState !== undefined);
+  if (!output.json && prompt.shown !== "") output.data(prompt.shown);
+  const summary = await stream(generate(model, session, prompt.ids, options), output);
+  if (options.saveState !== undefined) session.save(options.saveState, summary.pending);
+  close(model, summary, seed, output);
+}
+
+/** A seed is drawn, and shown, where none is given; a restored conversation goes on with its own numbers. */
+function chooseSeed({ seed, loadState }: RunOptions): number | undefined {
+  return seed ?? (loadState === undefined ? Math.floor(Math.random() * 2 ** 32) : undefined);
+}
+
+/** The ids to feed and the text to show before the model's own. */
+function promptFor(model: Model, text: string | undefined, pending: number | undefined, restored: boolean) {
+  if (!restored) return { ids: promptIds(model, text ?? DEFAULT_PROMPT), shown: text ?? DEFAULT_PROMPT };
+  const more = text === undefined ? [] : model.tokenizer.encode(text);
+  return { ids: pending === undefined ? more : [pending, ...more], shown: text ?? "" };
+}
+
+interface Streamed extends GenerationSummary {
+  /** Since the command was started. */
+  timeToFirstToken: number;
+}
+
+/** Prints tokens as they come; Ctrl-C gets through between two of them. */
+async function stream(tokens: Generator<GeneratedToken, GenerationSummary>, output: Output): Promise<Streamed> {
+  const endLine = onInterrupt(() => output.json || output.data("\n"));
+  let timeToFirstToken = 0;
+  for (;;) {
+    const step = tokens.next();
+    if (timeToFirstToken === 0) timeToFirstToken = performance.now() / 1000;
+    if (step.done === true) {
+      endLine();
+      if (!output.json) output.data("\n");
+      return { ...step.value, timeToFirstToken };
+    }
+    if (output.json) output.record(step.value);
+    else output.data(step.value.text);
+    await setImmediate();
+  }
+}
+
+function close(model: Model, summary: Streamed, seed: number | undefined, output: Output): void {
+  const { tokens, tokensPerSecond, timeToFirstToken, finish } = summary;
+  const { weightBytesPerToken, stateBytes, variant } = model;
+  if (output.json) {
+    output.record({ summary: { ...summary, seed, weightBytesPerToken, stateBytes, device: "wasm", variant } });
+    return;
+  }
+  const parts = [
+    `${tokens} tokens`,
+    `${tokensPerSecond.toFixed(0)} tok/s`,
+    `first token after ${timeToFirstToken.toFixed(2)} s`,
+    `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights a token`,
+    ...(seed === undefined ? [] : [`seed ${seed}`]),
+    ...(finish === "length" ? [] : [`ended by ${finish}`]),
+  ];
+  output.note(output.style("dim", `[${parts.join(", ")}]`));
 }

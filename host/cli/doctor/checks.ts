@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { join } from "node:path";
+import { packageRoot } from "../../package.ts";
 import { loadTokenizer } from "../../tokenizer/index.ts";
-import { EMBEDDED_MODEL, packageRoot } from "../paths.ts";
+import { EMBEDDED_MODEL } from "../paths.ts";
 import { probeRelaxedDot, probeSimd } from "./engine.ts";
 
 export interface Finding {

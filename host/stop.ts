@@ -1,0 +1,48 @@
+/** Holds text back while it may still turn out to be the beginning of a stop text. */
+export class StopFilter {
+  readonly #stops: readonly string[];
+  #held = "";
+  #stopped = false;
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.filter((stop) => stop !== "");
+  }
+
+  /** A stop text was found; the text before it has been given out. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Takes text, returns what is certain to come before any stop text. */
+  push(text: string): string {
+    if (this.#stopped) return "";
+    const all = this.#held + text;
+    const found = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.#stopped = true;
+      this.#held = "";
+      return all.slice(0, Math.min(...found));
+    }
+    const keep = this.#longestBeginning(all);
+    this.#held = all.slice(all.length - keep);
+    return all.slice(0, all.length - keep);
+  }
+
+  /** What is still held back, at the end of the text. */
+  flush(): string {
+    const rest = this.#held;
+    this.#held = "";
+    return rest;
+  }
+
+  /** Length of the longest end of `text` with which some stop text begins. */
+  #longestBeginning(text: string): number {
+    let longest = 0;
+    for (const stop of this.#stops) {
+      for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {
+        if (text.endsWith(stop.slice(0, n))) longest = n;
+      }
+    }
+    return longest;
+  }
+}
