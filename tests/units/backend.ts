@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RuntimeExports, Variant } from "../../host/runtime/engine.ts";
 import type { PackedMatrix } from "../../host/model/frames.ts";
 import { packageRoot } from "../../host/package.ts";
+import type { RuntimeExports, Variant } from "../../host/runtime/engine.ts";
 import type { OracleHadamard } from "../oracle/hadamard.ts";
 import type { OracleLayer, OracleLayerState, OracleModel, Segments } from "../oracle/model.ts";
 import type { ActivationBits, Codes } from "../oracle/nqu.ts";
