@@ -1,0 +1,84 @@
+/** Whole models: every logit, and the residual after every layer, equal the oracle's. The bound is 0. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Model } from "../../host/runtime/model.ts";
+import { initialState, type OracleModel, type RandomShape, randomModel, step } from "../oracle/model.ts";
+import { Random } from "../oracle/random.ts";
+import { assertSame, caseName } from "../units/support.ts";
+import { emptyDirectory, openRuntime, quantizedTiny, readModel, VARIANTS, writeModel } from "./support.ts";
+
+const TOKENS = 12;
+
+/** normGroups is G: a model directory has no other. */
+const SHAPES: readonly Omit<RandomShape, "activationBits" | "stress" | "normGroups">[] = [
+  { D: 32, H: 4, P: 8, N: 16, G: 1, W: 4, V: 40, layers: 2 },
+  { D: 24, H: 5, P: 8, N: 24, G: 1, W: 3, V: 17, layers: 2, projectionBias: true },
+  { D: 33, H: 3, P: 7, N: 5, G: 1, W: 2, V: 9, layers: 3 },
+  { D: 48, H: 8, P: 12, N: 16, G: 2, W: 4, V: 33, layers: 2, projectionBias: true },
+  { D: 40, H: 16, P: 5, N: 32, G: 8, W: 4, V: 64, layers: 2 },
+  { D: 1, H: 1, P: 1, N: 1, G: 1, W: 2, V: 1, layers: 1, projectionBias: true },
+  { D: 300, H: 10, P: 24, N: 64, G: 1, W: 4, V: 50, layers: 1 },
+  { D: 17, H: 7, P: 6, N: 40, G: 7, W: 3, V: 23, layers: 4, projectionBias: true },
+  { D: 64, H: 2, P: 64, N: 128, G: 1, W: 4, V: 30, layers: 1 },
+];
+
+function compare(dir: string, model: OracleModel, tokens: readonly number[]): void {
+  const state = initialState(model);
+  const runtimes = VARIANTS.map((variant) => {
+    const whole = Model.load(dir, { variant });
+    return { variant, whole, session: whole.session(), staged: openRuntime(dir, variant) };
+  });
+  tokens.forEach((token, t) => {
+    const expected = step(model, state, token);
+    for (const { variant, whole, session, staged } of runtimes) {
+      const what = `${variant}, token ${t}`;
+      session.feed(token);
+      assertSame(whole.rawLogits(), expected.logits, `${what}: logits`);
+      staged.session.feedByLayer(token, model.layers.length, (layer) => {
+        assertSame(staged.residual(), expected.residuals[layer + 1]!, `${what}: residual after layer ${layer}`);
+      });
+      assertSame(staged.logits(), expected.logits, `${what}: logits by layer`);
+    }
+  });
+}
+
+/** As text: deepEqual tells 0 from -0, which the random numbers have, and would print two whole models. */
+function text(model: OracleModel): string {
+  const { shape, layers, lmHead, hadamard, embedding, ...rest } = model;
+  const sorted = layers.map((layer) => Object.entries(layer).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return JSON.stringify([shape, sorted, lmHead, hadamard, embedding, Object.entries(rest).sort()], (_, value) =>
+    typeof value === "bigint" ? String(value) : value,
+  );
+}
+
+describe("random models", () => {
+  let seed = 0;
+  for (const base of SHAPES) {
+    for (const activationBits of [4, 8] as const) {
+      for (const stress of [false, true, true]) {
+        const shape: RandomShape = { ...base, activationBits, stress, normGroups: base.G };
+        const own = ++seed;
+        test(`${caseName(shape)}, seed ${own}`, () => {
+          const model = randomModel(own, shape);
+          const dir = emptyDirectory();
+          writeModel(model, dir);
+          // The directory says all there is: read back, it is the same model.
+          assert.ok(text(readModel(dir)) === text(model), "the directory reads back as another model");
+          const random = new Random(own);
+          compare(
+            dir,
+            model,
+            Array.from({ length: TOKENS }, () => random.integer(0, shape.V - 1)),
+          );
+        });
+      }
+    }
+  }
+});
+
+for (const bits of [4, 8] as const) {
+  test(`models/tiny, quantized with ${bits}-bit activations`, () => {
+    const dir = quantizedTiny(bits);
+    compare(dir, readModel(dir), [1, 700, 4095]);
+  });
+}
