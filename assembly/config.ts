@@ -14,7 +14,7 @@ export class Config {
   vocab: i32;
   /** Groups of the gated RMSNorm: 1, or `groups`. */
   normGroups: i32;
-  /** 4: codes with zero points in groups of 16; 8: one scale a vector. */
+  /** 4: codes with zero points in groups of 16; 5, 6: symmetric in groups of 32; 8: one scale a vector. */
   activationBits: i32;
   /** Fraction bits of the residual stream. */
   residualFraction: i32;

@@ -15,8 +15,8 @@ import { clamp, Factor, norm, rsh, sat } from "./fixed";
 import { allocate } from "./memory";
 import { advance, layerState, tokenIndex } from "./state";
 import { transform } from "./units/htu";
-import { gemv } from "./units/mmu";
-import { A4_GUARD, A8_GUARD, allocateCodes, Codes, quantize } from "./units/nqu";
+import { gemv, productShift } from "./units/mmu";
+import { allocateCodes, Codes, guardBits, quantize } from "./units/nqu";
 import { allocateSsmu, gate, SsmuBuffers, scan } from "./units/ssmu";
 import { Layer, layerAt, weights } from "./weights";
 
@@ -35,7 +35,7 @@ const factor: Factor = changetype<Factor>(memory.data(offsetof<Factor>(), 16));
 /** Allocates what one token needs. Called once, after the shape is set. */
 export function allocateBuffers(): void {
   residual = allocate(paddedInputs(config.dModel) * 4);
-  acc = allocate(max(max(inProjRows(), outProjRows()), headRows()) * 4);
+  acc = allocate(max(max(inProjRows(), outProjRows()), weights.headPlanes * headRows()) * 4);
   logits = allocate(headRows() * 4);
   scratch = allocate(dInner() * 4);
   allocateCodes(modelCodes, config.dModel, config.activationBits);
@@ -78,15 +78,23 @@ export function layer(state: usize, i: i32): void {
 
 /** Residual → logits; γ of the final norm is folded into lm_head. */
 export function head(): void {
+  const planes = weights.headPlanes;
   quantize(residual, modelCodes);
-  gemv(acc, weights.headFrames, modelCodes, headRows() / BLOCK_ROWS);
+  gemv(acc, weights.headFrames, modelCodes, (planes * headRows()) / BLOCK_ROWS);
   const shift = residualShift() - LOGIT_FRACTION;
   const m = <i64>factor.m;
   for (let row = 0; row < config.vocab; row++) {
-    const word = (<usize>row) << 2;
     const s = shift - <i32>load<i8>(weights.headRowExponents + row);
-    store<i32>(logits + word, <i32>sat(rsh(<i64>load<i32>(acc + word) * m, s), 32));
+    store<i32>(logits + (<usize>row << 2), <i32>sat(rsh(headSum(row, planes) * m, s), 32));
   }
+}
+
+/** Sum of a row of lm_head; of 8-bit codes, 16 times the high plane's and the low plane's. */
+function headSum(row: i32, planes: i32): i64 {
+  if (planes == 1) return load<i32>(acc + (<usize>row << 2));
+  const block = row / BLOCK_ROWS;
+  const at = acc + (<usize>(block * BLOCK_ROWS + row) << 2);
+  return (<i64>load<i32>(at) << 4) + <i64>load<i32>(at + BLOCK_ROWS * 4);
 }
 
 export function residualAt(): usize {
@@ -97,17 +105,11 @@ export function logitsAt(): usize {
   return logits;
 }
 
-/** Bits the MMU drops from its products: (sw · sa + 16) >> 5 with A4, none with A8. */
-function mmuShift(): i32 {
-  return config.activationBits == 4 ? 5 : 0;
-}
-
 /** RMSNorm of the residual: sets factor.m, returns the shift of a row with exponent and fraction 0. */
 function residualShift(): i32 {
-  const guard = config.activationBits == 4 ? A4_GUARD : A8_GUARD;
   const epsilon = config.residualEpsilon >> (2 * modelCodes.exponent);
   norm(modelCodes.sum + epsilon, config.rootModel, config.rootModelShift, factor);
-  return factor.s - mmuShift() - guard;
+  return factor.s - productShift(config.activationBits) - guardBits(config.activationBits);
 }
 
 /** acc → int16 z, x | B | C and dt of the SSMU. Rows: B, C, dt, then x of head h beside z of head h - ROW_SKEW. */
@@ -148,7 +150,7 @@ function scaleRows(l: Layer, row: i32, count: i32, shift: i32, out: usize): i32 
 
 /** residual += out_proj rows, scaled by the gated norm's factor (which a grouped norm has applied already). */
 function addOutProj(l: Layer): void {
-  const fixedUp = mmuShift() + innerCodes.exponent - l.fU + config.residualFraction;
+  const fixedUp = productShift(config.activationBits) + innerCodes.exponent - l.fU + config.residualFraction;
   const grouped = config.normGroups > 1;
   const m: i64 = grouped ? 0x8000 : <i64>factor.m;
   const shift = (grouped ? 15 : factor.s - l.fG) - fixedUp;

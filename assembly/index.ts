@@ -20,7 +20,7 @@ export function version(): i32 {
   return 1;
 }
 
-/** The shape; letters as in config.ts. activationBits 4 or 8. */
+/** The shape; letters as in config.ts. activationBits 4, 5, 6 or 8. */
 export function configure(
   dModel: i32,
   layers: i32,
@@ -84,8 +84,9 @@ export function setEmbedding(codes: usize, scale: usize, exponent: usize): void 
   weights.embeddingExponent = exponent;
 }
 
-/** frames u8 [headRows/8][block], row exponents i8 [headRows]. */
-export function setHead(frames: usize, rowExponents: usize): void {
+/** frames u8 [headRows/8][block], or [headRows/8][2][block] for 8 bits; row exponents i8 [headRows]. */
+export function setHead(frames: usize, rowExponents: usize, bits: i32): void {
+  weights.headPlanes = bits / 4;
   weights.headFrames = frames;
   weights.headRowExponents = rowExponents;
 }

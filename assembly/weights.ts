@@ -43,8 +43,9 @@ export class Weights {
   embedding: usize; //        i8 [V][D]
   embeddingScale: usize; //   u16 [V]
   embeddingExponent: usize; // i8 [V]
-  headFrames: usize; //        u8 [R/8][block]
+  headFrames: usize; //        u8 [R/8][planes][block]
   headRowExponents: usize; //  i8 [R]
+  headPlanes: i32; //          1, or 2: codes 16 · hi + lo
 }
 
 export const weights: Weights = changetype<Weights>(memory.data(offsetof<Weights>(), 16));

@@ -16,6 +16,12 @@ import { Codes } from "./nqu";
 /** Bytes of one element of `Codes.v`: int8 for the relaxed dot, int16 for the plain multiply. */
 export const CODE_BYTES: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 2;
 
+/** Bits dropped from sw · sa, so that no sum leaves int32 up to K = 8192. */
+export function productShift(activationBits: i32): i32 {
+  if (activationBits == 8) return 0;
+  return activationBits == 6 ? 6 : 5;
+}
+
 /** Bytes of a block of 8 rows × k inputs (k a multiple of 32): full frames, then a shorter one. */
 export function blockBytes(k: i32): i32 {
   const frames = (k + FRAME_INPUTS - 1) / FRAME_INPUTS;
@@ -27,8 +33,8 @@ export function blockBytes(k: i32): i32 {
  * Integer throughout; the int16 sums wrap, their final value never leaves int16.
  */
 export function gemv(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
-  if (codes.sa) gemvA4(acc, frames, codes, blocks);
-  else gemvA8(acc, frames, codes, blocks);
+  if (codes.sa) gemvGrouped(acc, frames, codes, blocks);
+  else gemvWhole(acc, frames, codes, blocks);
 }
 
 /** Sums of two times eight products: low nibbles of `w` with inputs 0 and 1 of `a`, high nibbles with 2 and 3. */
@@ -54,8 +60,10 @@ function dot16(w: usize, a: usize): v128 {
   return i16x8.add(even, odd);
 }
 
-function gemvA4(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
-  const half = i16x8.splat(16);
+/** Activations with a scale per 16 inputs: 4, 5 and 6 bits. */
+function gemvGrouped(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
+  const drop = productShift(codes.bits);
+  const half = i16x8.splat(<i16>1 << <i16>(drop - 1));
   const groupBytes: usize = WEIGHT_GROUP * CODE_BYTES;
   const sixteen: usize = ACTIVATION_GROUP * CODE_BYTES;
   let w = frames;
@@ -70,8 +78,8 @@ function gemvA4(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
       w += FRAME_SCALE_BYTES;
       for (let g = min(left, FRAME_INPUTS) / WEIGHT_GROUP; g > 0; g--) {
         const scale = v128.load8x8_u(sw);
-        const c0 = i16x8.shr_u(i16x8.add(i16x8.mul(scale, i16x8.splat(<i16>load<u8>(sa))), half), 5);
-        const c1 = i16x8.shr_u(i16x8.add(i16x8.mul(scale, i16x8.splat(<i16>load<u8>(sa, 1))), half), 5);
+        const c0 = i16x8.shr_u(i16x8.add(i16x8.mul(scale, i16x8.splat(<i16>load<u8>(sa))), half), drop);
+        const c1 = i16x8.shr_u(i16x8.add(i16x8.mul(scale, i16x8.splat(<i16>load<u8>(sa, 1))), half), drop);
         const d0 = i16x8.sub(dot16(w, a), v128.load16_splat(offset));
         const d1 = i16x8.sub(dot16(w + 64, a + sixteen), v128.load16_splat(offset, 2));
         low = i32x4.add(i32x4.add(low, i32x4.extmul_low_i16x8_s(d0, c0)), i32x4.extmul_low_i16x8_s(d1, c1));
@@ -89,7 +97,8 @@ function gemvA4(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
   }
 }
 
-function gemvA8(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
+/** Activations with one scale a vector: 8 bits. */
+function gemvWhole(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
   const groupBytes: usize = WEIGHT_GROUP * CODE_BYTES;
   const sixteen: usize = ACTIVATION_GROUP * CODE_BYTES;
   let w = frames;

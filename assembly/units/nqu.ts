@@ -1,38 +1,45 @@
 // NQU, norm-and-quantize unit: a vector to small signed codes, and the sum of squares RMSNorm needs
 // (docs/numerics.md section 3.1, docs/units/nqu.md). The norm's factor is a scalar and never touches the codes.
 import { activationGroups, paddedInputs } from "../config";
-import { ACTIVATION_GROUP } from "../contract";
+import { ACTIVATION_GROUP, WEIGHT_GROUP } from "../contract";
 import { rsh } from "../fixed";
 import { allocate } from "../memory";
 import { CODE_BYTES } from "./mmu";
 
 /** Fraction bits of x, the value that codes and sum of squares are made from, below 2^exponent. */
-export const A4_GUARD: i32 = 5;
-export const A8_GUARD: i32 = 8;
+const GROUPED_GUARD: i32 = 5;
+const WHOLE_GUARD: i32 = 8;
+
+export function guardBits(activationBits: i32): i32 {
+  return activationBits == 8 ? WHOLE_GUARD : GROUPED_GUARD;
+}
 
 /** A quantized vector of K inputs, padded to k = whole weight groups. */
 @unmanaged
 export class Codes {
   k: i32;
+  bits: i32; //     4, 5, 6 or 8
   exponent: i32; // e
   sum: u64; //      S = Σ x²
   v: usize; //      CODE_BYTES each [k]
-  sa: usize; //     u8 [k/16], or 0 for A8
+  sa: usize; //     u8 [k/16], or 0 for 8 bits
   offset: usize; // i16 [k/16] = 8 · Σ v of the group
 }
 
 export function allocateCodes(codes: Codes, inputs: i32, activationBits: i32): void {
   const groups = activationGroups(inputs);
   codes.k = paddedInputs(inputs);
+  codes.bits = activationBits;
   codes.v = allocate(codes.k * CODE_BYTES);
-  codes.sa = activationBits == 4 ? allocate(groups) : 0;
+  codes.sa = activationBits == 8 ? 0 : allocate(groups);
   codes.offset = allocate(groups * 2);
 }
 
 /** Quantizes a i32 [k]; entries from K to k must be 0. */
 export function quantize(a: usize, codes: Codes): void {
-  if (codes.sa) quantizeA4(a, codes);
-  else quantizeA8(a, codes);
+  if (codes.bits == 4) quantizeA4(a, codes);
+  else if (codes.bits == 8) quantizeA8(a, codes);
+  else quantizeSymmetric(a, codes, codes.bits == 5 ? 15 : 31);
 }
 
 function store4(codes: Codes, index: i32, v: v128): void {
@@ -97,10 +104,10 @@ function quantizeA4(a: usize, codes: Codes): void {
     const t = <i32>((<u64>(<u32>(highOf(at) - low)) + ((<u64>1) << e) - 1) >> e);
     const sa = max(1, (t + 14) / 15);
     const inverse = (0x10000 + (sa >> 1)) / sa;
-    const zero = min(max((-(<i32>rsh(low, e - A4_GUARD)) * inverse + 0x100000) >> 21, 0), 15);
+    const zero = min(max((-(<i32>rsh(low, e - GROUPED_GUARD)) * inverse + 0x100000) >> 21, 0), 15);
     let codeSum = i32x4.splat(0);
     for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
-      const x = rshLanes(v128.load(at + <usize>(i << 2)), e - A4_GUARD);
+      const x = rshLanes(v128.load(at + <usize>(i << 2)), e - GROUPED_GUARD);
       sum = addSquares(sum, x);
       const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, i32x4.splat(inverse)), i32x4.splat(0x100000)), 21);
       const u = i32x4.min_s(i32x4.max_s(i32x4.add(scaled, i32x4.splat(zero)), i32x4.splat(0)), i32x4.splat(15));
@@ -112,6 +119,49 @@ function quantizeA4(a: usize, codes: Codes): void {
     store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * lanesSum(codeSum)));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
+}
+
+/** Groups of 32 with one scale and no zero point; codes in ±levels. Each half of a group keeps the scale. */
+function quantizeSymmetric(a: usize, codes: Codes, levels: i32): void {
+  let widest: u32 = 0;
+  for (let i = 0; i < codes.k; i += ACTIVATION_GROUP) {
+    const at = a + (<usize>i << 2);
+    widest = max(widest, <u32>max(highOf(at), -lowOf(at)));
+  }
+  let e = 0;
+  while (<u64>widest > (<u64>(255 * levels)) << e) e++;
+  codes.exponent = e;
+  let sum = i64x2.splat(0);
+  for (let i = 0; i < codes.k; i += WEIGHT_GROUP) {
+    const at = a + (<usize>i << 2);
+    const second = at + ACTIVATION_GROUP * 4;
+    const range = <u32>max(max(highOf(at), -lowOf(at)), max(highOf(second), -lowOf(second)));
+    const t = <i32>((<u64>range + ((<u64>1) << e) - 1) >> e);
+    const sa = max(1, (t + levels - 1) / levels);
+    sum = symmetricHalf(at, codes, i, sa, levels, sum);
+    sum = symmetricHalf(second, codes, i + ACTIVATION_GROUP, sa, levels, sum);
+  }
+  codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
+}
+
+/** 16 codes from input `from` on; returns sum + Σ x². */
+function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32, sum: v128): v128 {
+  const shift = codes.exponent - GROUPED_GUARD;
+  const inverse = i32x4.splat((0x10000 + (sa >> 1)) / sa);
+  const limit = i32x4.splat(levels);
+  let codeSum = i32x4.splat(0);
+  for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
+    const x = rshLanes(v128.load(at + (<usize>i << 2)), shift);
+    sum = addSquares(sum, x);
+    const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, inverse), i32x4.splat(0x100000)), 21);
+    const v = i32x4.max_s(i32x4.min_s(scaled, limit), i32x4.neg(limit));
+    codeSum = i32x4.add(codeSum, v);
+    store4(codes, from + i, v);
+  }
+  const group = from / ACTIVATION_GROUP;
+  store<u8>(codes.sa + group, <u8>sa);
+  store<i16>(codes.offset + (<usize>group << 1), <i16>(8 * lanesSum(codeSum)));
+  return sum;
 }
 
 function quantizeA8(a: usize, codes: Codes): void {
@@ -127,7 +177,7 @@ function quantizeA8(a: usize, codes: Codes): void {
     let codeSum = i32x4.splat(0);
     for (let i = g * ACTIVATION_GROUP; i < (g + 1) * ACTIVATION_GROUP; i += 4) {
       const value = v128.load(a + ((<usize>i) << 2));
-      sum = addSquares(sum, rshLanes(value, e - A8_GUARD));
+      sum = addSquares(sum, rshLanes(value, e - WHOLE_GUARD));
       const v = i32x4.max_s(i32x4.min_s(rshLanes(value, e), limit), i32x4.neg(limit));
       codeSum = i32x4.add(codeSum, v);
       store4(codes, i, v);

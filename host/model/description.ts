@@ -79,11 +79,24 @@ export interface LayerError {
   outProjDb: number;
 }
 
+/** 4: codes with zero points in groups of 16; 5, 6: symmetric in groups of 32; 8: one scale a vector. */
+export type ActivationBits = 4 | 5 | 6 | 8;
+
+/** How the weights were made. All are read alike. */
+export interface WeightRecipe {
+  /** Rounded to nearest, or with error feedback and the inputs of the quantized model. */
+  method: "rtn" | "gptq";
+  headBits: 4 | 8;
+  /** Inputs that share a scale; stored once per 32. */
+  group: 32 | 64 | 128;
+  /** Scales that are powers of two only, as in the paper's hardware. */
+  powerOfTwoScales: boolean;
+}
+
 export interface ModelDescription {
   generator: string;
-  method: "rtn";
-  activationBits: 4 | 8;
-  headBits: 4;
+  weights: WeightRecipe;
+  activationBits: ActivationBits;
   stateBits: 8;
   rotation: Rotation;
   /** Rows of the vocabulary that stand for tokens. */
@@ -175,9 +188,13 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
   const rotation = fields.nested("rotation");
   return {
     generator: text(fields, "generator"),
-    method: only("method", "rtn"),
-    activationBits: only("activation_bits", 4, 8),
-    headBits: only("head_bits", 4),
+    weights: {
+      method: only("method", "rtn", "gptq"),
+      headBits: only("head_bits", 4, 8),
+      group: only("weight_group", 32, 64, 128),
+      powerOfTwoScales: fields.boolean("power_of_two_scales", false),
+    },
+    activationBits: only("activation_bits", 4, 5, 6, 8),
     stateBits: only("state_bits", 8),
     rotation: {
       residual: parseHadamard(rotation.nested("residual"), config.dModel),
@@ -222,17 +239,17 @@ function parseLayers(fields: Fields, count: number): Fractions[] {
 }
 
 export function descriptionJson(description: ModelDescription): string {
-  const { rotation } = description;
+  const { rotation, weights } = description;
   const json = {
     format: FORMAT,
     format_version: FORMAT_VERSION,
     generator: description.generator,
-    method: description.method,
+    method: weights.method,
     weight_bits: 4,
-    weight_group: 32,
+    weight_group: weights.group,
+    power_of_two_scales: weights.powerOfTwoScales,
     activation_bits: description.activationBits,
-    activation_group: 16,
-    head_bits: description.headBits,
+    head_bits: weights.headBits,
     embedding_bits: 8,
     state_bits: description.stateBits,
     state_group: 16,

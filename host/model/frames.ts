@@ -16,6 +16,8 @@ import type { Mamba2Shape } from "../checkpoint/types.ts";
 export interface QuantizedMatrix {
   rows: number;
   inputs: number;
+  /** 4, or 8: q = 16 · hi + lo, stored as two 4-bit planes. */
+  bits: 4 | 8;
   /** i8 [R, Kp]. */
   codes: Int8Array;
   /** u8 [R, Kp / 32]. */
@@ -36,9 +38,10 @@ const FRAME_GROUPS = FRAME_INPUTS / WEIGHT_GROUP;
 const ZERO_CODES = 0x88;
 
 export interface PackedMatrix {
-  /** u8 [R / 8, block bytes]. */
+  /** u8 [R / 8, planes · block bytes]: of an 8-bit matrix each block of high halves, then of low ones. */
   frames: Uint8Array;
-  blockBytes: number;
+  /** 1, or 2 for 8-bit codes. */
+  planes: 1 | 2;
   /** i8 [R]. */
   rowExponents: Int8Array;
 }
@@ -81,17 +84,27 @@ export function blockBytes(inputs: number): number {
 
 export function pack(matrix: QuantizedMatrix, order: RowOrder): PackedMatrix {
   const bytes = blockBytes(matrix.inputs);
-  const frames = new Uint8Array((order.length / BLOCK_ROWS) * bytes);
+  const planes = matrix.bits === 8 ? 2 : 1;
+  const frames = new Uint8Array((order.length / BLOCK_ROWS) * bytes * planes);
   const rowExponents = new Int8Array(order.length);
+  const codes = matrix.bits === 8 ? splitPlanes(matrix.codes) : [matrix.codes];
   order.forEach((source, stored) => {
-    const block = frames.subarray(Math.floor(stored / BLOCK_ROWS) * bytes);
     if (source !== PADDING) rowExponents[stored] = matrix.rowExponents[source]!;
-    packRow(block, stored % BLOCK_ROWS, matrix, source);
+    codes.forEach((plane, i) => {
+      const block = frames.subarray((Math.floor(stored / BLOCK_ROWS) * planes + i) * bytes);
+      packRow(block, stored % BLOCK_ROWS, matrix, plane, source);
+    });
   });
-  return { frames, blockBytes: bytes, rowExponents };
+  return { frames, planes, rowExponents };
 }
 
-function packRow(block: Uint8Array, row: number, matrix: QuantizedMatrix, source: number): void {
+/** q = 16 · hi + lo, both in -8..7. */
+function splitPlanes(codes: Int8Array): [hi: Int8Array, lo: Int8Array] {
+  const hi = codes.map((q) => (q + 8) >> 4);
+  return [hi, codes.map((q, i) => q - 16 * hi[i]!)];
+}
+
+function packRow(block: Uint8Array, row: number, matrix: QuantizedMatrix, codes: Int8Array, source: number): void {
   const padded = paddedInputs(matrix.inputs);
   const groups = padded / WEIGHT_GROUP;
   for (let g = 0; g < groups; g++) {
@@ -101,7 +114,7 @@ function packRow(block: Uint8Array, row: number, matrix: QuantizedMatrix, source
       // 16-byte vector of 4 inputs: low nibbles of bytes 2·row, 2·row + 1 are inputs 0 and 1, high ones 2 and 3
       const byte = at.codes + i * 4 + 2 * row;
       if (source === PADDING) block.fill(ZERO_CODES, byte, byte + 2);
-      else packFour(block, byte, matrix.codes, source * padded + g * WEIGHT_GROUP + i);
+      else packFour(block, byte, codes, source * padded + g * WEIGHT_GROUP + i);
     }
   }
 }
@@ -124,27 +137,50 @@ function groupOffsets(g: number): { scale: number; codes: number } {
 
 /** The inverse of pack: for inspection, simulation and tests. */
 export function unpack(packed: PackedMatrix, order: RowOrder, inputs: number): QuantizedMatrix {
+  const { planes } = packed;
   const rows = order.reduce((most, source) => Math.max(most, source + 1), 0);
   const padded = paddedInputs(inputs);
   const groups = padded / WEIGHT_GROUP;
   const out: QuantizedMatrix = {
     rows,
     inputs,
+    bits: planes === 2 ? 8 : 4,
     codes: new Int8Array(rows * padded),
     scales: new Uint8Array(rows * groups),
     rowExponents: new Int8Array(rows),
   };
+  const bytes = blockBytes(inputs);
   order.forEach((source, stored) => {
     if (source === PADDING) return;
     out.rowExponents[source] = packed.rowExponents[stored]!;
-    const block = packed.frames.subarray(Math.floor(stored / BLOCK_ROWS) * packed.blockBytes);
+    const block = packed.frames.subarray(Math.floor(stored / BLOCK_ROWS) * planes * bytes);
+    const row = stored % BLOCK_ROWS;
+    for (let g = 0; g < groups; g++) out.scales[source * groups + g] = block[groupOffsets(g).scale + row]!;
     for (let k = 0; k < padded; k++) {
-      const at = groupOffsets(Math.floor(k / WEIGHT_GROUP));
-      out.scales[source * groups + Math.floor(k / WEIGHT_GROUP)] = block[at.scale + (stored % BLOCK_ROWS)]!;
-      const i = k % WEIGHT_GROUP;
-      const byte = block[at.codes + (i >> 2) * 16 + 2 * (stored % BLOCK_ROWS) + (i & 1)]!;
-      out.codes[source * padded + k] = ((i & 2) === 0 ? byte & 15 : byte >> 4) - 8;
+      const high = codeAt(block, row, k);
+      out.codes[source * padded + k] = planes === 2 ? 16 * high + codeAt(block.subarray(bytes), row, k) : high;
     }
   });
   return out;
+}
+
+function codeAt(block: Uint8Array, row: number, k: number): number {
+  const i = k % WEIGHT_GROUP;
+  const byte = block[groupOffsets(Math.floor(k / WEIGHT_GROUP)).codes + (i >> 2) * 16 + 2 * row + (i & 1)]!;
+  return ((i & 2) === 0 ? byte & 15 : byte >> 4) - 8;
+}
+
+/** The weights the codes stand for, f32 [R, K]. */
+export function dequantize(m: QuantizedMatrix): Float32Array {
+  const padded = paddedInputs(m.inputs);
+  const groups = padded / WEIGHT_GROUP;
+  const w = new Float32Array(m.rows * m.inputs);
+  for (let r = 0; r < m.rows; r++) {
+    const unit = 2 ** m.rowExponents[r]!;
+    for (let k = 0; k < m.inputs; k++) {
+      const scale = m.scales[r * groups + Math.floor(k / WEIGHT_GROUP)]! * unit;
+      w[r * m.inputs + k] = m.codes[r * padded + k]! * scale;
+    }
+  }
+  return w;
 }

@@ -12,7 +12,8 @@ export interface TensorSpec {
 /** Files and DMA windows start on pages. */
 export const TENSOR_ALIGNMENT = 4096;
 
-export function modelTensors(config: Mamba2Config): Map<string, TensorSpec> {
+/** Of a model with an lm_head of `headBits` bits. */
+export function modelTensors(config: Mamba2Config, headBits: 4 | 8): Map<string, TensorSpec> {
   const { dModel: D, nLayers, vocabSize: V } = config;
   const specs = new Map<string, TensorSpec>([
     ["embedding.codes", { dtype: "I8", shape: [V, D] }],
@@ -20,7 +21,7 @@ export function modelTensors(config: Mamba2Config): Map<string, TensorSpec> {
     ["embedding.exponent", { dtype: "I8", shape: [V] }],
   ]);
   for (let i = 0; i < nLayers; i++) addLayer(specs, config, `layers.${i}`);
-  addMatrix(specs, "lm_head", padded(V), D);
+  addMatrix(specs, "lm_head", padded(V), D, headBits === 8 ? 2 : 1);
   specs.set("final_norm", { dtype: "F32", shape: [D] });
   return specs;
 }
@@ -42,8 +43,8 @@ function addLayer(specs: Map<string, TensorSpec>, config: Mamba2Config, layer: s
   if (useBias) specs.set(`${layer}.out_proj.bias`, { dtype: "I32", shape: [padded(D)] });
 }
 
-function addMatrix(specs: Map<string, TensorSpec>, name: string, rows: number, inputs: number): void {
-  specs.set(`${name}.frames`, { dtype: "U8", shape: [rows / BLOCK_ROWS, blockBytes(inputs)] });
+function addMatrix(specs: Map<string, TensorSpec>, name: string, rows: number, inputs: number, planes = 1): void {
+  specs.set(`${name}.frames`, { dtype: "U8", shape: [rows / BLOCK_ROWS, planes * blockBytes(inputs)] });
   specs.set(`${name}.row_exponent`, { dtype: "I8", shape: [rows] });
 }
 

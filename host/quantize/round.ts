@@ -1,92 +1,141 @@
 /**
- * Rounding a weight matrix to 4-bit codes with two-level scales: w = q · sw · 2^rw, q in -8..7, sw u8 per (row, group of
- * 32 inputs), rw per row (docs/numerics.md section 3.2).
+ * Rounding a weight matrix to codes with two-level scales: w = q · sw · 2^rw, sw u8 per (row, group of inputs), rw per
+ * row (docs/numerics.md section 3.2). The kernel is assembly/offline/round.ts.
  */
 import { WEIGHT_GROUP } from "../../assembly/contract.ts";
 import { paddedInputs, type QuantizedMatrix, ROW_EXPONENT_RANGE } from "../model/frames.ts";
+import { Arena, Offline } from "../reference/offline.ts";
+import type { Feedback } from "./feedback.ts";
 
-/** Scales tried per group: from the one that clips nothing down to CLIP of it. */
-const CLIP = 0.72;
-const LARGEST_SCALE = 255;
-/** Rounds w [R, K] to nearest, each group with the scale of least squared error. */
-export function roundToNearest(w: Float32Array, rows: number, inputs: number): QuantizedMatrix {
-  const padded = paddedInputs(inputs);
-  const groups = padded / WEIGHT_GROUP;
-  const out: QuantizedMatrix = {
-    rows,
-    inputs,
-    codes: new Int8Array(rows * padded),
-    scales: new Uint8Array(rows * groups),
-    rowExponents: new Int8Array(rows),
-  };
-  for (let r = 0; r < rows; r++) {
-    const row = w.subarray(r * inputs, (r + 1) * inputs);
-    const exponent = rowExponent(row);
-    const unit = 2 ** exponent;
-    out.rowExponents[r] = exponent;
-    for (let g = 0; g < groups; g++) {
-      const values = row.subarray(g * WEIGHT_GROUP, Math.min((g + 1) * WEIGHT_GROUP, inputs));
-      const scale = bestScale(values, unit);
-      out.scales[r * groups + g] = scale;
-      const codes = out.codes.subarray(r * padded + g * WEIGHT_GROUP);
-      for (let i = 0; i < values.length; i++) codes[i] = code(values[i]! / (scale * unit));
-    }
-  }
-  return out;
+export interface RoundRules {
+  /** 4, or 8 as two 4-bit planes. */
+  bits: 4 | 8;
+  /** Inputs that share a scale. */
+  group: 32 | 64 | 128;
+  /** Scales 1, 2, 4, … only. */
+  powerOfTwo: boolean;
 }
 
-function code(x: number): number {
-  return Math.min(7, Math.max(-8, Math.floor(x + 0.5)));
+export const NEAREST: RoundRules = { bits: 4, group: 32, powerOfTwo: false };
+
+/** Range of a code: 8 bits are 16 · hi + lo with both in -8..7. */
+const CODE_RANGE: Record<RoundRules["bits"], [low: number, high: number]> = { 4: [-8, 7], 8: [-128, 119] };
+const LARGEST_SCALE = 255;
+/** Rows in the WebAssembly memory at a time. */
+const PIECE_BYTES = 2 ** 26;
+
+export interface Rounded {
+  matrix: QuantizedMatrix;
+  /** The weights the codes stand for, [rows, K]. */
+  values: Float32Array;
+}
+
+/** Rounds w [rows, K], to nearest or with error feedback. Each row on its own: any split of the rows gives the same codes. */
+export function roundMatrix(
+  w: Float32Array,
+  inputs: number,
+  rules: RoundRules = NEAREST,
+  feedback?: Feedback,
+): Rounded {
+  const rows = w.length / inputs;
+  const padded = paddedInputs(inputs);
+  const slots = padded / WEIGHT_GROUP;
+  const matrix: QuantizedMatrix = {
+    rows,
+    inputs,
+    bits: rules.bits,
+    codes: new Int8Array(rows * padded),
+    scales: new Uint8Array(rows * slots),
+    rowExponents: new Int8Array(rows),
+  };
+  const values = new Float32Array(w.length);
+  const rounder = new Rounder(inputs, rules, feedback, rows);
+  for (let start = 0; start < rows; start += rounder.rows) {
+    const end = Math.min(start + rounder.rows, rows);
+    rounder.round(w.subarray(start * inputs, end * inputs), {
+      codes: matrix.codes.subarray(start * padded, end * padded),
+      scales: matrix.scales.subarray(start * slots, end * slots),
+      exponents: matrix.rowExponents.subarray(start, end),
+      values: values.subarray(start * inputs, end * inputs),
+    });
+  }
+  return { matrix, values };
+}
+
+interface RowViews {
+  codes: Int8Array;
+  scales: Uint8Array;
+  exponents: Int8Array;
+  values: Float32Array;
+}
+
+/** The kernel with its factors in place, and room for some rows. */
+class Rounder {
+  readonly rows: number;
+  readonly #inputs: number;
+  readonly #rules: RoundRules;
+  readonly #offline = new Offline();
+  readonly #at: { w: number; codes: number; scales: number; exponents: number; u: number; p: number };
+
+  constructor(inputs: number, rules: RoundRules, feedback: Feedback | undefined, rows: number) {
+    this.#inputs = inputs;
+    this.#rules = rules;
+    this.rows = Math.max(8, Math.min(rows, Math.floor(PIECE_BYTES / (4 * inputs)) & ~7));
+    const arena = new Arena(this.#offline.start);
+    const padded = paddedInputs(inputs);
+    const square = feedback ? inputs * inputs : 0;
+    this.#at = {
+      w: arena.floats(this.rows * inputs),
+      codes: arena.take(this.rows * padded),
+      scales: arena.take((this.rows * padded) / WEIGHT_GROUP),
+      exponents: arena.take(this.rows),
+      u: feedback ? arena.floats(square) : 0,
+      p: feedback ? arena.floats(square) : 0,
+    };
+    this.#offline.reserve(arena.end);
+    if (!feedback) return;
+    this.#offline.floats(this.#at.u, square).set(feedback.u);
+    this.#offline.floats(this.#at.p, square).set(feedback.p);
+  }
+
+  round(w: Float32Array, out: RowViews): void {
+    const { codes, scales, exponents, values } = out;
+    const { low, high } = { low: CODE_RANGE[this.#rules.bits][0], high: CODE_RANGE[this.#rules.bits][1] };
+    const at = this.#at;
+    const rows = exponents.length;
+    for (let r = 0; r < rows; r++) {
+      exponents[r] = rowExponent(w.subarray(r * this.#inputs, (r + 1) * this.#inputs), high);
+    }
+    this.#offline.floats(at.w, w.length).set(w);
+    this.#offline.bytes(at.exponents, rows).set(exponents);
+    this.#offline.bytes(at.codes, codes.length).fill(0);
+    this.#offline.kernels.roundRows(
+      at.w,
+      at.codes,
+      at.scales,
+      at.exponents,
+      at.u,
+      at.p,
+      rows,
+      this.#inputs,
+      this.#rules.group,
+      low,
+      high,
+      Number(this.#rules.powerOfTwo),
+    );
+    codes.set(this.#offline.bytes(at.codes, codes.length));
+    scales.set(this.#offline.bytes(at.scales, scales.length));
+    values.set(this.#offline.floats(at.w, w.length));
+  }
 }
 
 /** Smallest exponent with which the widest group's scale fits 8 bits. */
-function rowExponent(row: Float32Array): number {
+function rowExponent(row: Float32Array, high: number): number {
   let largest = 0;
   for (const value of row) largest = Math.max(largest, Math.abs(value));
-  const [low, high] = ROW_EXPONENT_RANGE;
+  const [low, most] = ROW_EXPONENT_RANGE;
   if (largest === 0) return low;
-  return Math.max(low, Math.min(high, Math.ceil(Math.log2(largest / 7 / LARGEST_SCALE))));
-}
-
-function bestScale(values: Float32Array, unit: number): number {
-  let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  const top = Math.min(LARGEST_SCALE, Math.max(1, Math.ceil(largest / 7 / unit)));
-  const step = Math.max(1, Math.floor(top / 64));
-  let best = top;
-  let least = squaredError(values, top * unit, Number.POSITIVE_INFINITY);
-  for (let scale = top - step; scale >= Math.max(1, top * CLIP); scale -= step) {
-    const error = squaredError(values, scale * unit, least);
-    if (error >= least) continue;
-    least = error;
-    best = scale;
-  }
-  return best;
-}
-
-/** Σ (w - q·s)², given up once above `limit`. */
-function squaredError(values: Float32Array, s: number, limit: number): number {
-  let sum = 0;
-  for (let i = 0; i < values.length && sum < limit; i++) {
-    const error = values[i]! - code(values[i]! / s) * s;
-    sum += error * error;
-  }
-  return sum;
-}
-
-/** The weights the codes stand for, f32 [R, K]. */
-export function dequantize(m: QuantizedMatrix): Float32Array {
-  const padded = paddedInputs(m.inputs);
-  const groups = padded / WEIGHT_GROUP;
-  const w = new Float32Array(m.rows * m.inputs);
-  for (let r = 0; r < m.rows; r++) {
-    const unit = 2 ** m.rowExponents[r]!;
-    for (let k = 0; k < m.inputs; k++) {
-      const scale = m.scales[r * groups + Math.floor(k / WEIGHT_GROUP)]! * unit;
-      w[r * m.inputs + k] = m.codes[r * padded + k]! * scale;
-    }
-  }
-  return w;
+  return Math.max(low, Math.min(most, Math.ceil(Math.log2(largest / high / LARGEST_SCALE))));
 }
 
 /** Signal-to-noise ratio of the rounding in dB. */

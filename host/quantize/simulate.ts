@@ -1,17 +1,16 @@
 /**
  * The float simulation of a quantized model: weights as their codes say, activations of the linear layers rounded as NQU
- * does but with exact scales, everything else in FP32. What the integer pipeline loses against it is the price of
+ * does, everything else in FP32. What the integer pipeline loses against it is the price of
  * integers alone.
  */
-import { ACTIVATION_GROUP } from "../../assembly/contract.ts";
 import { SafetensorsFile } from "../checkpoint/safetensors.ts";
-import type { ModelHeader } from "../model/description.ts";
+import type { ActivationBits, ModelHeader } from "../model/description.ts";
 import { MODEL_FILES } from "../model/description.ts";
-import { inProjOrder, plainOrder, type RowOrder, unpack } from "../model/frames.ts";
+import { blockBytes, dequantize, inProjOrder, plainOrder, type RowOrder, unpack } from "../model/frames.ts";
 import { HadamardTransform } from "../model/hadamard.ts";
 import type { ReferenceHooks, ReferenceWeights } from "../reference/index.ts";
+import { Arena, sharedOffline } from "../reference/offline.ts";
 import { rotateWeights } from "./rotate.ts";
-import { dequantize } from "./round.ts";
 
 /** `plain`: the weights of the checkpoint the model in `header` was made from. */
 export function simulatedWeights(plain: ReferenceWeights, header: ModelHeader): ReferenceWeights {
@@ -19,11 +18,11 @@ export function simulatedWeights(plain: ReferenceWeights, header: ModelHeader): 
   const rotated = rotateWeights(plain, description.rotation);
   const file = SafetensorsFile.open(`${dir}/${MODEL_FILES.weights}`);
   const matrix = (name: string, order: RowOrder, inputs: number): Float32Array => {
-    const [, blockBytes] = file.tensors.get(`${name}.frames`)!.shape;
+    const planes = file.tensors.get(`${name}.frames`)!.shape[1] === blockBytes(inputs) ? 1 : 2;
     const frames = file.readBytes(`${name}.frames`);
     const exponents = file.readBytes(`${name}.row_exponent`);
     const rowExponents = new Int8Array(exponents.buffer, exponents.byteOffset, exponents.length);
-    return dequantize(unpack({ frames, blockBytes: blockBytes!, rowExponents }, order, inputs));
+    return dequantize(unpack({ frames, planes, rowExponents }, order, inputs));
   };
   const { dModel, dInner, vocabSize } = config;
   const unit = new HadamardTransform(description.rotation.inner).unit;
@@ -39,36 +38,16 @@ export function simulatedWeights(plain: ReferenceWeights, header: ModelHeader): 
 }
 
 /** Rounds the input of every linear layer in place. */
-export function activationHook(activationBits: 4 | 8, dModel: number, dInner: number): ReferenceHooks {
+export function activationHook(bits: ActivationBits, dModel: number, dInner: number): ReferenceHooks {
+  const offline = sharedOffline();
   return {
-    linearInput({ matrix }, x) {
-      const inputs = matrix === "out_proj" ? dInner : dModel;
-      if (activationBits === 8) for (let at = 0; at < x.length; at += inputs) round8(x.subarray(at, at + inputs));
-      else for (let at = 0; at < x.length; at += inputs) round4(x.subarray(at, at + inputs));
+    linearInput({ matrix }, x, rows) {
+      const arena = new Arena(offline.start);
+      const at = arena.floats(x.length);
+      offline.reserve(arena.end);
+      offline.floats(at, x.length).set(x);
+      offline.kernels.quantizeActivations(at, rows, matrix === "out_proj" ? dInner : dModel, bits);
+      x.set(offline.floats(at, x.length));
     },
   };
-}
-
-/** Groups of 16, each with a zero point and a scale of its own. */
-function round4(vector: Float32Array): void {
-  for (let at = 0; at < vector.length; at += ACTIVATION_GROUP) {
-    const group = vector.subarray(at, Math.min(at + ACTIVATION_GROUP, vector.length));
-    const low = Math.min(0, ...group);
-    const high = Math.max(0, ...group);
-    const scale = (high - low) / 15;
-    if (scale === 0) continue;
-    const zero = Math.round(-low / scale);
-    for (let i = 0; i < group.length; i++) {
-      const code = Math.min(15, Math.max(0, Math.round(group[i]! / scale) + zero));
-      group[i] = (code - zero) * scale;
-    }
-  }
-}
-
-/** One scale a vector. */
-function round8(vector: Float32Array): void {
-  let largest = 0;
-  for (const value of vector) largest = Math.max(largest, Math.abs(value));
-  const scale = largest / 127;
-  if (scale > 0) for (let i = 0; i < vector.length; i++) vector[i] = Math.round(vector[i]! / scale) * scale;
 }

@@ -29,22 +29,44 @@ export interface BlockRun {
 
 /** residual += mixer(norm(residual)), for every row of the call. */
 export function runBlock(run: BlockRun, layer: number, weights: LayerAddresses, state: StateAddresses): void {
+  blockInput(run, layer, weights);
+  blockInner(run, layer, weights, state);
+  blockOutput(run, layer, weights);
+}
+
+/** Leaves the input of in_proj in `stream`. */
+export function blockInput(run: BlockRun, layer: number, weights: Pick<LayerAddresses, "norm">): void {
   const { offline, config, at, hooks } = run;
-  const { kernels } = offline;
-  const { dModel, dInner, normEps } = config;
+  const { dModel, normEps } = config;
+  const rows = run.sequences * run.tokens;
+  observe(run, layer, "r", at.residual, rows, dModel, dModel);
+  offline.kernels.rmsNorm(at.stream, at.residual, weights.norm, rows, dModel, dModel, normEps);
+  hooks.linearInput?.({ layer, matrix: "in_proj" }, offline.floats(at.stream, rows * dModel), rows);
+}
+
+/** From `stream` to the input of out_proj in `inner`. */
+export function blockInner(run: BlockRun, layer: number, weights: LayerAddresses, state: StateAddresses): void {
+  const { offline, config, at, hooks } = run;
+  const { dModel, dInner } = config;
   const rows = run.sequences * run.tokens;
   const inProjRows = widths(config).inProj;
-
-  observe(run, layer, "r", at.residual, rows, dModel, dModel);
-  kernels.rmsNorm(at.stream, at.residual, weights.norm, rows, dModel, dModel, normEps);
-  hooks.linearInput?.({ layer, matrix: "in_proj" }, offline.floats(at.stream, rows * dModel), rows);
-  kernels.matmul(at.projected, at.stream, weights.inProj, weights.inProjBias, rows, inProjRows, dModel);
+  offline.kernels.matmul(at.projected, at.stream, weights.inProj, weights.inProjBias, rows, inProjRows, dModel);
   observeProjected(run, layer, rows);
-
   mixSequence(run, layer, weights, state);
   gatedNorm(run, layer, weights, rows);
-
   hooks.linearInput?.({ layer, matrix: "out_proj" }, offline.floats(at.inner, rows * dInner), rows);
+}
+
+/** Adds out_proj of `inner` to the residual. */
+export function blockOutput(
+  run: BlockRun,
+  layer: number,
+  weights: Pick<LayerAddresses, "outProj" | "outProjBias">,
+): void {
+  const { offline, config, at } = run;
+  const { dModel, dInner } = config;
+  const { kernels } = offline;
+  const rows = run.sequences * run.tokens;
   kernels.matmul(at.stream, at.inner, weights.outProj, weights.outProjBias, rows, dModel, dInner);
   observe(run, layer, "o", at.stream, rows, dModel, dModel);
   kernels.add(at.residual, at.stream, rows * dModel);

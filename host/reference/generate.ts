@@ -10,6 +10,8 @@ export interface SampleOptions {
   /** Length of each, the first token included. */
   tokens: number;
   seed: number;
+  /** Number of the first text: a share of a larger set draws what it would draw in the whole. Default 0. */
+  first?: number;
   /** First token of every text. */
   bos: number;
   /** Called after each step of a batch with the tokens sampled so far. */
@@ -21,12 +23,12 @@ export interface SampleOptions {
  * number alone, not on how many run at a time, and is the same on every machine.
  */
 export function sampleText(reference: Reference, options: SampleOptions): Int32Array {
-  const { sequences, tokens, seed, bos } = options;
+  const { sequences, tokens, seed, bos, first: offset = 0 } = options;
   const batch = reference.sequences;
   const texts = new Int32Array(sequences * tokens).fill(bos);
   for (let first = 0; first < sequences; first += batch) {
     // A last batch that is not full computes sequences nobody keeps.
-    const draws = Array.from({ length: batch }, (_, s) => uniforms(seed, first + s));
+    const draws = Array.from({ length: batch }, (_, s) => uniforms(seed, offset + first + s));
     const kept = Math.min(batch, sequences - first);
     let ids: Int32Array = new Int32Array(batch).fill(bos);
     reference.reset();

@@ -50,6 +50,25 @@ export interface OfflineKernels {
   scaleColumns(y: number, x: number, gamma: number, tokens: number, n: number): void;
   maxAbs(x: number, stride: number, tokens: number, n: number): number;
   hadamard(x: number, tokens: number, m: number, k: number, signs: number, factor: number, scratch: number): void;
+  quantizeActivations(x: number, rows: number, n: number, bits: number): void;
+  transpose(y: number, x: number, m: number, n: number): void;
+  accumulate(sum: number, part: number, count: number): void;
+  narrow(y: number, x: number, count: number): void;
+  inverseFactor(u: number, h: number, k: number): number;
+  roundRows(
+    w: number,
+    codes: number,
+    scales: number,
+    exponents: number,
+    u: number,
+    p: number,
+    rows: number,
+    k: number,
+    group: number,
+    low: number,
+    high: number,
+    powerOfTwo: number,
+  ): void;
   exp(x: number): number;
   logSumExp(x: number, n: number): number;
   divergence(x: number, xNorm: number, reference: number, referenceNorm: number, n: number): number;
@@ -115,6 +134,10 @@ export class Offline {
 
   floats(pointer: number, length: number): Float32Array {
     return new Float32Array(this.memory.buffer, pointer, length);
+  }
+
+  doubles(pointer: number, length: number): Float64Array {
+    return new Float64Array(this.memory.buffer, pointer, length);
   }
 
   bytes(pointer: number, length: number): Int8Array {

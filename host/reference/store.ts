@@ -77,7 +77,7 @@ function weightBytes(config: Mamba2Config): number {
   return probe.end * config.nLayers + 4 * config.vocabSize * config.dModel;
 }
 
-function placeHadamard(arena: Arena, weights: ReferenceWeights): PlacedHadamard | undefined {
+export function placeHadamard(arena: Arena, weights: Pick<ReferenceWeights, "online" | "config">): PlacedHadamard | undefined {
   const { online, config } = weights;
   if (!online) return undefined;
   checkHadamard(config.dInner, online);
@@ -92,7 +92,7 @@ function placeHadamard(arena: Arena, weights: ReferenceWeights): PlacedHadamard 
   };
 }
 
-function copyLayer(offline: Offline, config: Mamba2Config, at: LayerAddresses, layer: ReferenceLayer): void {
+export function copyLayer(offline: Offline, config: Mamba2Config, at: LayerAddresses, layer: ReferenceLayer): void {
   const transposed = transpose(layer.conv, config.convWidth);
   for (const name of Object.keys(at) as (keyof ReferenceLayer)[]) {
     const values = name === "conv" ? transposed : layer[name];

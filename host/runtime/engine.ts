@@ -34,7 +34,7 @@ export interface RuntimeExports {
   setHadamard(blocks: number, order: number, log2: number, signs: number): void;
   setTimeStepLimits(low: bigint, high: bigint): void;
   setEmbedding(codes: number, scale: number, exponent: number): void;
-  setHead(frames: number, rowExponents: number): void;
+  setHead(frames: number, rowExponents: number, bits: number): void;
   setInProj(layer: number, frames: number, rowExponents: number, bias: number): void;
   setOutProj(layer: number, frames: number, rowExponents: number, bias: number): void;
   setConv(layer: number, weights: number, bias: number): void;

@@ -13,7 +13,7 @@ import { mantissa } from "../quantize/fractions.ts";
 import type { Engine, RuntimeExports } from "./engine.ts";
 
 /** Guard bits of NQU's values: docs/numerics.md section 3.1. */
-const NQU_GUARD = { 4: 5, 8: 8 } as const;
+const NQU_GUARD = { 4: 5, 5: 5, 6: 5, 8: 8 } as const;
 const TIME_STEP_FRACTION = 24;
 const LARGEST_TIME_STEP = 2 ** 30;
 const ADDRESS_SPACE = 2 ** 32;
@@ -27,7 +27,7 @@ export function loadWeights(engine: Engine, header: ModelHeader): void {
   const path = join(header.dir, MODEL_FILES.weights);
   const file = SafetensorsFile.open(path);
   try {
-    const specs = modelTensors(config);
+    const specs = modelTensors(config, description.weights.headBits);
     checkTensors(file, specs, path);
     configure(exports, header);
     const address = readTensors(engine, file, path);
@@ -128,7 +128,7 @@ function place(engine: Engine, config: Mamba2Config, { description }: ModelHeade
   new Int8Array(engine.memory.buffer, signsAt, signs.length).set(signs);
   exports.setHadamard(inner.blocks, inner.order, inner.log2, signsAt);
   exports.setEmbedding(at("embedding.codes"), at("embedding.scale"), at("embedding.exponent"));
-  exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"));
+  exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"), description.weights.headBits);
   description.layers.forEach((f, i) => {
     const tensor = (name: string) => at(`layers.${i}.${name}`);
     const bias = (name: string) => (config.useBias ? tensor(name) : 0);
@@ -153,7 +153,7 @@ function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, 
     }
   };
   const { vocabSize, nHeads } = config;
-  const specs = modelTensors(config);
+  const specs = modelTensors(config, header.description.weights.headBits);
   for (const [name, { shape }] of specs) {
     if (!name.endsWith(".row_exponent")) continue;
     inRange(name, new Int8Array(buffer, at(name), shape[0]), ROW_EXPONENT_RANGE);
@@ -193,9 +193,9 @@ function checkConv(
 }
 
 /** Bytes of weights that one token streams: both matrices of every layer, and lm_head. */
-export function weightBytesPerToken(config: Mamba2Config): number {
+export function weightBytesPerToken(config: Mamba2Config, headBits: 4 | 8): number {
   let bytes = 0;
-  for (const [name, { shape }] of modelTensors(config)) {
+  for (const [name, { shape }] of modelTensors(config, headBits)) {
     if (name.endsWith(".frames")) bytes += shape[0]! * shape[1]!;
   }
   return bytes;

@@ -56,7 +56,7 @@ export class Model {
 
   /** Bytes of weights each generated token streams from memory. */
   get weightBytesPerToken(): number {
-    return weightBytesPerToken(this.config);
+    return weightBytesPerToken(this.config, this.description.weights.headBits);
   }
 
   /** Bytes of a conversation's state. */

@@ -53,7 +53,8 @@ function modelRows({ description, bitsPerWeight, weightBytesPerToken }: Inspecte
   const shape = ({ blocks, order, log2 }: typeof rotation.inner) =>
     order === 1 && log2 === 0 ? "none" : `${blocks > 1 ? `${blocks} blocks of ` : ""}${order} x 2^${log2}`;
   return [
-    ["weights", `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.method}, groups of 32`],
+    ["weights", `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.weights.method}, groups of ${description.weights.group}`],
+    ["lm_head", `${description.weights.headBits} bits`],
     ["activations", `${description.activationBits} bits`],
     ["rotation", `residual ${shape(rotation.residual)}, before out_proj ${shape(rotation.inner)}`],
     ["per token", `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights`],

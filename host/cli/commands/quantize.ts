@@ -1,6 +1,5 @@
 import { type Command, Option } from "commander";
-import { type QuantizeResult, removePartial } from "../../quantize/index.ts";
-import { type QuantizeJob, quantizeInThread } from "../../quantize/thread.ts";
+import { type QuantizeResult, quantizeCheckpoint, removePartial } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { integer, oneOf, onOff } from "../options.ts";
@@ -11,12 +10,15 @@ import { phaseProgress } from "../progress.ts";
 export interface QuantizeOptions {
   output: string;
   calibration?: string;
-  calibrationTokens: number;
+  calibrationTokens?: number;
   seed: number;
   rotation: boolean;
-  method: "rtn";
-  activationBits: 4;
-  headBits: 4;
+  weights: "rtn" | "gptq";
+  activationBits: 4 | 5 | 6 | 8;
+  headBits: 4 | 8;
+  groupSize: 32 | 64 | 128;
+  powerOfTwoScales?: boolean;
+  threads: number;
   force?: boolean;
 }
 
@@ -32,7 +34,7 @@ export function define(output: Output): Command {
     .argument("<checkpoint>", "directory with config.json, the weights (.safetensors or .bin) and tokenizer.json")
     .requiredOption("-o, --output <dir>", "directory to write")
     .option("--calibration <file>", "text to calibrate on; by default the model writes its own")
-    .option("--calibration-tokens <count>", "how many tokens of it to use", integer({ min: 1, max: 1 << 20 }), 2048)
+    .option("--calibration-tokens <count>", "how many tokens of it to use (default: 16384, rtn 2048)", integer({ min: 1, max: 1 << 20 }))
     .option(
       "--seed <number>",
       "seed of the rotation and of the model's own text",
@@ -44,30 +46,36 @@ export function define(output: Output): Command {
         .argParser(onOff)
         .default(true, "on"),
     )
-    .option("--method <name>", "how weights are rounded: rtn", oneOf("--method", ["rtn"], ["gptq", "gptaq"]), "rtn")
-    .option("--activation-bits <bits>", "width of activations: 4", oneOf("--activation-bits", [4], [5, 6, 8]), 4)
-    .option("--head-bits <bits>", "width of the head's weights: 4", oneOf("--head-bits", [4], [8]), 4)
+    .option("--weights <name>", "rounding: rtn (to nearest), gptq (with error feedback)", oneOf("--weights", ["rtn", "gptq"]), "gptq")
+    .option("--activation-bits <bits>", "width of activations: 4, 5, 6, 8", oneOf("--activation-bits", [4, 5, 6, 8]), 4)
+    .option("--head-bits <bits>", "width of lm_head's weights: 4, 8", oneOf("--head-bits", [4, 8]), 4)
+    .option("--group-size <inputs>", "weights that share a scale: 32, 64, 128", oneOf("--group-size", [32, 64, 128]), 32)
+    .option("--power-of-two-scales", "weight scales that are shifts, as in the paper's hardware")
+    .option("--threads <count>", "threads to work with; the result is the same", integer({ min: 1, max: 64 }), 2)
     .option("-f, --force", "replace the output directory if it exists")
     .action((checkpoint: string, options: QuantizeOptions) => quantize(checkpoint, options, output));
 }
 
-/** In a thread of its own, so that Ctrl-C is heard; what it has written by then is removed. */
+/** The work is in threads, so Ctrl-C is heard; what was written by then is removed. */
 async function quantize(checkpoint: string, options: QuantizeOptions, output: Output): Promise<void> {
-  const job: QuantizeJob = {
-    checkpoint,
-    output: options.output,
-    options: {
-      ...(options.calibration !== undefined && { calibrationFile: options.calibration }),
-      calibrationTokens: options.calibrationTokens,
-      seed: options.seed,
-      rotation: options.rotation,
-      activationBits: options.activationBits,
-      force: options.force === true,
-    },
-  };
   const heard = onInterrupt(() => removePartial(options.output));
   const phases = phaseProgress(output);
-  const result = await quantizeInThread(job, phases.update);
+  const result = await quantizeCheckpoint(checkpoint, options.output, {
+    ...(options.calibration !== undefined && { calibrationFile: options.calibration }),
+    ...(options.calibrationTokens !== undefined && { calibrationTokens: options.calibrationTokens }),
+    seed: options.seed,
+    rotation: options.rotation,
+    activationBits: options.activationBits,
+    weights: {
+      method: options.weights,
+      headBits: options.headBits,
+      group: options.groupSize,
+      powerOfTwoScales: options.powerOfTwoScales === true,
+    },
+    threads: options.threads,
+    force: options.force === true,
+    progress: phases.update,
+  });
   phases.done();
   heard();
   report(result, output);

@@ -1,0 +1,201 @@
+/**
+ * One lane of the quantizer: a share of the calibration texts, run through the FP32 model and through the quantized one
+ * side by side, a layer at a time. Lanes run in threads of their own (pool.ts); what they return does not depend on how
+ * many there are.
+ */
+import type { Mamba2Config } from "../checkpoint/types.ts";
+import {
+  type BlockRun,
+  blockInner,
+  blockInput,
+  blockOutput,
+} from "../reference/block.ts";
+import { type Maxima, maximaHook, type OnlineHadamard, type ReferenceLayer } from "../reference/index.ts";
+import { placeActivations, placeLayer, placeState } from "../reference/layout.ts";
+import { Arena, Offline } from "../reference/offline.ts";
+import { copyLayer, placeHadamard } from "../reference/store.ts";
+import type { ActivationBits } from "../model/description.ts";
+
+export interface LaneSetup {
+  config: Mamba2Config;
+  online: OnlineHadamard;
+  activationBits: ActivationBits;
+  /** Tokens of each text, and texts of a chunk at most. */
+  tokens: number;
+  sequences: number;
+}
+
+/** Texts that are computed together. */
+export interface Chunk {
+  index: number;
+  /** Embedding rows [S·T, D]. */
+  residual: Float32Array;
+}
+
+/** Sums over a chunk's rows of X̂ᵀX̂ and X̃ᵀX̂, [K, K]: X̂ what the quantized model's layer sees, X̃ the FP32 model's. */
+export interface GramPart {
+  index: number;
+  own: Float32Array;
+  cross: Float32Array;
+}
+
+interface Stream {
+  /** [S·T, D]. */
+  residual: Float32Array;
+  /** [S·T, E], between `inner` and `output`. */
+  inner: Float32Array;
+}
+
+export class Lane {
+  readonly #setup: LaneSetup;
+  readonly #offline = new Offline();
+  readonly #weights: ReturnType<typeof placeLayer>;
+  readonly #state: ReturnType<typeof placeState>;
+  readonly #stateFloats: [start: number, count: number];
+  readonly #run: BlockRun;
+  /** Two [K, S·T] and one [K, K]. */
+  readonly #gram: [number, number, number];
+  readonly #exact = new Map<number, Stream>();
+  readonly #rounded = new Map<number, Stream>();
+
+  constructor(setup: LaneSetup) {
+    this.#setup = setup;
+    const { config, online, tokens, sequences } = setup;
+    const arena = new Arena(this.#offline.start);
+    const rows = tokens * sequences;
+    this.#weights = placeLayer(arena, config);
+    const stateStart = arena.end;
+    this.#state = placeState(arena, config, sequences);
+    this.#stateFloats = [stateStart, (arena.end - stateStart) / 4];
+    const placed = placeHadamard(arena, setup)!;
+    const at = placeActivations(arena, config, rows, 1);
+    const k = Math.max(config.dModel, config.dInner);
+    this.#gram = [arena.floats(k * rows), arena.floats(k * rows), arena.floats(k * k)];
+    this.#offline.reserve(arena.end);
+    this.#offline.bytes(placed.signs, online.signs.length).set(online.signs);
+    this.#run = { offline: this.#offline, config, sequences, tokens, at, online: placed, hooks: {} };
+  }
+
+  /** Takes chunks on; both models start from the same rows. */
+  begin(chunks: Chunk[]): void {
+    for (const { index, residual } of chunks) {
+      this.#exact.set(index, { residual, inner: new Float32Array(0) });
+      this.#rounded.set(index, { residual: residual.slice(), inner: new Float32Array(0) });
+    }
+  }
+
+  /** Inputs of the next matrix that reads the residual: in_proj of `layer`, or lm_head. */
+  inputs(norm: Float32Array): GramPart[] {
+    this.#offline.floats(this.#weights.norm, norm.length).set(norm);
+    return [...this.#exact.keys()].map((index) => {
+      const exact = this.#input(this.#exact.get(index)!, false);
+      this.#keepTransposed(0, exact, this.#setup.config.dModel);
+      const rounded = this.#input(this.#rounded.get(index)!, true);
+      this.#keepTransposed(1, rounded, this.#setup.config.dModel);
+      return this.#gramOf(index, this.#setup.config.dModel);
+    });
+  }
+
+  /** Largest residual magnitude of the FP32 model. */
+  residualMaximum(): number {
+    let most = 0;
+    for (const { residual } of this.#exact.values()) for (const value of residual) most = Math.max(most, Math.abs(value));
+    return most;
+  }
+
+  /**
+   * Through in_proj, conv and scan up to out_proj's input: the FP32 model with `exact`, the quantized one with
+   * `inProj`. Returns the magnitudes of the FP32 model.
+   */
+  inner(exact: ReferenceLayer, inProj: Float32Array | undefined): Maxima[number] {
+    const maxima: Maxima = [];
+    copyLayer(this.#offline, this.#setup.config, this.#weights, exact);
+    for (const stream of this.#exact.values()) this.#inner(stream, false, maximaHook(maxima));
+    if (inProj) {
+      this.#offline.floats(this.#weights.inProj, inProj.length).set(inProj);
+      for (const stream of this.#rounded.values()) this.#inner(stream, true, {});
+    }
+    return maxima[0] ?? {};
+  }
+
+  /** Inputs of out_proj, as `inner` left them. */
+  innerInputs(): GramPart[] {
+    const { dInner } = this.#setup.config;
+    const { at } = this.#run;
+    const put = (stream: Stream) => {
+      this.#offline.floats(at.inner, stream.inner.length).set(stream.inner);
+      return at.inner;
+    };
+    return [...this.#exact.keys()].map((index) => {
+      this.#keepTransposed(0, put(this.#exact.get(index)!), dInner);
+      this.#keepTransposed(1, put(this.#rounded.get(index)!), dInner);
+      return this.#gramOf(index, dInner);
+    });
+  }
+
+  /** Adds out_proj's output to the residuals: `exact` of the FP32 model, `outProj` of the quantized one. */
+  output(exact: ReferenceLayer, outProj: Float32Array | undefined): void {
+    this.#offline.floats(this.#weights.outProj, exact.outProj.length).set(exact.outProj);
+    for (const stream of this.#exact.values()) this.#output(stream);
+    if (!outProj) return;
+    this.#offline.floats(this.#weights.outProj, outProj.length).set(outProj);
+    for (const stream of this.#rounded.values()) this.#output(stream);
+  }
+
+  #rows(stream: Stream): number {
+    return stream.residual.length / this.#setup.config.dModel;
+  }
+
+  #prepare(stream: Stream): void {
+    this.#run.sequences = this.#rows(stream) / this.#setup.tokens;
+    this.#offline.floats(this.#run.at.residual, stream.residual.length).set(stream.residual);
+  }
+
+  /** The normed residual, rounded to codes where `rounds`; returns its address. */
+  #input(stream: Stream, rounds: boolean): number {
+    this.#prepare(stream);
+    blockInput({ ...this.#run, hooks: {} }, 0, this.#weights);
+    const { at } = this.#run;
+    const { dModel } = this.#setup.config;
+    if (rounds) this.#round(at.stream, this.#rows(stream), dModel);
+    return at.stream;
+  }
+
+  #round(x: number, rows: number, n: number): void {
+    this.#offline.kernels.quantizeActivations(x, rows, n, this.#setup.activationBits);
+  }
+
+  #inner(stream: Stream, rounds: boolean, hooks: BlockRun["hooks"]): void {
+    const run = { ...this.#run, hooks };
+    this.#input(stream, rounds);
+    run.sequences = this.#run.sequences;
+    this.#offline.floats(...this.#stateFloats).fill(0);
+    blockInner(run, 0, this.#weights, this.#state);
+    const { dInner } = this.#setup.config;
+    const rows = this.#rows(stream);
+    if (rounds) this.#round(run.at.inner, rows, dInner);
+    stream.inner = this.#offline.floats(run.at.inner, rows * dInner).slice();
+  }
+
+  #output(stream: Stream): void {
+    this.#prepare(stream);
+    const { at } = this.#run;
+    this.#offline.floats(at.inner, stream.inner.length).set(stream.inner);
+    blockOutput(this.#run, 0, this.#weights);
+    stream.residual.set(this.#offline.floats(at.residual, stream.residual.length));
+  }
+
+  #keepTransposed(slot: 0 | 1, x: number, k: number): void {
+    this.#offline.kernels.transpose(this.#gram[slot], x, this.#run.sequences * this.#setup.tokens, k);
+  }
+
+  #gramOf(index: number, k: number): GramPart {
+    const rows = this.#run.sequences * this.#setup.tokens;
+    const [exact, rounded, product] = this.#gram;
+    const multiply = (x: number) => {
+      this.#offline.kernels.matmul(product, x, rounded, 0, k, k, rows);
+      return this.#offline.floats(product, k * k).slice();
+    };
+    return { index, own: multiply(rounded), cross: multiply(exact) };
+  }
+}
