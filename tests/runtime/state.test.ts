@@ -1,5 +1,6 @@
 /** A conversation's state: fork, save and restore give the same next bits; what is no state of this model is refused. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "../../host/checkpoint/safetensors.ts";
@@ -268,4 +269,52 @@ describe("refused", () => {
       rewritten(path, (_, found) => Object.assign(found, { last_token: "5" })),
     );
   });
+
+  /** assembly/sampler.ts: ids from here on are never drawn. */
+  const USABLE_OFFSET = 52;
+  for (const usable of [0, -1, 2 ** 30]) {
+    const fault = "session.ts: a restored sampler is not checked, and draws and writes outside the vocabulary";
+    test(`a sampler of ${usable} usable tokens, with its own checksum`, { todo: fault }, () => {
+      const forged = rewritten(path, (tensors, found) => {
+        const sampler = tensors.get("sampler")!;
+        new DataView(sampler.buffer, sampler.byteOffset).setInt32(USABLE_OFFSET, usable, true);
+        found.sha256 = createHash("sha256").update(tensors.get("state")!).update(sampler).digest("hex");
+      });
+      // Refused, or mended.
+      const session = started(model);
+      try {
+        session.restore(forged);
+      } catch (error) {
+        assert.ok(error instanceof LightMambaError, (error as Error).stack);
+        return;
+      }
+      const token = session.sample();
+      assert.ok(token >= 0 && token < SHAPE.V, `token ${token}`);
+    });
+  }
+});
+
+describe("arguments that are none", () => {
+  const model = Model.load(dir);
+  const rows: [what: string, act: () => unknown, fault?: string][] = [
+    ["a token id below 0", () => model.session().feed(-1)],
+    ["a token id beyond the vocabulary", () => model.session().feed(SHAPE.V)],
+    ["half a token id", () => model.session().feed(0.5)],
+    [
+      "a token id by layers",
+      () => model.session().feedByLayer(-1, 1, () => {}),
+      "session.ts: feedByLayer does not check",
+    ],
+    [
+      "more layers than there are",
+      () => model.session().feedByLayer(1, 99, () => {}),
+      "session.ts: feedByLayer does not check",
+    ],
+    ["a seed of 1.5", () => model.session({ seed: 1.5 }), "session.ts: a RangeError of BigInt"],
+  ];
+  for (const [what, act, fault] of rows) {
+    test(what, fault === undefined ? {} : { todo: fault }, () => {
+      assert.throws(act, (error: unknown) => error instanceof LightMambaError);
+    });
+  }
 });
