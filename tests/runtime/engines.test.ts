@@ -37,9 +37,14 @@ function hashElsewhere(node: string, dir: string): string {
   return execFileSync(node, ["--input-type=module", "-e", script], { encoding: "utf8" });
 }
 
-for (const bits of [4, 8] as const) {
-  test(`engines, ${bits}-bit activations`, async (t) => {
-    const dir = quantizedTiny(bits);
+for (const [bits, headBits] of [
+  [4, 4],
+  [5, 4],
+  [6, 8],
+  [8, 4],
+] as const) {
+  test(`engines, ${bits}-bit activations, ${headBits}-bit lm_head`, async (t) => {
+    const dir = await quantizedTiny(bits, headBits);
     const hashes = VARIANTS.map((variant) => logitsHash(Model.load(dir, { variant }), createHash, FIRST, TOKENS));
 
     await t.test("plain and relaxed SIMD", () => assert.equal(hashes[1], hashes[0]));

@@ -128,15 +128,17 @@ const descriptionRows: Row<Json>[] = [
   ["no version", set(["format_version", undefined]), "badInput", { field: "format_version" }],
   ["another method", set(["method", "gptq?"]), "badInput", { field: "method" }],
   [
-    "6-bit activations",
-    set(["activation_bits", 6]),
+    "7-bit activations",
+    set(["activation_bits", 7]),
     "badInput",
-    { field: "activation_bits", expected: "4 or 8", found: "6" },
+    { field: "activation_bits", expected: "4 or 5 or 6 or 8", found: "7" },
   ],
   ['"4"-bit activations', set(["activation_bits", "4"]), "badInput", { field: "activation_bits" }],
   ["no activation bits", set(["activation_bits", undefined]), "badInput", { field: "activation_bits" }],
-  ["8-bit head", set(["head_bits", 8]), "badInput", { field: "head_bits" }],
+  ["6-bit head", set(["head_bits", 6]), "badInput", { field: "head_bits" }],
   ["16-bit state", set(["state_bits", 16]), "badInput", { field: "state_bits" }],
+  ["a weight group of 48", set(["weight_group", 48]), "badInput", { field: "weight_group" }],
+  ["power_of_two_scales of 1", set(["power_of_two_scales", 1]), "badInput", { field: "power_of_two_scales" }],
   ["no rotation", set(["rotation", undefined]), "badInput", { field: "rotation.residual.blocks" }],
   ["rotation is a list", set(["rotation", []]), "badInput", { field: "rotation" }],
   [
@@ -247,6 +249,12 @@ describe("config.json against the weights", () => {
       expectError(dir, MODEL_FILES.weights, "badInput", { field });
     });
   }
+
+  test("an lm_head of 8 bits where the file has 4", () => {
+    const dir = copyOf(good);
+    editJson(join(dir, MODEL_FILES.description), set(["head_bits", 8]));
+    expectError(dir, MODEL_FILES.weights, "badInput", { field: "lm_head.frames" });
+  });
 
   test("an epsilon beyond 64 bits", { todo: "load.ts: round(eps · E/G · 2^(2 fg)) wraps at 2^64" }, () => {
     const dir = copyOf(good);

@@ -77,8 +77,8 @@ describe("random models", () => {
 });
 
 for (const bits of [4, 8] as const) {
-  test(`models/tiny, quantized with ${bits}-bit activations`, () => {
-    const dir = quantizedTiny(bits);
+  test(`models/tiny, quantized with ${bits}-bit activations`, async () => {
+    const dir = await quantizedTiny(bits);
     compare(dir, readModel(dir), [1, 700, 4095]);
   });
 }

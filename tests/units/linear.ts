@@ -9,7 +9,10 @@ export function packLinear({ q, sw, rw }: OracleLinear, order: RowOrder): Packed
   q.forEach((row, r) => {
     codes.set(row, r * padded);
   });
-  return pack({ rows, inputs, codes, scales: Uint8Array.from(sw.flat()), rowExponents: Int8Array.from(rw) }, order);
+  return pack(
+    { rows, inputs, bits: 4, codes, scales: Uint8Array.from(sw.flat()), rowExponents: Int8Array.from(rw) },
+    order,
+  );
 }
 
 export function linearFrom({ rows, inputs, codes, scales, rowExponents }: QuantizedMatrix): OracleLinear {

@@ -58,8 +58,10 @@ describe("frames", () => {
   for (const [name, order, inputs] of orders) {
     test(`unpack undoes pack: ${name}`, () => {
       const rows = order.reduce((most, row) => Math.max(most, row + 1), 0);
-      const matrix = randomMatrix(new Random(rows), rows, inputs);
-      assert.deepEqual(unpack(pack(matrix, order), order, inputs), matrix);
+      for (const bits of [4, 8] as const) {
+        const matrix = randomMatrix(new Random(rows), rows, inputs, bits);
+        assert.deepEqual(unpack(pack(matrix, order), order, inputs), matrix);
+      }
       assert.equal(order.length % 8, 0);
       assert.deepEqual(
         [...order].filter((row) => row >= 0).sort((a, b) => a - b),
@@ -94,12 +96,15 @@ function IN_PROJ_SHAPES(): Mamba2Shape[] {
   });
 }
 
-function randomMatrix(random: Random, rows: number, inputs: number): QuantizedMatrix {
+function randomMatrix(random: Random, rows: number, inputs: number, bits: 4 | 8): QuantizedMatrix {
+  // The high half of an 8-bit code is in -8..7 too.
+  const [low, high] = bits === 4 ? [-8, 7] : [-128, 119];
   const padded = Math.ceil(inputs / 32) * 32;
   return {
     rows,
     inputs,
-    codes: Int8Array.from({ length: rows * padded }, (_, i) => (i % padded < inputs ? random.integer(-8, 7) : 0)),
+    bits,
+    codes: Int8Array.from({ length: rows * padded }, (_, i) => (i % padded < inputs ? random.integer(low, high) : 0)),
     scales: Uint8Array.from({ length: (rows * padded) / 32 }, () => random.integer(1, 255)),
     rowExponents: Int8Array.from({ length: rows }, () => random.integer(-100, 14)),
   };
