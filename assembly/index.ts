@@ -11,8 +11,8 @@ import { Layer, layerAt, weights } from "./weights";
 export { headRows, inProjRows, outProjRows, paddedInputs } from "./config";
 export { embed, forward, head, layer, logitsAt, residualAt } from "./forward";
 export { allocate } from "./memory";
-export { observe, sample, samplerBytes, seedSampler, setSampler } from "./sampler";
-export { advance, reset as resetState, stateBytes } from "./state";
+export { observe, sample, samplerBytes, samplerMemory, seedSampler, setSampler } from "./sampler";
+export { advance, checkState, reset as resetState, stateBytes } from "./state";
 export { blockBytes } from "./units/mmu";
 
 /** Bumped when the meaning of any export, or of the numbers, changes. */

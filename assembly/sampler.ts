@@ -7,8 +7,8 @@ import { allocate } from "./memory";
 const NEGLIGIBLE: f64 = 22.18070977791825; // 32 ln 2
 
 /**
- * One conversation's sampler, followed by u32 counts[V]: how often each token is in its prompt and output.
- * A value that switches a rule off is in brackets.
+ * One conversation's sampler: its rules, then what a saved conversation keeps: `random`, and u32 counts[V] behind it, how
+ * often each token is in prompt and output. A value that switches a rule off is in brackets.
  */
 @unmanaged
 class Sampler {
@@ -29,6 +29,11 @@ let values: usize = 0; // f64 [V], logit / temperature, then probability
 export function allocateSampler(): void {
   ids = allocate(config.vocab * 4);
   values = allocate(config.vocab * 8);
+}
+
+/** Where the part that belongs to a saved conversation begins; the rules before it are the caller's. */
+export function samplerMemory(): usize {
+  return offsetof<Sampler>("random");
 }
 
 export function samplerBytes(): usize {

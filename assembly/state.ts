@@ -1,6 +1,6 @@
 // The recurrent state: constant size, no pointers, so that saving, restoring and forking a conversation is a copy.
 import { config, convChannels, dInner, stateGroups } from "./config";
-import { BEAT_BYTES, STATE_EXPONENT_MIN, STATE_GROUP } from "./contract";
+import { BEAT_BYTES, STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "./contract";
 
 /** Bytes before the first layer: the token counter t (u32), the rest reserved and 0. */
 const HEADER_BYTES: usize = BEAT_BYTES;
@@ -63,4 +63,19 @@ export function reset(state: usize): void {
   for (let i = 0; i < config.layers; i++) {
     memory.fill(layerState(state, i).exponents, <u8>STATE_EXPONENT_MIN, dInner() * stateGroups());
   }
+}
+
+/** 1 when a state from outside holds only values that the arithmetic can produce. */
+export function checkState(state: usize): bool {
+  for (let i = 0; i < config.layers; i++) {
+    const layer = layerState(state, i);
+    for (let h = 0; h < config.heads; h++) if (load<u32>(layer.decay + (<usize>h << 2)) >> 24 != 0) return false;
+    const groups = dInner() * stateGroups();
+    for (let g = 0; g < groups; g++) {
+      const exponent = load<i8>(layer.exponents + g);
+      if (exponent < STATE_EXPONENT_MIN || exponent > STATE_EXPONENT_MAX) return false;
+    }
+    for (let c = 0; c < groups * STATE_GROUP; c++) if (load<i8>(layer.codes + c) == -128) return false;
+  }
+  return true;
 }

@@ -57,6 +57,13 @@ export class Fields {
     return value;
   }
 
+  /** Any finite number. */
+  number(key: string): number {
+    const value = this.get(key);
+    if (typeof value !== "number" || !Number.isFinite(value)) throw this.error(key, "a number");
+    return value;
+  }
+
   boolean(key: string, fallback: boolean): boolean {
     const value = this.#required(key, fallback);
     if (typeof value !== "boolean") throw this.error(key, "true or false");

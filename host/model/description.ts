@@ -210,9 +210,19 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
       seed: calibration.integer("seed", [0, 2 ** 32 - 1]),
       sha256: text(calibration, "sha256"),
     },
-    errors: (fields.get("errors") ?? { layers: [], headDb: 0 }) as unknown as ModelDescription["errors"],
+    errors: parseErrors(fields.nested("errors"), config.nLayers),
     sourceSha256: text(fields, "source_sha256"),
     weightsSha256: text(fields, "weights_sha256"),
+  };
+}
+
+function parseErrors(fields: Fields, count: number): ModelDescription["errors"] {
+  return {
+    headDb: fields.number("head_db"),
+    layers: Array.from({ length: count }, (_, i) => {
+      const layer = fields.item("layers", i);
+      return { inProjDb: layer.number("in_proj_db"), outProjDb: layer.number("out_proj_db") };
+    }),
   };
 }
 
@@ -258,11 +268,22 @@ export function descriptionJson(description: ModelDescription): string {
     residual_fraction: description.residualFraction,
     layers: description.layers,
     calibration: description.calibration,
-    errors: description.errors,
+    errors: {
+      head_db: round2(description.errors.headDb),
+      layers: description.errors.layers.map(({ inProjDb, outProjDb }) => ({
+        in_proj_db: round2(inProjDb),
+        out_proj_db: round2(outProjDb),
+      })),
+    },
     source_sha256: description.sourceSha256,
     weights_sha256: description.weightsSha256,
   };
   return `${JSON.stringify(json, undefined, 1)}\n`;
+}
+
+/** Decibels for people: hundredths are more than enough. JSON has no Infinity, which is what an exact matrix has. */
+function round2(value: number): number {
+  return Math.round(Math.min(value, 999) * 100) / 100;
 }
 
 /** config.json in Hugging Face's terms; `quantization_config` tells other tools that the weights are not plain. */

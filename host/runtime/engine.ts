@@ -42,6 +42,7 @@ export interface RuntimeExports {
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;
   finish(): void;
   stateBytes(): number;
+  checkState(state: number): number;
   resetState(state: number): void;
   forward(state: number, token: number): void;
   embed(token: number): void;
@@ -51,6 +52,7 @@ export interface RuntimeExports {
   logitsAt(): number;
   residualAt(): number;
   samplerBytes(): number;
+  samplerMemory(): number;
   setSampler(
     sampler: number,
     temperature: number,

@@ -5,7 +5,7 @@ import { type ModelDescription, type ModelHeader, readModelHeader } from "../mod
 import { checkTokenizer, hasTokenizer, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts";
 import { bestVariant, type Engine, instantiate, type Variant } from "./engine.ts";
 import { loadWeights, weightBytesPerToken } from "./load.ts";
-import { type SamplerOptions, Session } from "./session.ts";
+import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
 
 const LOGIT_UNIT = 2 ** -16;
 
@@ -20,6 +20,7 @@ export class Model {
   readonly description: ModelDescription;
   readonly variant: Variant;
   readonly #engine: Engine;
+  readonly #free: SessionMemory[] = [];
   #tokenizer: Tokenizer | undefined;
 
   private constructor(header: ModelHeader, engine: Engine) {
@@ -69,11 +70,11 @@ export class Model {
     return this.#engine.memory.buffer.byteLength;
   }
 
-  /** A new conversation with an empty state. */
+  /** A new conversation with an empty state. Close it when it is over: its memory serves the next. */
   session(options?: SamplerOptions): Session {
     const { vocabUsed, vocabSize } = this.config;
     const modelId = this.description.weightsSha256;
-    return new Session({ engine: this.#engine, vocabUsed, vocabSize, modelId }, options);
+    return new Session({ engine: this.#engine, vocabUsed, vocabSize, modelId, free: this.#free }, options);
   }
 
   /** Logits of the token fed last: int32 Q16 [vocabSize], a live view. */

@@ -1,7 +1,7 @@
 /** A conversation: recurrent state and sampler, both of constant size; saving, restoring and forking are copies. */
 import { createHash } from "node:crypto";
 import { SafetensorsFile, writeSafetensors } from "../checkpoint/safetensors.ts";
-import { badInput } from "../errors.ts";
+import { badInput, LightMambaError } from "../errors.ts";
 import type { Engine } from "./engine.ts";
 import { allocate } from "./load.ts";
 
@@ -28,6 +28,13 @@ export interface SessionOwner {
   vocabSize: number;
   /** Identifies the model a saved state belongs to. */
   modelId: string;
+  /** Memory of closed sessions, for the next ones: WebAssembly memory is never given back. */
+  free: SessionMemory[];
+}
+
+export interface SessionMemory {
+  state: number;
+  sampler: number;
 }
 
 const STATE_FORMAT = "lightmamba-state";
@@ -35,17 +42,35 @@ const STATE_VERSION = "1";
 
 export class Session {
   readonly #owner: SessionOwner;
-  readonly #state: number;
-  readonly #sampler: number;
+  readonly #memory: SessionMemory;
+  #open = true;
 
   constructor(owner: SessionOwner, options: SamplerOptions = {}) {
     this.#owner = owner;
     const { exports } = owner.engine;
-    this.#state = allocate(owner.engine, exports.stateBytes(), "the state");
-    this.#sampler = allocate(owner.engine, exports.samplerBytes(), "the sampler");
+    this.#memory = owner.free.pop() ?? {
+      state: allocate(owner.engine, exports.stateBytes(), "the state"),
+      sampler: allocate(owner.engine, exports.samplerBytes(), "the sampler"),
+    };
     exports.resetState(this.#state);
+    this.#samplerView().fill(0);
     this.setSampler(options);
     exports.seedSampler(this.#sampler, BigInt(options.seed ?? 0));
+  }
+
+  get #state(): number {
+    if (this.#open) return this.#memory.state;
+    throw new LightMambaError("usage", "the session is closed");
+  }
+
+  get #sampler(): number {
+    return this.#memory.sampler;
+  }
+
+  /** Gives the session's memory to the next one. A program that opens many sessions must close them. */
+  close(): void {
+    if (this.#open) this.#owner.free.push(this.#memory);
+    this.#open = false;
   }
 
   /** Tokens consumed since the state was empty. */
@@ -103,8 +128,8 @@ export class Session {
   }
 
   /** A copy of the recurrent state. */
-  stateBytes(): Uint8Array {
-    return this.#view(this.#state, this.#owner.engine.exports.stateBytes()).slice();
+  state(): Uint8Array {
+    return this.#stateView().slice();
   }
 
   /** An independent session that goes on from here. */
@@ -117,7 +142,7 @@ export class Session {
 
   /** Writes the whole conversation, sampler included, so that it goes on with the same tokens. */
   save(path: string, lastToken: number | undefined): void {
-    const parts = { state: this.#stateView(), sampler: this.#samplerView() };
+    const parts = { state: this.#stateView(), sampler: this.#samplerMemory() };
     writeSafetensors(
       path,
       Object.entries(parts).map(([name, data]) => ({ name, dtype: "U8", shape: [data.length], data })),
@@ -147,15 +172,29 @@ export class Session {
       expect("version", STATE_VERSION);
       expect("model", this.#owner.modelId);
       const state = readPart(file, path, "state", this.#stateView().length);
-      const sampler = readPart(file, path, "sampler", this.#samplerView().length);
-      expect("sha256", checksum(state, sampler));
+      const sampler = readPart(file, path, "sampler", this.#samplerMemory().length);
+      if (metadata.sha256 !== checksum(state, sampler)) {
+        throw new LightMambaError("verification", "the checksum does not hold: the file is damaged", { file: path });
+      }
+      const last = this.#lastToken(metadata.last_token ?? "", path);
+      const before = this.state();
       this.#stateView().set(state);
-      this.#samplerView().set(sampler);
-      const last = metadata.last_token ?? "";
-      return last === "" ? undefined : Number(last);
+      if (this.#owner.engine.exports.checkState(this.#state) === 0) {
+        this.#stateView().set(before);
+        throw badInput("holds values that no model produces", { file: path, field: "state" });
+      }
+      this.#samplerMemory().set(sampler);
+      return last;
     } finally {
       file.close();
     }
+  }
+
+  #lastToken(text: string, path: string): number | undefined {
+    if (text === "") return undefined;
+    const token = Number(text);
+    if (Number.isInteger(token) && token >= 0 && token < this.#owner.vocabSize) return token;
+    throw badInput("not a token id", { file: path, field: "last_token", expected: `below ${this.#owner.vocabSize}` });
   }
 
   #stateView(): Uint8Array {
@@ -164,6 +203,11 @@ export class Session {
 
   #samplerView(): Uint8Array {
     return this.#view(this.#sampler, this.#owner.engine.exports.samplerBytes());
+  }
+
+  /** The part of the sampler that is saved: random numbers and counts, not the rules. */
+  #samplerMemory(): Uint8Array {
+    return this.#samplerView().subarray(this.#owner.engine.exports.samplerMemory());
   }
 
   #view(pointer: number, bytes: number): Uint8Array {
