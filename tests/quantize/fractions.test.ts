@@ -6,7 +6,6 @@ import { openCheckpoint } from "../../host/checkpoint/index.ts";
 import { SafetensorsFile } from "../../host/checkpoint/safetensors.ts";
 import type { Mamba2Config } from "../../host/checkpoint/types.ts";
 import { FRACTION_RANGES, type Fractions, readModelHeader } from "../../host/model/description.ts";
-import { calibrate } from "../../host/quantize/calibrate.ts";
 import { chooseFractions, mantissa, residualFraction } from "../../host/quantize/fractions.ts";
 import { quantizeCheckpoint } from "../../host/quantize/index.ts";
 import {
@@ -17,7 +16,20 @@ import {
   weightsFromCheckpoint,
 } from "../../host/reference/index.ts";
 import { expectError } from "../checkpoint/support.ts";
-import { copyOf, editTensor, filesBelow, GOLDEN, goldenIds, newOutput, ODD, TINY, TINY_W4A4 } from "./support.ts";
+import {
+  copyOf,
+  editTensor,
+  expectRejection,
+  filesBelow,
+  GOLDEN,
+  goldenIds,
+  newOutput,
+  ODD,
+  TINY,
+  TINY_W4A4,
+} from "./support.ts";
+
+const FEW = { calibrationTokens: 256, threads: 1, weights: { method: "rtn" } } as const;
 
 /** Signals with a static format of their own, and its width. */
 const SIGNALS: [name: keyof Fractions & keyof Maxima[number], bits: number][] = [
@@ -42,11 +54,13 @@ function occupancy(fractions: Fractions, maxima: Maxima[number], config: Mamba2C
   ]);
 }
 
-describe("formats on the calibration text", () => {
+describe("formats on the text they were chosen for", () => {
   for (const golden of ODD) {
     it(`${golden}: hold 1.5 times the maximum, and would not with a bit more`, () => {
       const weights = weightsFromCheckpoint(openCheckpoint(join(GOLDEN, golden)));
-      const { maxima } = calibrate(weights, { tokens: 512, seed: 0 });
+      const maxima: Maxima = [];
+      const ids = goldenIds(`${golden}/expected.safetensors`);
+      new Reference(weights, { sequences: 1 }).forward(ids, maximaHook(maxima));
       for (let i = 0; i < weights.config.nLayers; i++) {
         const fractions = chooseFractions(weights.config, weights.layer(i), maxima[i]!, i);
         for (const [name, share] of occupancy(fractions, maxima[i]!, weights.config)) {
@@ -103,10 +117,10 @@ function countAbove({ values, rows, columns, stride }: ObservedBlock, limit: num
 
 describe("the convolution's bound", () => {
   const models: [name: string, dir: string][] = [["models/tiny-w4a4", TINY_W4A4]];
-  before(() => {
+  before(async () => {
     for (const golden of ODD) {
       const { output } = newOutput();
-      quantizeCheckpoint(join(GOLDEN, golden), output, { calibrationTokens: 256 });
+      await quantizeCheckpoint(join(GOLDEN, golden), output, FEW);
       models.push([golden, output]);
     }
   });
@@ -187,11 +201,11 @@ describe("values that no format holds", () => {
     ["layers.1.mixer.D", 1e6, "layer 1"],
     ["layers.1.mixer.dt_bias", 1e4, "dt_bias"],
   ] as const) {
-    it(`quantize says so of ${tensor} · ${factor}, and leaves nothing`, () => {
+    it(`quantize says so of ${tensor} · ${factor}, and leaves nothing`, async () => {
       const { parent, output } = newOutput();
       const checkpoint = copyOf("odd-a");
       editTensor(checkpoint, tensor, (value) => value * factor);
-      expectError(() => quantizeCheckpoint(checkpoint, output, { calibrationTokens: 64 }), "unsupported", named);
+      await expectRejection(quantizeCheckpoint(checkpoint, output, FEW), "unsupported", named);
       assert.deepEqual(filesBelow(parent), []);
     });
   }

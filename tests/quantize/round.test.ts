@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { WEIGHT_GROUP } from "../../assembly/contract.ts";
-import { paddedInputs, type QuantizedMatrix, ROW_EXPONENT_RANGE } from "../../host/model/frames.ts";
-import { dequantize, roundToNearest, signalToNoise } from "../../host/quantize/round.ts";
+import { dequantize, paddedInputs, type QuantizedMatrix, ROW_EXPONENT_RANGE } from "../../host/model/frames.ts";
+import { NEAREST, type RoundRules, roundMatrix, signalToNoise } from "../../host/quantize/round.ts";
 import { noise } from "../reference/support.ts";
 
 /** Roughly normal values: sums of uniform ones. */
@@ -32,70 +32,96 @@ const MATRICES: [name: string, w: Float32Array, rows: number, inputs: number][] 
   ["a group of zeros", bell(2 * 96, 11).map((value, i) => (Math.floor(i / 32) % 3 === 1 ? 0 : value)), 2, 96],
 ];
 
-/** Largest magnitude to 7 and no search: what any quantizer must match. */
-function plainError(values: Float32Array, exponent: number): number {
+/** Every way of rounding, and the range of its codes. */
+const RULES: [name: string, rules: RoundRules, low: number, high: number][] = [
+  ["4 bits", NEAREST, -8, 7],
+  ["8 bits", { ...NEAREST, bits: 8 }, -128, 119],
+  ["groups of 64", { ...NEAREST, group: 64 }, -8, 7],
+  ["groups of 128", { ...NEAREST, group: 128 }, -8, 7],
+  ["scales that are powers of two", { ...NEAREST, powerOfTwo: true }, -8, 7],
+];
+
+/** The error with the smallest scale that clips nothing and no search: what any quantizer must match. */
+function plainError(values: Float32Array, exponent: number, powerOfTwo: boolean, low: number, high: number): number {
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const scale = Math.min(255, Math.max(1, Math.ceil(largest / 7 / 2 ** exponent))) * 2 ** exponent;
+  const wanted = Math.min(255, Math.max(1, Math.ceil(largest / high / 2 ** exponent)));
+  const scale = (powerOfTwo ? Math.min(128, 2 ** Math.ceil(Math.log2(wanted))) : wanted) * 2 ** exponent;
   return values.reduce((sum, value) => {
-    const code = Math.min(7, Math.max(-8, Math.floor(value / scale + 0.5)));
+    const code = Math.min(high, Math.max(low, Math.floor(value / scale + 0.5)));
     return sum + (value - code * scale) ** 2;
   }, 0);
 }
 
-function groupsOf(w: Float32Array, rounded: Float32Array, { rows, inputs, rowExponents }: QuantizedMatrix) {
+/** The values of each group that shares a scale, with the group's error. */
+function groupsOf(w: Float32Array, rounded: Float32Array, matrix: QuantizedMatrix, group: number) {
   const groups = [];
-  for (let r = 0; r < rows; r++) {
-    for (let k = 0; k < inputs; k += WEIGHT_GROUP) {
-      const part = [r * inputs + k, r * inputs + Math.min(k + WEIGHT_GROUP, inputs)] as const;
+  for (let r = 0; r < matrix.rows; r++) {
+    for (let k = 0; k < matrix.inputs; k += group) {
+      const part = [r * matrix.inputs + k, r * matrix.inputs + Math.min(k + group, matrix.inputs)] as const;
       const values = w.subarray(...part);
       const error = rounded.subarray(...part).reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0);
-      groups.push({ values, error, exponent: rowExponents[r]! });
+      groups.push({ values, error, exponent: matrix.rowExponents[r]! });
     }
   }
   return groups;
 }
 
 for (const [name, w, rows, inputs] of MATRICES) {
-  describe(name, () => {
-    const matrix = roundToNearest(w, rows, inputs);
-    const rounded = dequantize(matrix);
+  for (const [how, rules, low, high] of RULES) {
+    describe(`${name}, ${how}`, () => {
+      const { matrix, values } = roundMatrix(w, inputs, rules);
 
-    it("has codes of 4 bits, scales of 8 and row exponents the loader accepts", () => {
-      assert.equal(matrix.codes.length, rows * paddedInputs(inputs));
-      assert.equal(matrix.scales.length, matrix.codes.length / WEIGHT_GROUP);
-      assert.ok(matrix.codes.every((code) => code >= -8 && code <= 7));
-      assert.ok(matrix.scales.every((scale) => scale >= 1));
-      const [low, high] = ROW_EXPONENT_RANGE;
-      assert.ok(matrix.rowExponents.every((exponent) => exponent >= low && exponent <= high));
-    });
+      it("has codes, scales and row exponents in the ranges the loader accepts", () => {
+        assert.deepEqual([matrix.rows, matrix.inputs, matrix.bits], [rows, inputs, rules.bits]);
+        assert.equal(matrix.codes.length, rows * paddedInputs(inputs));
+        assert.equal(matrix.scales.length, matrix.codes.length / WEIGHT_GROUP);
+        assert.ok(matrix.codes.every((code) => code >= low && code <= high));
+        assert.ok(matrix.scales.every((scale) => scale >= 1));
+        if (rules.powerOfTwo) assert.ok(matrix.scales.every((scale) => (scale & (scale - 1)) === 0));
+        const [least, most] = ROW_EXPONENT_RANGE;
+        assert.ok(matrix.rowExponents.every((exponent) => exponent >= least && exponent <= most));
+      });
 
-    it("is in no group further off than rounding without a search for the scale", () => {
-      for (const { values, error, exponent } of groupsOf(w, rounded, matrix)) {
-        assert.ok(error <= plainError(values, exponent) * (1 + 1e-5));
-      }
-    });
+      it("is in no group further off than rounding without a search for the scale", () => {
+        for (const { values: group, error, exponent } of groupsOf(w, values, matrix, rules.group)) {
+          const plain = plainError(group, exponent, rules.powerOfTwo, low, high);
+          assert.ok(error <= plain * (1 + 1e-5), `${error}, plain ${plain}`);
+        }
+      });
 
-    it("codes zeros, and the padding, as zeros", () => {
-      w.forEach((value, i) => void (value === 0 && assert.equal(rounded[i]! === 0, true)));
-      const padded = paddedInputs(inputs);
-      assert.ok(matrix.codes.every((code, i) => i % padded < inputs || code === 0));
+      it("says what its codes stand for", () => assert.deepEqual(values, dequantize(matrix)));
+
+      it("codes zeros, and the padding, as zeros", () => {
+        assert.ok(values.every((value, i) => w[i] !== 0 || value === 0));
+        const padded = paddedInputs(inputs);
+        assert.ok(matrix.codes.every((code, i) => i % padded < inputs || code === 0));
+      });
     });
-  });
+  }
 }
 
 describe("rounding", () => {
-  it("loses about 21 dB of normal values: 4 bits with a scale for every 32", () => {
-    const w = bell(64 * 256, 20);
-    const db = signalToNoise(w, dequantize(roundToNearest(w, 64, 256)));
-    assert.ok(db > 20 && db < 23, `${db} dB`);
-  });
+  const NORMAL: [rules: Partial<RoundRules>, low: number, high: number][] = [
+    [{}, 20.5, 22.5],
+    [{ group: 64 }, 19, 21],
+    [{ group: 128 }, 18, 20],
+    [{ powerOfTwo: true }, 15, 21],
+    [{ bits: 8 }, 42, 46],
+  ];
+  for (const [rules, low, high] of NORMAL) {
+    it(`loses ${low} to ${high} dB of normal values with ${JSON.stringify(rules)}`, () => {
+      const w = bell(64 * 256, 20);
+      const db = signalToNoise(w, roundMatrix(w, 256, { ...NEAREST, ...rules }).values);
+      assert.ok(db > low && db < high, `${db} dB`);
+    });
+  }
 
   it("keeps an outlier, and all groups but its own", () => {
     const w = withOutlier(bell(128, 8), 70, 900);
-    const rounded = dequantize(roundToNearest(w, 1, 128));
-    assert.ok(Math.abs(rounded[70]! / 900 - 1) < 0.01);
-    const others = (values: Float32Array) => values.filter((_, i) => i < 64 || i >= 96);
-    assert.ok(signalToNoise(others(w), others(rounded)) > 0);
+    const { values } = roundMatrix(w, 128);
+    assert.ok(Math.abs(values[70]! / 900 - 1) < 0.01);
+    const others = (all: Float32Array) => all.filter((_, i) => i < 64 || i >= 96);
+    assert.ok(signalToNoise(others(w), others(values)) > 10);
   });
 
   it("finds codes again that were codes before", () => {
@@ -105,24 +131,32 @@ describe("rounding", () => {
     for (let at = 0; at < codes.length; at += WEIGHT_GROUP) codes[at + (at % 31)] = at % 3 ? 7 : -7;
     const scales = Uint8Array.from({ length: codes.length / 32 }, (_, i) => (i % 3 ? 1 + ((i * 37) % 255) : 128 + i));
     const rowExponents = Int8Array.from({ length: rows }, (_, r) => r - 9);
-    const w = dequantize({ rows, inputs, codes, scales, rowExponents });
-    assert.deepEqual(dequantize(roundToNearest(w, rows, inputs)), w);
+    const w = dequantize({ rows, inputs, bits: 4, codes, scales, rowExponents });
+    assert.deepEqual(roundMatrix(w, inputs).values, w);
   });
 
   it("does not depend on the unit: 2^n times the values, 2^n times the result", () => {
     const w = bell(8 * 64, 22);
-    const once = dequantize(roundToNearest(w, 8, 64));
+    const once = roundMatrix(w, 64).values;
     for (const n of [-30, -1, 1, 10]) {
       const scaled = w.map((value) => value * 2 ** n);
       assert.deepEqual(
-        dequantize(roundToNearest(scaled, 8, 64)),
+        roundMatrix(scaled, 64).values,
         once.map((value) => value * 2 ** n),
       );
     }
   });
 
+  it("rounds each row on its own", () => {
+    const w = bell(13 * 64, 23);
+    const whole = roundMatrix(w, 64).values;
+    for (const rows of [1, 3, 13]) {
+      assert.deepEqual(roundMatrix(w.slice(0, rows * 64), 64).values, whole.slice(0, rows * 64));
+    }
+  });
+
   it("rounds an empty matrix to an empty one", () => {
-    assert.equal(dequantize(roundToNearest(new Float32Array(0), 0, 32)).length, 0);
+    assert.equal(roundMatrix(new Float32Array(0), 32).values.length, 0);
   });
 });
 

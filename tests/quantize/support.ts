@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { SafetensorsFile, writeSafetensors } from "../../host/checkpoint/safetensors.ts";
-import { editSafetensors } from "../checkpoint/support.ts";
+import type { ExitName } from "../../host/errors.ts";
+import { editSafetensors, expectError } from "../checkpoint/support.ts";
 import { noise } from "../reference/support.ts";
 
 export const ROOT = join(import.meta.dirname, "../..");
@@ -35,6 +36,18 @@ export function copyOf(golden: string): string {
   const path = emptyDirectory();
   cpSync(join(GOLDEN, golden), path, { recursive: true });
   return path;
+}
+
+/** Awaits what must fail, and expects the package's own error of this kind with all these parts. */
+export async function expectRejection(act: Promise<unknown>, exit: ExitName, ...parts: string[]): Promise<void> {
+  const failure = await act.then(
+    () => new Error("nothing was thrown"),
+    (error: unknown) => error,
+  );
+  const again = () => {
+    throw failure;
+  };
+  expectError(again, exit, ...parts);
 }
 
 /** Everything in a directory, at any depth. */

@@ -17,7 +17,7 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 
 /** 259 tokens and 272 rows: ids from 259 on are padding. */
 const dir = join(scratch, "model");
-quantizeCheckpoint("tests/golden/odd-f-original", dir, { calibrationTokens: 256 });
+await quantizeCheckpoint("tests/golden/odd-f-original", dir, { calibrationTokens: 256, weights: { method: "rtn" } });
 const models = { plain: Model.load(dir, { variant: "plain" }), relaxed: Model.load(dir, { variant: "relaxed" }) };
 const { vocabUsed, vocabSize } = models.plain.config;
 
