@@ -16,12 +16,16 @@ export class Config {
   normGroups: i32;
   /** 4: codes with zero points in groups of 16; 5, 6: symmetric in groups of 32; 8: one scale a vector. */
   activationBits: i32;
+  /** Inputs that share a weight scale: 16 or 32. */
+  weightGroup: i32;
+  /** Bits of a state code: 8 or 16. */
+  stateBits: i32;
   /** Fraction bits of the residual stream. */
   residualFraction: i32;
   /** Clamp of softplus(dt + bias), Q24. */
   timeStepLow: i64;
   timeStepHigh: i64;
-  /** HTU: dInner = hadamardBlocks · hadamardOrder · 2^hadamardLog2. */
+  /** HTU of the layers that use it: dInner = hadamardBlocks · hadamardOrder · 2^hadamardLog2. */
   hadamardBlocks: i32;
   hadamardOrder: i32;
   hadamardLog2: i32;

@@ -9,12 +9,16 @@ export const WEIGHT_GROUP = 32;
 export const ACTIVATION_GROUP = 16;
 /** Inputs of a full weight frame: 64 bytes of scales, then 1024 bytes of 4-bit codes. The last frame of a block may be shorter. */
 export const FRAME_INPUTS = 256;
+/** Scale bytes of a frame with scales per 32 inputs; twice as many with scales per 16. */
 export const FRAME_SCALE_BYTES = 64;
 /** Bytes of codes of one weight group of a block: 8 rows × 32 inputs × 4 bits. */
 export const GROUP_CODE_BYTES = 128;
 
 /** Values of n that share a state exponent. */
 export const STATE_GROUP = 16;
+/** The token counter runs modulo this: a multiple of the dither's period 2^16 and of every conv ring length. */
+export const TOKEN_MODULUS = 0xc0000000;
+
 /** State exponents: the empty group, and the largest. */
 export const STATE_EXPONENT_MIN = -64;
 export const STATE_EXPONENT_MAX = 63;

@@ -70,10 +70,15 @@ export function layer(state: usize, i: i32): void {
   scaleInProj(l);
   scan(ssmu, l, layerState(state, i), tokenIndex(state));
   gate(ssmu, l, factor);
-  transform(ssmu.u, config.hadamardBlocks, config.hadamardOrder, config.hadamardLog2, config.hadamardSigns, scratch);
+  if (l.rotates) rotate();
   quantize(ssmu.u, innerCodes);
   gemv(acc, l.outFrames, innerCodes, outProjRows() / BLOCK_ROWS);
   addOutProj(l);
+}
+
+function rotate(): void {
+  const c = config;
+  transform(ssmu.u, c.hadamardBlocks, c.hadamardOrder, c.hadamardLog2, c.hadamardSigns, scratch);
 }
 
 /** Residual → logits; γ of the final norm is folded into lm_head. */
@@ -85,16 +90,16 @@ export function head(): void {
   const m = <i64>factor.m;
   for (let row = 0; row < config.vocab; row++) {
     const s = shift - <i32>load<i8>(weights.headRowExponents + row);
-    store<i32>(logits + (<usize>row << 2), <i32>sat(rsh(headSum(row, planes) * m, s), 32));
+    store<i32>(logits + ((<usize>row) << 2), <i32>sat(rsh(headSum(row, planes) * m, s), 32));
   }
 }
 
 /** Sum of a row of lm_head; of 8-bit codes, 16 times the high plane's and the low plane's. */
 function headSum(row: i32, planes: i32): i64 {
-  if (planes == 1) return load<i32>(acc + (<usize>row << 2));
+  if (planes == 1) return load<i32>(acc + ((<usize>row) << 2));
   const block = row / BLOCK_ROWS;
-  const at = acc + (<usize>(block * BLOCK_ROWS + row) << 2);
-  return (<i64>load<i32>(at) << 4) + <i64>load<i32>(at + BLOCK_ROWS * 4);
+  const at = acc + ((<usize>(block * BLOCK_ROWS + row)) << 2);
+  return ((<i64>load<i32>(at)) << 4) + <i64>load<i32>(at + BLOCK_ROWS * 4);
 }
 
 export function residualAt(): usize {

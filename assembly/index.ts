@@ -20,7 +20,7 @@ export function version(): i32 {
   return 1;
 }
 
-/** The shape; letters as in config.ts. activationBits 4, 5, 6 or 8. */
+/** The shape; letters as in config.ts. activationBits 4, 5, 6 or 8; weightGroup 16 or 32; stateBits 8 or 16. */
 export function configure(
   dModel: i32,
   layers: i32,
@@ -32,6 +32,8 @@ export function configure(
   vocab: i32,
   normGroups: i32,
   activationBits: i32,
+  weightGroup: i32,
+  stateBits: i32,
   residualFraction: i32,
 ): void {
   config.dModel = dModel;
@@ -44,6 +46,8 @@ export function configure(
   config.vocab = vocab;
   config.normGroups = normGroups;
   config.activationBits = activationBits;
+  config.weightGroup = weightGroup;
+  config.stateBits = stateBits;
   config.residualFraction = residualFraction;
   weights.layers = allocate(<usize>layers * offsetof<Layer>());
 }
@@ -99,9 +103,10 @@ export function setInProj(i: i32, frames: usize, rowExponents: usize, bias: usiz
   l.inBias = bias;
 }
 
-/** frames u8 [outProjRows/8][block], row exponents i8 [rows], bias i32 [rows] or 0. */
-export function setOutProj(i: i32, frames: usize, rowExponents: usize, bias: usize): void {
+/** frames u8 [outProjRows/8][block], row exponents i8 [rows], bias i32 [rows] or 0; rotates: 1 when the HTU runs before it. */
+export function setOutProj(i: i32, frames: usize, rowExponents: usize, bias: usize, rotates: i32): void {
   const l = layerAt(i);
+  l.rotates = rotates;
   l.outFrames = frames;
   l.outRowExponents = rowExponents;
   l.outBias = bias;

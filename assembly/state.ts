@@ -1,6 +1,6 @@
 // The recurrent state: constant size, no pointers, so that saving, restoring and forking a conversation is a copy.
 import { config, convChannels, dInner, stateGroups } from "./config";
-import { BEAT_BYTES, STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "./contract";
+import { BEAT_BYTES, STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP, TOKEN_MODULUS } from "./contract";
 
 /** Bytes before the first layer: the token counter t (u32), the rest reserved and 0. */
 const HEADER_BYTES: usize = BEAT_BYTES;
@@ -11,7 +11,7 @@ export class LayerState {
   decay: usize; //     u32 [H], F: fraction of the summed log2 decay, Q24
   taps: usize; //      i16 [W - 1][C], a ring: the input of token t is in slot t mod (W - 1)
   exponents: usize; // i8 [E][N/16]
-  codes: usize; //     i8 [E][N]
+  codes: usize; //     i8 or i16 [E][N]
 }
 
 const view: LayerState = changetype<LayerState>(memory.data(offsetof<LayerState>(), 16));
@@ -32,8 +32,12 @@ function exponentBytes(): usize {
   return aligned(dInner() * stateGroups());
 }
 
+function codeBytes(): i32 {
+  return (dInner() * stateGroups() * STATE_GROUP * config.stateBits) / 8;
+}
+
 function layerBytes(): usize {
-  return decayBytes() + tapBytes() + exponentBytes() + aligned(dInner() * stateGroups() * STATE_GROUP);
+  return decayBytes() + tapBytes() + exponentBytes() + aligned(codeBytes());
 }
 
 export function stateBytes(): usize {
@@ -49,13 +53,14 @@ export function layerState(state: usize, i: i32): LayerState {
   return view;
 }
 
-/** Tokens since the state was reset: seeds the dither and the ring of conv taps. */
+/** Tokens since the state was reset, modulo TOKEN_MODULUS: seeds the dither and the ring of conv taps. */
 export function tokenIndex(state: usize): u32 {
   return load<u32>(state);
 }
 
 export function advance(state: usize): void {
-  store<u32>(state, tokenIndex(state) + 1);
+  const next = tokenIndex(state) + 1;
+  store<u32>(state, next == TOKEN_MODULUS ? 0 : next);
 }
 
 export function reset(state: usize): void {
@@ -67,15 +72,19 @@ export function reset(state: usize): void {
 
 /** 1 when a state from outside holds only values that the arithmetic can produce. */
 export function checkState(state: usize): bool {
+  if (tokenIndex(state) >= TOKEN_MODULUS) return false;
   for (let i = 0; i < config.layers; i++) {
     const layer = layerState(state, i);
-    for (let h = 0; h < config.heads; h++) if (load<u32>(layer.decay + (<usize>h << 2)) >> 24 != 0) return false;
+    for (let h = 0; h < config.heads; h++) if (load<u32>(layer.decay + ((<usize>h) << 2)) >> 24 != 0) return false;
     const groups = dInner() * stateGroups();
     for (let g = 0; g < groups; g++) {
       const exponent = load<i8>(layer.exponents + g);
       if (exponent < STATE_EXPONENT_MIN || exponent > STATE_EXPONENT_MAX) return false;
     }
-    for (let c = 0; c < groups * STATE_GROUP; c++) if (load<i8>(layer.codes + c) == -128) return false;
+    for (let c = 0; c < codeBytes(); c += config.stateBits / 8) {
+      if (config.stateBits == 8 ? load<i8>(layer.codes + c) == -128 : load<i16>(layer.codes + c) == -32768)
+        return false;
+    }
   }
   return true;
 }

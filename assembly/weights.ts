@@ -33,6 +33,8 @@ export class Layer {
   fG: i32;
   fGamma: i32;
   fU: i32;
+  /** 1: the HTU runs before out_proj; 0: it is passed by. */
+  rotates: i32;
   /** eps · n · 2^(2 fG), n = E / normGroups. */
   gateEpsilon: u64;
 }

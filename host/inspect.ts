@@ -76,7 +76,7 @@ function inspectModel(dir: string): InspectedModel {
   const tensors = [...file.tensors]
     .filter(([name]) => !isPadding(name))
     .map(([name, { dtype, shape, begin, end }]) => ({ name, dtype, shape, bytes: end - begin }));
-  const streamed = weightBytesPerToken(config, description.weights.headBits);
+  const streamed = weightBytesPerToken(config, description.weights);
   return {
     kind: "model",
     dir,

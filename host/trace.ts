@@ -59,7 +59,7 @@ function traceModel(model: Model, ids: Int32Array): Trace {
   const gamma = finalNorm(model.dir);
   ids.forEach((id, t) => {
     let last = new Float32Array(dModel);
-    session.feedByLayer(id, nLayers, (index) => {
+    session.feedByLayer(id, (index) => {
       if (index < 0) return;
       last = Float32Array.from(model.residual());
       rotation.undo(last);

@@ -8,7 +8,7 @@ const LARGEST_SCALE: f32 = 255;
 
 /** x [rows, n] in place; bits 4, 5, 6 or 8. */
 export function quantizeActivations(x: usize, rows: i32, n: i32, bits: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = 0; r < rows; r++) {
     if (bits == 4) zeroPointRow(x, n);
     else if (bits == 8) wholeRow(x, n);
@@ -18,16 +18,16 @@ export function quantizeActivations(x: usize, rows: i32, n: i32, bits: i32): voi
 }
 
 function at(x: usize, i: i32): f32 {
-  return load<f32>(x + (<usize>i << 2));
+  return load<f32>(x + ((<usize>i) << 2));
 }
 
 function put(x: usize, i: i32, value: f32): void {
-  store<f32>(x + (<usize>i << 2), value);
+  store<f32>(x + ((<usize>i) << 2), value);
 }
 
 /** Smallest power of two with which the widest range gets a scale of at most 255. */
 function unitFor(widest: f32, levels: f32): f32 {
-  return <f32>Math.pow(2, Math.ceil(Math.log2(<f64>widest / <f64>(levels * LARGEST_SCALE))));
+  return <f32>2 ** Math.ceil(Math.log2(<f64>widest / <f64>(levels * LARGEST_SCALE)));
 }
 
 function groupScale(range: f32, unit: f32, levels: f32): f32 {
@@ -86,7 +86,7 @@ function wholeRow(x: usize, n: i32): void {
   let widest: f32 = 0;
   for (let i = 0; i < n; i++) widest = max(widest, abs(at(x, i)));
   if (widest == 0) return;
-  let scale = <f32>Math.pow(2, Math.ceil(Math.log2(<f64>widest / 127)));
+  let scale = <f32>2 ** Math.ceil(Math.log2(<f64>widest / 127));
   if (floor<f32>((widest / scale) * 2 + 0.5) <= 127) scale /= 2;
   for (let i = 0; i < n; i++) put(x, i, min<f32>(127, max<f32>(-127, floor<f32>(at(x, i) / scale + 0.5))) * scale);
 }

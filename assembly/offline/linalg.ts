@@ -56,12 +56,12 @@ function factorFromBelow(h: usize, k: i32): bool {
   for (let i = k - 1; i >= 0; i--) {
     const row = element(h, k, i, 0);
     for (let j = k - 1; j > i; j--) {
-      const at = row + (<usize>j << 3);
+      const at = row + ((<usize>j) << 3);
       const rest = k - 1 - j;
       const value = load<f64>(at) - dot(at + 8, element(h, k, j, j) + 8, rest);
       store<f64>(at, value / load<f64>(element(h, k, j, j)));
     }
-    const at = row + (<usize>i << 3);
+    const at = row + ((<usize>i) << 3);
     const value = load<f64>(at) - dot(at + 8, at + 8, k - 1 - i);
     if (!(value > 0)) return false;
     store<f64>(at, Math.sqrt(value));

@@ -1,8 +1,10 @@
 // MMU, matrix-multiplication unit: acc = W · v (docs/numerics.md section 3.2, docs/units/mmu.md).
 //
-// A block is 8 rows. Frame of a block: 64 bytes of scales sw[group 0..7][row 0..7], then 128 bytes of codes a group of 32 inputs.
+// A block is 8 rows. Frame of a block: 64 bytes of scales sw[group 0..7][row 0..7] (128 bytes with groups of 16 inputs), then 128 bytes of
+// codes per 32 inputs.
 // Byte 2·row + (t & 1) of the 16-byte vector v holds input 4v + t: low nibble for t < 2, high nibble for t >= 2; nibble = code + 8.
 // So one SIMD dot gives 8 row sums, and no horizontal add is ever needed. The +8 is taken back by `offset` = 8 · Σ v of the group.
+import { config } from "../config";
 import {
   ACTIVATION_GROUP,
   BLOCK_ROWS,
@@ -16,6 +18,16 @@ import { Codes } from "./nqu";
 /** Bytes of one element of `Codes.v`: int8 for the relaxed dot, int16 for the plain multiply. */
 export const CODE_BYTES: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 2;
 
+/** Bytes of a frame's scales. */
+function scaleBytes(): i32 {
+  return FRAME_SCALE_BYTES * (WEIGHT_GROUP / config.weightGroup);
+}
+
+/** From the scales of a group's first 16 inputs to those of its second: 0 where they share one. */
+function halfStep(): usize {
+  return config.weightGroup == WEIGHT_GROUP ? 0 : BLOCK_ROWS;
+}
+
 /** Bits dropped from sw · sa, so that no sum leaves int32 up to K = 8192. */
 export function productShift(activationBits: i32): i32 {
   if (activationBits == 8) return 0;
@@ -25,7 +37,7 @@ export function productShift(activationBits: i32): i32 {
 /** Bytes of a block of 8 rows × k inputs (k a multiple of 32): full frames, then a shorter one. */
 export function blockBytes(k: i32): i32 {
   const frames = (k + FRAME_INPUTS - 1) / FRAME_INPUTS;
-  return frames * FRAME_SCALE_BYTES + (k / WEIGHT_GROUP) * GROUP_CODE_BYTES;
+  return frames * scaleBytes() + (k / WEIGHT_GROUP) * GROUP_CODE_BYTES;
 }
 
 /**
@@ -63,9 +75,11 @@ function dot16(w: usize, a: usize): v128 {
 /** Activations with a scale per 16 inputs: 4, 5 and 6 bits. */
 function gemvGrouped(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
   const drop = productShift(codes.bits);
-  const half = i16x8.splat(<i16>1 << <i16>(drop - 1));
+  const half = i16x8.splat((<i16>1) << (<i16>(drop - 1)));
   const groupBytes: usize = WEIGHT_GROUP * CODE_BYTES;
   const sixteen: usize = ACTIVATION_GROUP * CODE_BYTES;
+  const scales = <usize>scaleBytes();
+  const step = halfStep();
   let w = frames;
   for (let block = 0; block < blocks; block++) {
     let low = i32x4.splat(0);
@@ -75,16 +89,17 @@ function gemvGrouped(acc: usize, frames: usize, codes: Codes, blocks: i32): void
     let offset = codes.offset;
     for (let left = codes.k; left > 0; left -= FRAME_INPUTS) {
       let sw = w;
-      w += FRAME_SCALE_BYTES;
+      w += scales;
       for (let g = min(left, FRAME_INPUTS) / WEIGHT_GROUP; g > 0; g--) {
-        const scale = v128.load8x8_u(sw);
-        const c0 = i16x8.shr_u(i16x8.add(i16x8.mul(scale, i16x8.splat(<i16>load<u8>(sa))), half), drop);
-        const c1 = i16x8.shr_u(i16x8.add(i16x8.mul(scale, i16x8.splat(<i16>load<u8>(sa, 1))), half), drop);
+        const s0 = i16x8.mul(v128.load8x8_u(sw), i16x8.splat(<i16>load<u8>(sa)));
+        const s1 = i16x8.mul(v128.load8x8_u(sw + step), i16x8.splat(<i16>load<u8>(sa, 1)));
+        const c0 = i16x8.shr_u(i16x8.add(s0, half), drop);
+        const c1 = i16x8.shr_u(i16x8.add(s1, half), drop);
         const d0 = i16x8.sub(dot16(w, a), v128.load16_splat(offset));
         const d1 = i16x8.sub(dot16(w + 64, a + sixteen), v128.load16_splat(offset, 2));
         low = i32x4.add(i32x4.add(low, i32x4.extmul_low_i16x8_s(d0, c0)), i32x4.extmul_low_i16x8_s(d1, c1));
         high = i32x4.add(i32x4.add(high, i32x4.extmul_high_i16x8_s(d0, c0)), i32x4.extmul_high_i16x8_s(d1, c1));
-        sw += BLOCK_ROWS;
+        sw += <usize>BLOCK_ROWS + step;
         w += GROUP_CODE_BYTES;
         a += groupBytes;
         sa += 2;
@@ -101,6 +116,8 @@ function gemvGrouped(acc: usize, frames: usize, codes: Codes, blocks: i32): void
 function gemvWhole(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
   const groupBytes: usize = WEIGHT_GROUP * CODE_BYTES;
   const sixteen: usize = ACTIVATION_GROUP * CODE_BYTES;
+  const scales = <usize>scaleBytes();
+  const step = halfStep();
   let w = frames;
   for (let block = 0; block < blocks; block++) {
     let low = i32x4.splat(0);
@@ -109,14 +126,21 @@ function gemvWhole(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
     let offset = codes.offset;
     for (let left = codes.k; left > 0; left -= FRAME_INPUTS) {
       let sw = w;
-      w += FRAME_SCALE_BYTES;
+      w += scales;
       for (let g = min(left, FRAME_INPUTS) / WEIGHT_GROUP; g > 0; g--) {
-        const scale = v128.load8x8_u(sw);
-        const sum = i16x8.add(dot16(w, a), dot16(w + 64, a + sixteen));
-        const dot = i16x8.sub(sum, i16x8.add(v128.load16_splat(offset), v128.load16_splat(offset, 2)));
-        low = i32x4.add(low, i32x4.extmul_low_i16x8_s(dot, scale));
-        high = i32x4.add(high, i32x4.extmul_high_i16x8_s(dot, scale));
-        sw += BLOCK_ROWS;
+        const s0 = v128.load8x8_u(sw);
+        const d0 = i16x8.sub(dot16(w, a), v128.load16_splat(offset));
+        const d1 = i16x8.sub(dot16(w + 64, a + sixteen), v128.load16_splat(offset, 2));
+        if (step == 0) {
+          const dot = i16x8.add(d0, d1);
+          low = i32x4.add(low, i32x4.extmul_low_i16x8_s(dot, s0));
+          high = i32x4.add(high, i32x4.extmul_high_i16x8_s(dot, s0));
+        } else {
+          const s1 = v128.load8x8_u(sw + step);
+          low = i32x4.add(i32x4.add(low, i32x4.extmul_low_i16x8_s(d0, s0)), i32x4.extmul_low_i16x8_s(d1, s1));
+          high = i32x4.add(i32x4.add(high, i32x4.extmul_high_i16x8_s(d0, s0)), i32x4.extmul_high_i16x8_s(d1, s1));
+        }
+        sw += <usize>BLOCK_ROWS + step;
         w += GROUP_CODE_BYTES;
         a += groupBytes;
         offset += 4;

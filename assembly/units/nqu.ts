@@ -125,7 +125,7 @@ function quantizeA4(a: usize, codes: Codes): void {
 function quantizeSymmetric(a: usize, codes: Codes, levels: i32): void {
   let widest: u32 = 0;
   for (let i = 0; i < codes.k; i += ACTIVATION_GROUP) {
-    const at = a + (<usize>i << 2);
+    const at = a + ((<usize>i) << 2);
     widest = max(widest, <u32>max(highOf(at), -lowOf(at)));
   }
   let e = 0;
@@ -133,7 +133,7 @@ function quantizeSymmetric(a: usize, codes: Codes, levels: i32): void {
   codes.exponent = e;
   let sum = i64x2.splat(0);
   for (let i = 0; i < codes.k; i += WEIGHT_GROUP) {
-    const at = a + (<usize>i << 2);
+    const at = a + ((<usize>i) << 2);
     const second = at + ACTIVATION_GROUP * 4;
     const range = <u32>max(max(highOf(at), -lowOf(at)), max(highOf(second), -lowOf(second)));
     const t = <i32>((<u64>range + ((<u64>1) << e) - 1) >> e);
@@ -151,7 +151,7 @@ function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32,
   const limit = i32x4.splat(levels);
   let codeSum = i32x4.splat(0);
   for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
-    const x = rshLanes(v128.load(at + (<usize>i << 2)), shift);
+    const x = rshLanes(v128.load(at + ((<usize>i) << 2)), shift);
     sum = addSquares(sum, x);
     const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, inverse), i32x4.splat(0x100000)), 21);
     const v = i32x4.max_s(i32x4.min_s(scaled, limit), i32x4.neg(limit));
@@ -160,7 +160,7 @@ function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32,
   }
   const group = from / ACTIVATION_GROUP;
   store<u8>(codes.sa + group, <u8>sa);
-  store<i16>(codes.offset + (<usize>group << 1), <i16>(8 * lanesSum(codeSum)));
+  store<i16>(codes.offset + ((<usize>group) << 1), <i16>(8 * lanesSum(codeSum)));
   return sum;
 }
 

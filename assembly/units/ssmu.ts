@@ -7,6 +7,7 @@ import { allocate } from "../memory";
 import { LayerState } from "../state";
 import { DITHER1, DITHER2 } from "../tables.generated";
 import { Layer } from "../weights";
+import { scanChannelWide } from "./ssmu-wide";
 
 /** Inputs of one token: raw in_proj outputs of a layer, and room for what is made of them. C = conv channels, Np = N padded to 16. */
 @unmanaged
@@ -127,61 +128,93 @@ function quantizeB(values: usize, fraction: i32, codes: usize, exponents: usize,
   store<i32>(exponents + ((<usize>group) << 2), s - fraction);
 }
 
+/** What the channels of a head share in one token. */
+@unmanaged
+export class HeadStep {
+  t: u32;
+  k: i32; //         whole halvings of this token
+  f: i32; //         F, Q24
+  bCodes: usize; //  i16 [Np] of the head's group
+  cCodes: usize; //  i16 [Np]
+  exponent: i32; //  of dt·x codes times B codes
+  readShift: i32; // -(C's exponent + 12)
+  xShift: i32; //    products m · x to codes of dt·x
+}
+
+const step: HeadStep = changetype<HeadStep>(memory.data(offsetof<HeadStep>(), 16));
+
 function scanHead(b: SsmuBuffers, layer: Layer, state: LayerState, t: u32, head: i32): void {
-  const word = (<usize>head) << 2;
-  const half = (<usize>head) << 1;
-  const raw = rsh(load<i16>(b.dt + half), layer.fDt - 16) + <i64>load<i32>(layer.dtBias + word);
-  const dt = clamp(softplus(raw), config.timeStepLow, config.timeStepHigh);
+  const p = config.headDim;
+  const x = b.conv + ((<usize>(head * p)) << 1);
+  const dt = timeStep(b, layer, head);
+  decay(layer, state, dt, head);
+  scaleInput(b, layer, dt, x);
+  shareGroup(b, t, head / (config.heads / config.groups));
 
-  const log2 = min(rsh(dt * <i64>load<u16>(layer.decay + half), <i32>load<u8>(layer.decayShift + head)), 0x7fffffff);
-  const total = <i64>load<u32>(state.decay + word) + log2;
-  const f = <i32>(total & 0xffffff);
-  const k = <i32>(total >> 24);
-  store<u32>(state.decay + word, f);
+  const c = <i64>exp2n(step.f);
+  const d = <i64>load<i16>(layer.skip + ((<usize>head) << 1));
+  const groups = stateGroups();
+  for (let i = 0; i < p; i++) {
+    const channel = head * p + i;
+    const q = <i32>rsh(load<i32>(b.product + ((<usize>i) << 2)), step.xShift);
+    const exponents = state.exponents + <usize>(channel * groups);
+    const code = <usize>channel * <usize>(groups * STATE_GROUP);
+    const sum =
+      config.stateBits == 8
+        ? scanChannel(b, step, state.codes + code, exponents, q, channel)
+        : scanChannelWide(step, state.codes + 2 * code, exponents, q);
+    const skip = rsh(d * <i64>load<i16>(x + ((<usize>i) << 1)), layer.fSkip + layer.fXs - Y_FRACTION);
+    store<i32>(b.y + ((<usize>channel) << 2), <i32>sat(rsh(<i64>sum * c, 16) + skip, 32));
+  }
+}
 
-  // dt·2^F as a 16-bit mantissa, then dt·x of the head to int8 with one exponent
-  const w = dt * <i64>exp2n(0x1000000 - f);
+/** dt of a head, Q24. */
+function timeStep(b: SsmuBuffers, layer: Layer, head: i32): i64 {
+  const raw = <i64>load<i16>(b.dt + ((<usize>head) << 1));
+  const v = rsh(raw, layer.fDt - 16) + <i64>load<i32>(layer.dtBias + ((<usize>head) << 2));
+  return clamp(softplus(v), config.timeStepLow, config.timeStepHigh);
+}
+
+/** Lazy decay: adds the token's log2 decay to F, sets step.k and step.f. */
+function decay(layer: Layer, state: LayerState, dt: i64, head: i32): void {
+  const at = state.decay + ((<usize>head) << 2);
+  const rate = <i64>load<u16>(layer.decay + ((<usize>head) << 1));
+  const log2 = min(rsh(dt * rate, <i32>load<u8>(layer.decayShift + head)), 0x7fffffff);
+  const total = <i64>load<u32>(at) + log2;
+  step.f = <i32>(total & 0xffffff);
+  step.k = <i32>(total >> 24);
+  store<u32>(at, step.f);
+}
+
+/** dt · 2^F as a 16-bit mantissa times x: products of the head, and how they become int8 with one exponent. */
+function scaleInput(b: SsmuBuffers, layer: Layer, dt: i64, x: usize): void {
+  const w = dt * <i64>exp2n(0x1000000 - step.f);
   const s = max(0, bitlen(w) - 16);
   const m = <i32>(w >> s);
-  const p = config.headDim;
-  const x = b.conv + <usize>((head * p) << 1);
   let magnitude: i64 = 0;
-  for (let i = 0; i < p; i++) {
+  for (let i = 0; i < config.headDim; i++) {
     const product = m * <i32>load<i16>(x + ((<usize>i) << 1));
     store<i32>(b.product + ((<usize>i) << 2), product);
     magnitude = max(magnitude, abs(<i64>product));
   }
-  const s2 = byteShift(magnitude);
-  const xExponent = s - 39 + s2 - layer.fXs;
+  step.xShift = byteShift(magnitude);
+  step.exponent = s - 39 + step.xShift - layer.fXs;
+}
 
-  const group = head / (config.heads / config.groups);
-  const codesAt = <usize>(group * stateGroups() * STATE_GROUP * 2);
-  const bExponent = xExponent + load<i32>(b.bExponent + ((<usize>group) << 2));
-  const readShift = -(load<i32>(b.cExponent + ((<usize>group) << 2)) + Y_FRACTION);
-  const c = <i64>exp2n(f);
-  const d = <i64>load<i16>(layer.skip + half);
-  const groups = stateGroups();
-  for (let i = 0; i < p; i++) {
-    const channel = head * p + i;
-    const q = <i32>rsh(load<i32>(b.product + ((<usize>i) << 2)), s2);
-    const exponents = state.exponents + <usize>(channel * groups);
-    const codes = state.codes + <usize>channel * <usize>(groups * STATE_GROUP);
-    const sum = scanChannel(
-      b,
-      codes,
-      exponents,
-      q,
-      b.bCodes + codesAt,
-      b.cCodes + codesAt,
-      bExponent,
-      readShift,
-      k,
-      t,
-      channel,
-    );
-    const skip = rsh(d * <i64>load<i16>(x + ((<usize>i) << 1)), layer.fSkip + layer.fXs - Y_FRACTION);
-    store<i32>(b.y + ((<usize>channel) << 2), <i32>sat(rsh(<i64>sum * c, 16) + skip, 32));
-  }
+/** B and C of the head's group. */
+function shareGroup(b: SsmuBuffers, t: u32, group: i32): void {
+  const codes = <usize>(group * stateGroups() * STATE_GROUP * 2);
+  const word = (<usize>group) << 2;
+  step.t = t;
+  step.bCodes = b.bCodes + codes;
+  step.cCodes = b.cCodes + codes;
+  step.exponent += load<i32>(b.bExponent + word);
+  step.readShift = -(load<i32>(b.cExponent + word) + Y_FRACTION);
+}
+
+/** Σ h·C of 16 values in Q12. */
+export function readTerm(part: i32, exponent: i32, readShift: i32): i32 {
+  return <i32>clamp(rsh(part, max(readShift - exponent, -24)), -TERM_LIMIT, TERM_LIMIT);
 }
 
 /** rsh of eight int16 lanes for 0 ≤ s ≤ 15: |v| ≤ 16256, so that adding half never wraps. */
@@ -208,44 +241,31 @@ function bitReverse8(x: u32): u32 {
   return ((r & 0xaa) >> 1) | ((r & 0x55) << 1);
 }
 
-/**
- * State update and readout of one channel: codes i8 [Np] and exponents i8 [Np/16] in place; returns Σ h·C in Q12 before the factor 2^-F.
- * q: dt·x code of the channel; bExponent = its exponent + B's; readShift = -(C's exponent + 12); k: whole halvings of this token.
- */
-export function scanChannel(
-  b: SsmuBuffers,
-  codes: usize,
-  exponents: usize,
-  q: i32,
-  bCodes: usize,
-  cCodes: usize,
-  bExponent: i32,
-  readShift: i32,
-  k: i32,
-  t: u32,
-  channel: i32,
-): i32 {
+/** State update and readout of one channel: codes i8 [Np] and exponents i8 [Np/16] in place; returns Σ h·C in Q12, before 2^-F. */
+function scanChannel(b: SsmuBuffers, step: HeadStep, codes: usize, exponents: usize, q: i32, channel: i32): i32 {
   const groups = stateGroups();
   const x = i16x8.splat(<i16>q);
-  const slow = i8x16.splat(<i8>bitReverse8(t >> 8));
-  let index = <i32>t + DITHER_CHANNEL * channel;
+  const slow = i8x16.splat(<i8>bitReverse8(step.t >> 8));
+  let index = <i32>step.t + DITHER_CHANNEL * channel;
+  let bCodes = step.bCodes;
+  let cCodes = step.cCodes;
   let y = 0;
   for (let g = 0; g < groups; g++) {
     const dither = <usize>((index & 255) << 4);
     index += DITHER_N * STATE_GROUP;
     let h = v128.load(codes);
-    let eh = <i32>load<i8>(exponents) - k;
+    let eh = <i32>load<i8>(exponents) - step.k;
     if (eh < STATE_EXPONENT_MIN) {
       h = i8x16.splat(0);
       eh = STATE_EXPONENT_MIN;
     }
-    const ew = max(eh - 7, bExponent);
+    const ew = max(eh - 7, step.exponent);
     const sa = min(ew - eh + 7, 15);
     const a0 = rshLanes(i16x8.shl(i16x8.extend_low_i8x16_s(h), 7), sa);
     const a1 = rshLanes(i16x8.shl(i16x8.extend_high_i8x16_s(h), 7), sa);
     let b0 = i16x8.mul(x, v128.load(bCodes));
     let b1 = i16x8.mul(x, v128.load(bCodes, 16));
-    let sb = ew - bExponent;
+    let sb = ew - step.exponent;
     if (sb > 0) {
       if (sb > 8) {
         b0 = rshLanes(b0, min(sb - 8, 15));
@@ -279,7 +299,7 @@ export function scanChannel(
       const part = lanesSum(
         i32x4.add(i32x4.dot_i16x8_s(b0, v128.load(cCodes)), i32x4.dot_i16x8_s(b1, v128.load(cCodes, 16))),
       );
-      y += <i32>clamp(rsh(part, max(readShift - eh, -24)), -TERM_LIMIT, TERM_LIMIT);
+      y += readTerm(part, eh, step.readShift);
     }
     codes += STATE_GROUP;
     exponents++;

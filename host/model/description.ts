@@ -7,7 +7,7 @@ import { exists } from "../checkpoint/file.ts";
 import { readJsonObject } from "../checkpoint/json.ts";
 import type { Mamba2Config } from "../checkpoint/types.ts";
 import { badInput, LightMambaError } from "../errors.ts";
-import type { HadamardShape } from "./hadamard.ts";
+import { type HadamardShape, hasHadamard } from "./hadamard.ts";
 
 export const FORMAT = "lightmamba";
 /** Raised when a reader of the older version would compute other bits, or fail. */
@@ -62,6 +62,8 @@ export interface Rotation {
   signSeed: number;
   /** Of the vector before out_proj, run online. */
   inner: HadamardShape;
+  /** Layers whose vector before out_proj is left as it is. */
+  unrotated: number[];
 }
 
 /** Where the static formats come from. */
@@ -87,8 +89,8 @@ export interface WeightRecipe {
   /** Rounded to nearest, or with error feedback and the inputs of the quantized model. */
   method: "rtn" | "gptq";
   headBits: 4 | 8;
-  /** Inputs that share a scale; stored once per 32. */
-  group: 32 | 64 | 128;
+  /** Inputs that share a scale; stored once per 32, or once per 16. */
+  group: 16 | 32 | 64 | 128;
   /** Scales that are powers of two only, as in the paper's hardware. */
   powerOfTwoScales: boolean;
 }
@@ -97,7 +99,7 @@ export interface ModelDescription {
   generator: string;
   weights: WeightRecipe;
   activationBits: ActivationBits;
-  stateBits: 8;
+  stateBits: 8 | 16;
   rotation: Rotation;
   /** Rows of the vocabulary that stand for tokens. */
   vocabUsed: number;
@@ -191,15 +193,16 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
     weights: {
       method: only("method", "rtn", "gptq"),
       headBits: only("head_bits", 4, 8),
-      group: only("weight_group", 32, 64, 128),
+      group: only("weight_group", 16, 32, 64, 128),
       powerOfTwoScales: fields.boolean("power_of_two_scales", false),
     },
     activationBits: only("activation_bits", 4, 5, 6, 8),
-    stateBits: only("state_bits", 8),
+    stateBits: only("state_bits", 8, 16),
     rotation: {
       residual: parseHadamard(rotation.nested("residual"), config.dModel),
       signSeed: rotation.integer("sign_seed", [0, 2 ** 32 - 1]),
       inner: parseHadamard(rotation.nested("inner"), config.dInner),
+      unrotated: parseIndices(rotation, "unrotated", config.nLayers),
     },
     vocabUsed: fields.integer("vocab_used", [1, config.vocabSize]),
     residualFraction: fields.integer("residual_fraction", [0, 16]),
@@ -214,6 +217,13 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
     sourceSha256: text(fields, "source_sha256"),
     weightsSha256: text(fields, "weights_sha256"),
   };
+}
+
+function parseIndices(fields: Fields, key: string, count: number): number[] {
+  const list = fields.get(key);
+  const isIndex = (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < count;
+  if (!Array.isArray(list) || !list.every(isIndex)) throw fields.error(key, `layers from 0 to ${count - 1}`);
+  return list as number[];
 }
 
 function parseErrors(fields: Fields, count: number): ModelDescription["errors"] {
@@ -233,6 +243,7 @@ function parseHadamard(fields: Fields, size: number): HadamardShape {
     log2: fields.integer("log2", [0, 16]),
   };
   if (shape.blocks * shape.order * 2 ** shape.log2 !== size) throw fields.error("blocks", `a product of ${size}`);
+  if (!hasHadamard(shape.order)) throw fields.error("order", "the order of a Hadamard matrix that is built in");
   return shape;
 }
 
@@ -263,7 +274,12 @@ export function descriptionJson(description: ModelDescription): string {
     embedding_bits: 8,
     state_bits: description.stateBits,
     state_group: 16,
-    rotation: { residual: rotation.residual, sign_seed: rotation.signSeed, inner: rotation.inner },
+    rotation: {
+      residual: rotation.residual,
+      sign_seed: rotation.signSeed,
+      inner: rotation.inner,
+      unrotated: rotation.unrotated,
+    },
     vocab_used: description.vocabUsed,
     residual_fraction: description.residualFraction,
     layers: description.layers,

@@ -11,6 +11,7 @@ import {
   WEIGHT_GROUP,
 } from "../../assembly/contract.ts";
 import type { Mamba2Shape } from "../checkpoint/types.ts";
+import type { WeightRecipe } from "./description.ts";
 
 /** R rows of Kp inputs, Kp = K padded to whole groups; padding has code 0. */
 export interface QuantizedMatrix {
@@ -20,7 +21,8 @@ export interface QuantizedMatrix {
   bits: 4 | 8;
   /** i8 [R, Kp]. */
   codes: Int8Array;
-  /** u8 [R, Kp / 32]. */
+  group: WeightRecipe["group"];
+  /** u8 [R, Kp / scaleInputs(group)]. */
   scales: Uint8Array;
   /** i8 [R]. */
   rowExponents: Int8Array;
@@ -33,7 +35,6 @@ export const ROW_EXPONENT_RANGE: [low: number, high: number] = [-100, 14];
 export type RowOrder = Int32Array;
 
 const PADDING = -1;
-const FRAME_GROUPS = FRAME_INPUTS / WEIGHT_GROUP;
 /** Two codes of 0. */
 const ZERO_CODES = 0x88;
 
@@ -76,14 +77,20 @@ function segment(first: number, count: number): number[] {
   return Array.from({ length: stored }, (_, i) => (i < count ? first + i : PADDING));
 }
 
+/** Scales are stored once per this many inputs. */
+export function scaleInputs(group: WeightRecipe["group"]): 16 | 32 {
+  return group === 16 ? 16 : WEIGHT_GROUP;
+}
+
 /** Bytes of a block of 8 rows. */
-export function blockBytes(inputs: number): number {
+export function blockBytes(inputs: number, group: WeightRecipe["group"]): number {
   const padded = paddedInputs(inputs);
-  return Math.ceil(padded / FRAME_INPUTS) * FRAME_SCALE_BYTES + (padded / WEIGHT_GROUP) * GROUP_CODE_BYTES;
+  const scales = FRAME_SCALE_BYTES * (WEIGHT_GROUP / scaleInputs(group));
+  return Math.ceil(padded / FRAME_INPUTS) * scales + (padded / WEIGHT_GROUP) * GROUP_CODE_BYTES;
 }
 
 export function pack(matrix: QuantizedMatrix, order: RowOrder): PackedMatrix {
-  const bytes = blockBytes(matrix.inputs);
+  const bytes = blockBytes(matrix.inputs, matrix.group);
   const planes = matrix.bits === 8 ? 2 : 1;
   const frames = new Uint8Array((order.length / BLOCK_ROWS) * bytes * planes);
   const rowExponents = new Int8Array(order.length);
@@ -106,16 +113,15 @@ function splitPlanes(codes: Int8Array): [hi: Int8Array, lo: Int8Array] {
 
 function packRow(block: Uint8Array, row: number, matrix: QuantizedMatrix, codes: Int8Array, source: number): void {
   const padded = paddedInputs(matrix.inputs);
-  const groups = padded / WEIGHT_GROUP;
-  for (let g = 0; g < groups; g++) {
-    const at = groupOffsets(g);
-    block[at.scale + row] = source === PADDING ? 1 : matrix.scales[source * groups + g]!;
-    for (let i = 0; i < WEIGHT_GROUP; i += 4) {
-      // 16-byte vector of 4 inputs: low nibbles of bytes 2·row, 2·row + 1 are inputs 0 and 1, high ones 2 and 3
-      const byte = at.codes + i * 4 + 2 * row;
-      if (source === PADDING) block.fill(ZERO_CODES, byte, byte + 2);
-      else packFour(block, byte, codes, source * padded + g * WEIGHT_GROUP + i);
-    }
+  const per = scaleInputs(matrix.group);
+  for (let k = 0; k < padded; k += per) {
+    block[scaleOffset(k, per) + row] = source === PADDING ? 1 : matrix.scales[(source * padded + k) / per]!;
+  }
+  for (let k = 0; k < padded; k += 4) {
+    // 16-byte vector of 4 inputs: low nibbles of bytes 2·row, 2·row + 1 are inputs 0 and 1, high ones 2 and 3
+    const byte = codeOffset(k, per) + 2 * row;
+    if (source === PADDING) block.fill(ZERO_CODES, byte, byte + 2);
+    else packFour(block, byte, codes, source * padded + k);
   }
 }
 
@@ -124,61 +130,72 @@ function packFour(block: Uint8Array, byte: number, codes: Int8Array, k: number):
   block[byte + 1] = (codes[k + 1]! + 8) | ((codes[k + 3]! + 8) << 4);
 }
 
-/** Where weight group g of a block keeps its 8 scales and its 128 bytes of codes. */
-function groupOffsets(g: number): { scale: number; codes: number } {
-  const frame = Math.floor(g / FRAME_GROUPS);
-  const start = frame * (FRAME_SCALE_BYTES + FRAME_GROUPS * GROUP_CODE_BYTES);
-  const inFrame = g % FRAME_GROUPS;
-  return {
-    scale: start + inFrame * BLOCK_ROWS,
-    codes: start + FRAME_SCALE_BYTES + inFrame * GROUP_CODE_BYTES,
-  };
+/** Where the frame of input k starts in its block. */
+function frameOffset(k: number, per: 16 | 32): number {
+  const bytes = FRAME_SCALE_BYTES * (WEIGHT_GROUP / per) + (FRAME_INPUTS / WEIGHT_GROUP) * GROUP_CODE_BYTES;
+  return Math.floor(k / FRAME_INPUTS) * bytes;
+}
+
+/** Where the 8 scales of input k are. */
+function scaleOffset(k: number, per: 16 | 32): number {
+  return frameOffset(k, per) + Math.floor((k % FRAME_INPUTS) / per) * BLOCK_ROWS;
+}
+
+/** Where the 16 bytes of input k and its three neighbours are. */
+function codeOffset(k: number, per: 16 | 32): number {
+  const scales = FRAME_SCALE_BYTES * (WEIGHT_GROUP / per);
+  return frameOffset(k, per) + scales + Math.floor((k % FRAME_INPUTS) / 4) * 2 * BLOCK_ROWS;
 }
 
 /** The inverse of pack: for inspection, simulation and tests. */
-export function unpack(packed: PackedMatrix, order: RowOrder, inputs: number): QuantizedMatrix {
+export function unpack(
+  packed: PackedMatrix,
+  order: RowOrder,
+  inputs: number,
+  group: WeightRecipe["group"],
+): QuantizedMatrix {
   const { planes } = packed;
+  const per = scaleInputs(group);
   const rows = order.reduce((most, source) => Math.max(most, source + 1), 0);
   const padded = paddedInputs(inputs);
-  const groups = padded / WEIGHT_GROUP;
   const out: QuantizedMatrix = {
     rows,
     inputs,
     bits: planes === 2 ? 8 : 4,
+    group,
     codes: new Int8Array(rows * padded),
-    scales: new Uint8Array(rows * groups),
+    scales: new Uint8Array((rows * padded) / per),
     rowExponents: new Int8Array(rows),
   };
-  const bytes = blockBytes(inputs);
+  const bytes = blockBytes(inputs, group);
   order.forEach((source, stored) => {
     if (source === PADDING) return;
     out.rowExponents[source] = packed.rowExponents[stored]!;
     const block = packed.frames.subarray(Math.floor(stored / BLOCK_ROWS) * planes * bytes);
     const row = stored % BLOCK_ROWS;
-    for (let g = 0; g < groups; g++) out.scales[source * groups + g] = block[groupOffsets(g).scale + row]!;
+    for (let k = 0; k < padded; k += per) out.scales[(source * padded + k) / per] = block[scaleOffset(k, per) + row]!;
     for (let k = 0; k < padded; k++) {
-      const high = codeAt(block, row, k);
-      out.codes[source * padded + k] = planes === 2 ? 16 * high + codeAt(block.subarray(bytes), row, k) : high;
+      const high = codeAt(block, row, k, per);
+      out.codes[source * padded + k] = planes === 2 ? 16 * high + codeAt(block.subarray(bytes), row, k, per) : high;
     }
   });
   return out;
 }
 
-function codeAt(block: Uint8Array, row: number, k: number): number {
-  const i = k % WEIGHT_GROUP;
-  const byte = block[groupOffsets(Math.floor(k / WEIGHT_GROUP)).codes + (i >> 2) * 16 + 2 * row + (i & 1)]!;
-  return ((i & 2) === 0 ? byte & 15 : byte >> 4) - 8;
+function codeAt(block: Uint8Array, row: number, k: number, per: 16 | 32): number {
+  const byte = block[codeOffset(k, per) + 2 * row + (k & 1)]!;
+  return ((k & 2) === 0 ? byte & 15 : byte >> 4) - 8;
 }
 
 /** The weights the codes stand for, f32 [R, K]. */
 export function dequantize(m: QuantizedMatrix): Float32Array {
   const padded = paddedInputs(m.inputs);
-  const groups = padded / WEIGHT_GROUP;
+  const per = scaleInputs(m.group);
   const w = new Float32Array(m.rows * m.inputs);
   for (let r = 0; r < m.rows; r++) {
     const unit = 2 ** m.rowExponents[r]!;
     for (let k = 0; k < m.inputs; k++) {
-      const scale = m.scales[r * groups + Math.floor(k / WEIGHT_GROUP)]! * unit;
+      const scale = m.scales[Math.floor((r * padded + k) / per)]! * unit;
       w[r * m.inputs + k] = m.codes[r * padded + k]! * scale;
     }
   }

@@ -42,6 +42,11 @@ function paleyPrime(order: number): { prime: number; kind: "I" | "II" } | undefi
   return prime % 4 === 1 && isPrime(prime) ? { prime, kind: "II" } : undefined;
 }
 
+/** Whether hadamardSigns knows this order. */
+export function hasHadamard(order: number): boolean {
+  return order === 1 || paleyPrime(order) !== undefined;
+}
+
 function isPrime(n: number): boolean {
   if (!Number.isInteger(n) || n < 2) return false;
   for (let d = 2; d * d <= n; d++) if (n % d === 0) return false;

@@ -2,6 +2,7 @@
 import { BLOCK_ROWS } from "../../assembly/contract.ts";
 import type { SafetensorsDtype } from "../checkpoint/safetensors.ts";
 import type { Mamba2Config } from "../checkpoint/types.ts";
+import type { WeightRecipe } from "./description.ts";
 import { blockBytes, inProjOrder } from "./frames.ts";
 
 export interface TensorSpec {
@@ -12,25 +13,33 @@ export interface TensorSpec {
 /** Files and DMA windows start on pages. */
 export const TENSOR_ALIGNMENT = 4096;
 
-/** Of a model with an lm_head of `headBits` bits. */
-export function modelTensors(config: Mamba2Config, headBits: 4 | 8): Map<string, TensorSpec> {
+/** What decides the size of the frames. */
+export type WeightFormat = Pick<WeightRecipe, "headBits" | "group">;
+
+export function modelTensors(config: Mamba2Config, format: WeightFormat): Map<string, TensorSpec> {
   const { dModel: D, nLayers, vocabSize: V } = config;
   const specs = new Map<string, TensorSpec>([
     ["embedding.codes", { dtype: "I8", shape: [V, D] }],
     ["embedding.scale", { dtype: "U16", shape: [V] }],
     ["embedding.exponent", { dtype: "I8", shape: [V] }],
   ]);
-  for (let i = 0; i < nLayers; i++) addLayer(specs, config, `layers.${i}`);
-  addMatrix(specs, "lm_head", padded(V), D, headBits === 8 ? 2 : 1);
+  const { group } = format;
+  for (let i = 0; i < nLayers; i++) addLayer(specs, config, `layers.${i}`, group);
+  addMatrix(specs, "lm_head", padded(V), format.headBits / 4, blockBytes(D, group));
   specs.set("final_norm", { dtype: "F32", shape: [D] });
   return specs;
 }
 
-function addLayer(specs: Map<string, TensorSpec>, config: Mamba2Config, layer: string): void {
+function addLayer(
+  specs: Map<string, TensorSpec>,
+  config: Mamba2Config,
+  layer: string,
+  group: WeightFormat["group"],
+): void {
   const { dModel: D, dInner: E, nHeads: H, nGroups: G, dState: N, convWidth: W, useBias } = config;
   const channels = E + 2 * G * N;
   const rows = inProjOrder(config).length;
-  addMatrix(specs, `${layer}.in_proj`, rows, D);
+  addMatrix(specs, `${layer}.in_proj`, rows, 1, blockBytes(D, group));
   if (useBias) specs.set(`${layer}.in_proj.bias`, { dtype: "I32", shape: [rows] });
   specs.set(`${layer}.conv.weight`, { dtype: "I16", shape: [W, channels] });
   specs.set(`${layer}.conv.bias`, { dtype: "I32", shape: [channels] });
@@ -39,12 +48,12 @@ function addLayer(specs: Map<string, TensorSpec>, config: Mamba2Config, layer: s
   specs.set(`${layer}.dt_bias`, { dtype: "I32", shape: [H] });
   specs.set(`${layer}.skip`, { dtype: "I16", shape: [H] });
   specs.set(`${layer}.gate_norm`, { dtype: "I16", shape: [E] });
-  addMatrix(specs, `${layer}.out_proj`, padded(D), E);
+  addMatrix(specs, `${layer}.out_proj`, padded(D), 1, blockBytes(E, group));
   if (useBias) specs.set(`${layer}.out_proj.bias`, { dtype: "I32", shape: [padded(D)] });
 }
 
-function addMatrix(specs: Map<string, TensorSpec>, name: string, rows: number, inputs: number, planes = 1): void {
-  specs.set(`${name}.frames`, { dtype: "U8", shape: [rows / BLOCK_ROWS, planes * blockBytes(inputs)] });
+function addMatrix(specs: Map<string, TensorSpec>, name: string, rows: number, planes: number, bytes: number): void {
+  specs.set(`${name}.frames`, { dtype: "U8", shape: [rows / BLOCK_ROWS, planes * bytes] });
   specs.set(`${name}.row_exponent`, { dtype: "I8", shape: [rows] });
 }
 

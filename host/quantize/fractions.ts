@@ -9,8 +9,8 @@ import type { Maxima, ReferenceLayer } from "../reference/index.ts";
 
 /** Head room over the largest value of the calibration text. */
 const MARGIN = 1.5;
-/** A readout term saturates at 2^26 in Q12. */
-const Y_LIMIT = 2 ** 14;
+/** A readout term saturates at 2^26 in Q12, before the factor 2^-F in (1/2, 1]. */
+const Y_LIMIT = 2 ** 13;
 /** The residual stays below 2^30, with two bits for text unlike the calibration's. */
 const RESIDUAL_BITS = 28;
 const MAX_RESIDUAL_FRACTION = 16;

@@ -1,6 +1,15 @@
 /** A checkpoint to a model directory: fold, rotate, calibrate, round, pack. */
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { InputFile } from "../checkpoint/file.ts";
 import { openCheckpoint } from "../checkpoint/index.ts";
@@ -36,6 +45,7 @@ export interface QuantizeOptions {
   seed?: number;
   rotation?: boolean;
   activationBits?: ActivationBits;
+  stateBits?: 8 | 16;
   weights?: Partial<WeightRecipe>;
   /** Default 2. The result does not depend on it. */
   threads?: number;
@@ -118,6 +128,7 @@ class Quantizer {
     this.#recipe = {
       weights: { ...DEFAULT_RECIPE.weights, ...options.weights },
       activationBits: options.activationBits ?? DEFAULT_RECIPE.activationBits,
+      stateBits: options.stateBits ?? DEFAULT_RECIPE.stateBits,
       rotation: options.rotation ?? DEFAULT_RECIPE.rotation,
     };
   }
@@ -147,7 +158,7 @@ class Quantizer {
       generator: `lightmamba ${packageVersion()}`,
       weights: this.#recipe.weights,
       activationBits: this.#recipe.activationBits,
-      stateBits: 8,
+      stateBits: this.#recipe.stateBits,
       rotation,
       vocabUsed: this.#config.vocabUsed,
       residualFraction,
@@ -184,7 +195,7 @@ class Quantizer {
   }
 
   #tensors({ tensors }: RoundedModel, finalNorm: Float32Array): SafetensorsTensor[] {
-    return [...modelTensors(this.#config, this.#recipe.weights.headBits)].map(([name, spec]) => {
+    return [...modelTensors(this.#config, this.#recipe.weights)].map(([name, spec]) => {
       const view = name === "final_norm" ? finalNorm : tensors.get(name)!;
       return { name, ...spec, data: new Uint8Array(view.buffer, view.byteOffset, view.byteLength) };
     });

@@ -4,17 +4,12 @@
  * many there are.
  */
 import type { Mamba2Config } from "../checkpoint/types.ts";
-import {
-  type BlockRun,
-  blockInner,
-  blockInput,
-  blockOutput,
-} from "../reference/block.ts";
+import type { ActivationBits } from "../model/description.ts";
+import { type BlockRun, blockInner, blockInput, blockOutput } from "../reference/block.ts";
 import { type Maxima, maximaHook, type OnlineHadamard, type ReferenceLayer } from "../reference/index.ts";
 import { placeActivations, placeLayer, placeState } from "../reference/layout.ts";
 import { Arena, Offline } from "../reference/offline.ts";
 import { copyLayer, placeHadamard } from "../reference/store.ts";
-import type { ActivationBits } from "../model/description.ts";
 
 export interface LaneSetup {
   config: Mamba2Config;
@@ -99,7 +94,8 @@ export class Lane {
   /** Largest residual magnitude of the FP32 model. */
   residualMaximum(): number {
     let most = 0;
-    for (const { residual } of this.#exact.values()) for (const value of residual) most = Math.max(most, Math.abs(value));
+    for (const { residual } of this.#exact.values())
+      for (const value of residual) most = Math.max(most, Math.abs(value));
     return most;
   }
 

@@ -81,7 +81,9 @@ class LayerQuantizer {
     maxima[nLayers] = { r: Math.max(...(await this.#pool.all("residualMaximum"))) };
     await this.#head();
     const fr = residualFraction(maxima);
-    const fractions = this.#layers.map(({ weights, maxima: seen }, i) => chooseFractions(this.#config, weights, seen, i));
+    const fractions = this.#layers.map(({ weights, maxima: seen }, i) =>
+      chooseFractions(this.#config, weights, seen, i),
+    );
     fractions.forEach((f, i) => void this.#keepConstants(i, f, fr));
     this.#keepEmbedding();
     this.#progress(nLayers + 1);

@@ -43,7 +43,11 @@ interface Request {
 type Reply = { id: number } & (
   | { answer: unknown }
   | { progress: [done: number, total: number] }
-  | { failure: { exit: LightMambaError["exit"]; message: string; detail: LightMambaError["detail"] } | { stack: string } }
+  | {
+      failure:
+        | { exit: LightMambaError["exit"]; message: string; detail: LightMambaError["detail"] }
+        | { stack: string };
+    }
 );
 
 /** A floating-point array that threads share instead of copying. */
@@ -111,7 +115,11 @@ export class Pool {
   }
 
   /** Deals items out to the threads, item i to thread i mod n. */
-  deal<N extends TaskName, T>(task: N, items: readonly T[], args: (share: T[]) => Parameters<Tasks[N]>): Promise<Answer<N>[]> {
+  deal<N extends TaskName, T>(
+    task: N,
+    items: readonly T[],
+    args: (share: T[]) => Parameters<Tasks[N]>,
+  ): Promise<Answer<N>[]> {
     return Promise.all(
       this.#threads.map((thread, t) => thread.ask(task, args(items.filter((_, i) => i % this.size === t)))),
     );
@@ -151,7 +159,10 @@ export class Pool {
         if (sequences === 0) return new Int32Array(0);
         return thread.ask("sample", [checkpoint, sequences, { ...options, first, sequences }], (part) => {
           done[t] = part;
-          progress?.(done.reduce((sum, value) => sum + value, 0), total);
+          progress?.(
+            done.reduce((sum, value) => sum + value, 0),
+            total,
+          );
         });
       }),
     );

@@ -4,12 +4,14 @@ import type { ActivationBits, WeightRecipe } from "../model/description.ts";
 export interface Recipe {
   weights: WeightRecipe;
   activationBits: ActivationBits;
+  stateBits: 8 | 16;
   rotation: boolean;
 }
 
 export const DEFAULT_RECIPE: Recipe = {
   weights: { method: "gptq", headBits: 4, group: 32, powerOfTwoScales: false },
   activationBits: 4,
+  stateBits: 8,
   rotation: true,
 };
 

@@ -23,11 +23,11 @@ const SIGN_STREAM = 0xffff_ffff;
 
 /** No rotation at all: γ is still folded. */
 export function noRotation(dModel: number, dInner: number): Rotation {
-  return { residual: identityShape(dModel), signSeed: 0, inner: identityShape(dInner) };
+  return { residual: identityShape(dModel), signSeed: 0, inner: identityShape(dInner), unrotated: [] };
 }
 
 export function fullRotation(dModel: number, dInner: number, signSeed: number): Rotation {
-  return { residual: hadamardShape(dModel), signSeed, inner: hadamardShape(dInner) };
+  return { residual: hadamardShape(dModel), signSeed, inner: hadamardShape(dInner), unrotated: [] };
 }
 
 export class ResidualRotation {

@@ -2,8 +2,8 @@
  * Rounding a weight matrix to codes with two-level scales: w = q · sw · 2^rw, sw u8 per (row, group of inputs), rw per
  * row (docs/numerics.md section 3.2). The kernel is assembly/offline/round.ts.
  */
-import { WEIGHT_GROUP } from "../../assembly/contract.ts";
-import { paddedInputs, type QuantizedMatrix, ROW_EXPONENT_RANGE } from "../model/frames.ts";
+import type { WeightRecipe } from "../model/description.ts";
+import { paddedInputs, type QuantizedMatrix, ROW_EXPONENT_RANGE, scaleInputs } from "../model/frames.ts";
 import { Arena, Offline } from "../reference/offline.ts";
 import type { Feedback } from "./feedback.ts";
 
@@ -11,7 +11,7 @@ export interface RoundRules {
   /** 4, or 8 as two 4-bit planes. */
   bits: 4 | 8;
   /** Inputs that share a scale. */
-  group: 32 | 64 | 128;
+  group: WeightRecipe["group"];
   /** Scales 1, 2, 4, … only. */
   powerOfTwo: boolean;
 }
@@ -39,11 +39,12 @@ export function roundMatrix(
 ): Rounded {
   const rows = w.length / inputs;
   const padded = paddedInputs(inputs);
-  const slots = padded / WEIGHT_GROUP;
+  const slots = padded / scaleInputs(rules.group);
   const matrix: QuantizedMatrix = {
     rows,
     inputs,
     bits: rules.bits,
+    group: rules.group,
     codes: new Int8Array(rows * padded),
     scales: new Uint8Array(rows * slots),
     rowExponents: new Int8Array(rows),
@@ -87,7 +88,7 @@ class Rounder {
     this.#at = {
       w: arena.floats(this.rows * inputs),
       codes: arena.take(this.rows * padded),
-      scales: arena.take((this.rows * padded) / WEIGHT_GROUP),
+      scales: arena.take((this.rows * padded) / scaleInputs(rules.group)),
       exponents: arena.take(this.rows),
       u: feedback ? arena.floats(square) : 0,
       p: feedback ? arena.floats(square) : 0,
@@ -119,6 +120,7 @@ class Rounder {
       rows,
       this.#inputs,
       this.#rules.group,
+      scaleInputs(this.#rules.group),
       low,
       high,
       Number(this.#rules.powerOfTwo),

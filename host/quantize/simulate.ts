@@ -18,11 +18,12 @@ export function simulatedWeights(plain: ReferenceWeights, header: ModelHeader): 
   const rotated = rotateWeights(plain, description.rotation);
   const file = SafetensorsFile.open(`${dir}/${MODEL_FILES.weights}`);
   const matrix = (name: string, order: RowOrder, inputs: number): Float32Array => {
-    const planes = file.tensors.get(`${name}.frames`)!.shape[1] === blockBytes(inputs) ? 1 : 2;
+    const planes =
+      file.tensors.get(`${name}.frames`)!.shape[1] === blockBytes(inputs, description.weights.group) ? 1 : 2;
     const frames = file.readBytes(`${name}.frames`);
     const exponents = file.readBytes(`${name}.row_exponent`);
     const rowExponents = new Int8Array(exponents.buffer, exponents.byteOffset, exponents.length);
-    return dequantize(unpack({ frames, planes, rowExponents }, order, inputs));
+    return dequantize(unpack({ frames, planes, rowExponents }, order, inputs, description.weights.group));
   };
   const { dModel, dInner, vocabSize } = config;
   const unit = new HadamardTransform(description.rotation.inner).unit;

@@ -65,6 +65,7 @@ export interface OfflineKernels {
     rows: number,
     k: number,
     group: number,
+    slot: number,
     low: number,
     high: number,
     powerOfTwo: number,

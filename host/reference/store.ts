@@ -77,7 +77,10 @@ function weightBytes(config: Mamba2Config): number {
   return probe.end * config.nLayers + 4 * config.vocabSize * config.dModel;
 }
 
-export function placeHadamard(arena: Arena, weights: Pick<ReferenceWeights, "online" | "config">): PlacedHadamard | undefined {
+export function placeHadamard(
+  arena: Arena,
+  weights: Pick<ReferenceWeights, "online" | "config">,
+): PlacedHadamard | undefined {
   const { online, config } = weights;
   if (!online) return undefined;
   checkHadamard(config.dInner, online);

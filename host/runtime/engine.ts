@@ -22,6 +22,8 @@ export interface RuntimeExports {
     vocab: number,
     normGroups: number,
     activationBits: number,
+    weightGroup: number,
+    stateBits: number,
     residualFraction: number,
   ): void;
   setNorm(
@@ -36,7 +38,7 @@ export interface RuntimeExports {
   setEmbedding(codes: number, scale: number, exponent: number): void;
   setHead(frames: number, rowExponents: number, bits: number): void;
   setInProj(layer: number, frames: number, rowExponents: number, bias: number): void;
-  setOutProj(layer: number, frames: number, rowExponents: number, bias: number): void;
+  setOutProj(layer: number, frames: number, rowExponents: number, bias: number, rotates: number): void;
   setConv(layer: number, weights: number, bias: number): void;
   setHeads(layer: number, decay: number, decayShift: number, dtBias: number, skip: number, gamma: number): void;
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;

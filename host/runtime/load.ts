@@ -6,7 +6,7 @@ import { badInput, LightMambaError } from "../errors.ts";
 import { MODEL_FILES, type ModelHeader } from "../model/description.ts";
 import { ROW_EXPONENT_RANGE } from "../model/frames.ts";
 import { hadamardSigns } from "../model/hadamard.ts";
-import { modelTensors, TENSOR_ALIGNMENT, type TensorSpec } from "../model/tensors.ts";
+import { modelTensors, TENSOR_ALIGNMENT, type TensorSpec, type WeightFormat } from "../model/tensors.ts";
 import { MAX_DECAY_SHIFT } from "../quantize/constants.ts";
 import { EMBEDDING_EXPONENT_RANGE } from "../quantize/embedding.ts";
 import { mantissa } from "../quantize/fractions.ts";
@@ -27,7 +27,7 @@ export function loadWeights(engine: Engine, header: ModelHeader): void {
   const path = join(header.dir, MODEL_FILES.weights);
   const file = SafetensorsFile.open(path);
   try {
-    const specs = modelTensors(config, description.weights.headBits);
+    const specs = modelTensors(config, description.weights);
     checkTensors(file, specs, path);
     configure(exports, header);
     const address = readTensors(engine, file, path);
@@ -68,6 +68,8 @@ function configure(exports: RuntimeExports, { config, description }: ModelHeader
     config.vocabSize,
     config.nGroups,
     description.activationBits,
+    description.weights.group === 16 ? 16 : 32,
+    description.stateBits,
     fr,
   );
   const guard = NQU_GUARD[description.activationBits];
@@ -88,7 +90,13 @@ function configure(exports: RuntimeExports, { config, description }: ModelHeader
 
 /** value · 2^(2f), an unsigned 64-bit integer. */
 function scaledEpsilon(value: number, f: number): bigint {
-  return BigInt(Math.round(value * 2 ** (2 * f)));
+  const scaled = Math.round(value * 2 ** (2 * f));
+  if (scaled < 2 ** 62) return BigInt(scaled);
+  throw new LightMambaError("unsupported", "the norm's epsilon is too large for the fixed-point contract", {
+    field: "layer_norm_epsilon",
+    expected: `below ${2 ** 62 / 2 ** (2 * f)} in all`,
+    found: value,
+  });
 }
 
 /** Reads the whole file behind its header in one piece, so that tensors keep the alignment they have on disk. */
@@ -132,8 +140,15 @@ function place(engine: Engine, config: Mamba2Config, { description }: ModelHeade
   description.layers.forEach((f, i) => {
     const tensor = (name: string) => at(`layers.${i}.${name}`);
     const bias = (name: string) => (config.useBias ? tensor(name) : 0);
+    const rotates = (layer: number) => Number(!description.rotation.unrotated.includes(layer));
     exports.setInProj(i, tensor("in_proj.frames"), tensor("in_proj.row_exponent"), bias("in_proj.bias"));
-    exports.setOutProj(i, tensor("out_proj.frames"), tensor("out_proj.row_exponent"), bias("out_proj.bias"));
+    exports.setOutProj(
+      i,
+      tensor("out_proj.frames"),
+      tensor("out_proj.row_exponent"),
+      bias("out_proj.bias"),
+      rotates(i),
+    );
     exports.setConv(i, tensor("conv.weight"), tensor("conv.bias"));
     exports.setHeads(i, tensor("decay"), tensor("decay_shift"), tensor("dt_bias"), tensor("skip"), tensor("gate_norm"));
     const { z, x, B, C, dt, conv, xs, Bs, Cs, skip, zs, g, gamma, u } = f;
@@ -153,7 +168,7 @@ function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, 
     }
   };
   const { vocabSize, nHeads } = config;
-  const specs = modelTensors(config, header.description.weights.headBits);
+  const specs = modelTensors(config, header.description.weights);
   for (const [name, { shape }] of specs) {
     if (!name.endsWith(".row_exponent")) continue;
     inRange(name, new Int8Array(buffer, at(name), shape[0]), ROW_EXPONENT_RANGE);
@@ -193,9 +208,9 @@ function checkConv(
 }
 
 /** Bytes of weights that one token streams: both matrices of every layer, and lm_head. */
-export function weightBytesPerToken(config: Mamba2Config, headBits: 4 | 8): number {
+export function weightBytesPerToken(config: Mamba2Config, recipe: WeightFormat): number {
   let bytes = 0;
-  for (const [name, { shape }] of modelTensors(config, headBits)) {
+  for (const [name, { shape }] of modelTensors(config, recipe)) {
     if (name.endsWith(".frames")) bytes += shape[0]! * shape[1]!;
   }
   return bytes;

@@ -57,7 +57,7 @@ export class Model {
 
   /** Bytes of weights each generated token streams from memory. */
   get weightBytesPerToken(): number {
-    return weightBytesPerToken(this.config, this.description.weights.headBits);
+    return weightBytesPerToken(this.config, this.description.weights);
   }
 
   /** Bytes of a conversation's state. */
@@ -72,9 +72,9 @@ export class Model {
 
   /** A new conversation with an empty state. Close it when it is over: its memory serves the next. */
   session(options?: SamplerOptions): Session {
-    const { vocabUsed, vocabSize } = this.config;
+    const { vocabUsed, vocabSize, nLayers: layers } = this.config;
     const modelId = this.description.weightsSha256;
-    return new Session({ engine: this.#engine, vocabUsed, vocabSize, modelId, free: this.#free }, options);
+    return new Session({ engine: this.#engine, vocabUsed, vocabSize, layers, modelId, free: this.#free }, options);
   }
 
   /** Logits of the token fed last: int32 Q16 [vocabSize], a live view. */
@@ -88,11 +88,11 @@ export class Model {
     return Float32Array.from(this.rawLogits(), (value) => value * LOGIT_UNIT);
   }
 
-  /** The residual stream as it stands, in the rotated basis, f32 [dModel]. */
-  residual(): Float32Array {
+  /** The residual stream as it stands, in the rotated basis, [dModel]. */
+  residual(): Float64Array {
     const { exports, memory } = this.#engine;
     const unit = 2 ** -this.description.residualFraction;
-    return Float32Array.from(
+    return Float64Array.from(
       new Int32Array(memory.buffer, exports.residualAt(), this.config.dModel),
       (value) => value * unit,
     );

@@ -26,6 +26,7 @@ export interface SessionOwner {
   /** Ids from here on are padding and never drawn. */
   vocabUsed: number;
   vocabSize: number;
+  layers: number;
   /** Identifies the model a saved state belongs to. */
   modelId: string;
   /** Memory of closed sessions, for the next ones: WebAssembly memory is never given back. */
@@ -55,7 +56,7 @@ export class Session {
     exports.resetState(this.#state);
     this.#samplerView().fill(0);
     this.setSampler(options);
-    exports.seedSampler(this.#sampler, BigInt(options.seed ?? 0));
+    this.seed(options.seed ?? 0);
   }
 
   get #state(): number {
@@ -94,22 +95,29 @@ export class Session {
   }
 
   seed(seed: number): void {
+    if (!Number.isSafeInteger(seed)) throw new LightMambaError("usage", "a seed is a whole number", { found: seed });
     this.#owner.engine.exports.seedSampler(this.#sampler, BigInt(seed));
   }
 
   /** Consumes one token; afterwards logits and sample speak of the next. */
   feed(token: number): void {
-    const { vocabSize, engine } = this.#owner;
-    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
-      throw badInput("token id outside the vocabulary", { expected: `0 to ${vocabSize - 1}`, found: token });
-    }
-    engine.exports.forward(this.#state, token);
-    engine.exports.observe(this.#sampler, token);
+    const { exports } = this.#owner.engine;
+    this.#checkToken(token);
+    exports.forward(this.#state, token);
+    exports.observe(this.#sampler, token);
+  }
+
+  #checkToken(token: number): void {
+    const { vocabSize } = this.#owner;
+    if (Number.isInteger(token) && token >= 0 && token < vocabSize) return;
+    throw badInput("token id outside the vocabulary", { expected: `0 to ${vocabSize - 1}`, found: token });
   }
 
   /** Like feed, stopping after each stage: `see(index)` with -1 after the embedding, then after each layer. */
-  feedByLayer(token: number, layers: number, see: (index: number) => void): void {
-    const { exports } = this.#owner.engine;
+  feedByLayer(token: number, see: (index: number) => void): void {
+    const { engine, layers } = this.#owner;
+    const { exports } = engine;
+    this.#checkToken(token);
     exports.embed(token);
     see(-1);
     for (let i = 0; i < layers; i++) {
@@ -141,7 +149,8 @@ export class Session {
   }
 
   /** Writes the whole conversation, sampler included, so that it goes on with the same tokens. */
-  save(path: string, lastToken: number | undefined): void {
+  save(path: string, pending: number | undefined): void {
+    const lastToken = String(pending ?? "");
     const parts = { state: this.#stateView(), sampler: this.#samplerMemory() };
     writeSafetensors(
       path,
@@ -151,8 +160,8 @@ export class Session {
           format: STATE_FORMAT,
           version: STATE_VERSION,
           model: this.#owner.modelId,
-          last_token: String(lastToken ?? ""),
-          sha256: checksum(parts.state, parts.sampler),
+          last_token: lastToken,
+          sha256: checksum(parts.state, parts.sampler, lastToken),
         },
       },
     );
@@ -173,7 +182,7 @@ export class Session {
       expect("model", this.#owner.modelId);
       const state = readPart(file, path, "state", this.#stateView().length);
       const sampler = readPart(file, path, "sampler", this.#samplerMemory().length);
-      if (metadata.sha256 !== checksum(state, sampler)) {
+      if (metadata.sha256 !== checksum(state, sampler, metadata.last_token ?? "")) {
         throw new LightMambaError("verification", "the checksum does not hold: the file is damaged", { file: path });
       }
       const last = this.#lastToken(metadata.last_token ?? "", path);
@@ -192,8 +201,8 @@ export class Session {
 
   #lastToken(text: string, path: string): number | undefined {
     if (text === "") return undefined;
-    const token = Number(text);
-    if (Number.isInteger(token) && token >= 0 && token < this.#owner.vocabSize) return token;
+    const token = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+    if (token < this.#owner.vocabSize) return token;
     throw badInput("not a token id", { file: path, field: "last_token", expected: `below ${this.#owner.vocabSize}` });
   }
 
@@ -222,7 +231,7 @@ function readPart(file: SafetensorsFile, path: string, name: string, length: num
   throw badInput("another size than this model's", { file: path, field: name, ...sizes });
 }
 
-function checksum(...parts: Uint8Array[]): string {
+function checksum(...parts: (Uint8Array | string)[]): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   return hash.digest("hex");

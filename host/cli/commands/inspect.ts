@@ -53,7 +53,10 @@ function modelRows({ description, bitsPerWeight, weightBytesPerToken }: Inspecte
   const shape = ({ blocks, order, log2 }: typeof rotation.inner) =>
     order === 1 && log2 === 0 ? "none" : `${blocks > 1 ? `${blocks} blocks of ` : ""}${order} x 2^${log2}`;
   return [
-    ["weights", `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.weights.method}, groups of ${description.weights.group}`],
+    [
+      "weights",
+      `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.weights.method}, groups of ${description.weights.group}`,
+    ],
     ["lm_head", `${description.weights.headBits} bits`],
     ["activations", `${description.activationBits} bits`],
     ["rotation", `residual ${shape(rotation.residual)}, before out_proj ${shape(rotation.inner)}`],

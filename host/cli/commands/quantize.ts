@@ -16,7 +16,8 @@ export interface QuantizeOptions {
   weights: "rtn" | "gptq";
   activationBits: 4 | 5 | 6 | 8;
   headBits: 4 | 8;
-  groupSize: 32 | 64 | 128;
+  groupSize: 16 | 32 | 64 | 128;
+  stateBits: 8 | 16;
   powerOfTwoScales?: boolean;
   threads: number;
   force?: boolean;
@@ -34,7 +35,11 @@ export function define(output: Output): Command {
     .argument("<checkpoint>", "directory with config.json, the weights (.safetensors or .bin) and tokenizer.json")
     .requiredOption("-o, --output <dir>", "directory to write")
     .option("--calibration <file>", "text to calibrate on; by default the model writes its own")
-    .option("--calibration-tokens <count>", "how many tokens of it to use (default: 16384, rtn 2048)", integer({ min: 1, max: 1 << 20 }))
+    .option(
+      "--calibration-tokens <count>",
+      "how many tokens of it to use (default: 16384, rtn 2048)",
+      integer({ min: 1, max: 1 << 20 }),
+    )
     .option(
       "--seed <number>",
       "seed of the rotation and of the model's own text",
@@ -46,10 +51,21 @@ export function define(output: Output): Command {
         .argParser(onOff)
         .default(true, "on"),
     )
-    .option("--weights <name>", "rounding: rtn (to nearest), gptq (with error feedback)", oneOf("--weights", ["rtn", "gptq"]), "gptq")
+    .option(
+      "--weights <name>",
+      "rounding: rtn (to nearest), gptq (with error feedback)",
+      oneOf("--weights", ["rtn", "gptq"]),
+      "gptq",
+    )
     .option("--activation-bits <bits>", "width of activations: 4, 5, 6, 8", oneOf("--activation-bits", [4, 5, 6, 8]), 4)
     .option("--head-bits <bits>", "width of lm_head's weights: 4, 8", oneOf("--head-bits", [4, 8]), 4)
-    .option("--group-size <inputs>", "weights that share a scale: 32, 64, 128", oneOf("--group-size", [32, 64, 128]), 32)
+    .option(
+      "--group-size <inputs>",
+      "weights that share a scale: 16, 32, 64, 128",
+      oneOf("--group-size", [16, 32, 64, 128]),
+      32,
+    )
+    .option("--state-bits <bits>", "width of the recurrent state: 8, 16", oneOf("--state-bits", [8, 16]), 8)
     .option("--power-of-two-scales", "weight scales that are shifts, as in the paper's hardware")
     .option("--threads <count>", "threads to work with; the result is the same", integer({ min: 1, max: 64 }), 2)
     .option("-f, --force", "replace the output directory if it exists")
@@ -66,6 +82,7 @@ async function quantize(checkpoint: string, options: QuantizeOptions, output: Ou
     seed: options.seed,
     rotation: options.rotation,
     activationBits: options.activationBits,
+    stateBits: options.stateBits,
     weights: {
       method: options.weights,
       headBits: options.headBits,
