@@ -1,16 +1,18 @@
 /** Reads config.json of either form, and refuses by name what is not a Mamba-2. */
 
 import { join } from "node:path";
-import { badInput, LightMambaError } from "../errors.ts";
+import { badInput } from "../errors.ts";
+import { notMamba2 } from "./architectures.ts";
 import { huggingFaceConfig } from "./config-huggingface.ts";
 import { stateSpacesConfig } from "./config-state-spaces.ts";
 import { Fields } from "./fields.ts";
-import { exists, printable } from "./file.ts";
+import { exists } from "./file.ts";
 import { readJsonObject } from "./json.ts";
 import type { Mamba2Config } from "./types.ts";
 
 const CONFIG = "config.json";
 const GENERATION = "generation_config.json";
+const EXPECTED = 'a pure Mamba-2: model_type "mamba2", or the state-spaces form with ssm_cfg.layer "Mamba2"';
 
 export function readConfig(directory: string): Mamba2Config {
   const path = join(directory, CONFIG);
@@ -22,31 +24,12 @@ export function readConfig(directory: string): Mamba2Config {
 function readModelConfig(fields: Fields): Mamba2Config {
   const type = fields.get("model_type");
   if (type === "mamba2") return huggingFaceConfig(fields);
-  if (typeof type === "string") throw notMamba2(fields, "model_type", type);
+  if (typeof type === "string") throw notMamba2(fields, "model_type", type, EXPECTED);
   if (type !== undefined) throw fields.error("model_type", "a string");
   if (["d_model", "n_layer", "ssm_cfg"].some((key) => fields.has(key))) return stateSpacesConfig(fields);
   const [architecture] = [fields.get("architectures")].flat();
-  if (typeof architecture === "string") throw notMamba2(fields, "architectures", architecture);
+  if (typeof architecture === "string") throw notMamba2(fields, "architectures", architecture, EXPECTED);
   throw badInput("the field is missing", { file: fields.file, field: "model_type", expected: '"mamba2"' });
-}
-
-const KINDS: { [modelType: string]: string } = {
-  mamba: "a Mamba-1 model",
-  falcon_mamba: "a Mamba-1 model",
-  bamba: "a hybrid of Mamba and attention",
-  falcon_h1: "a hybrid of Mamba and attention",
-  granitemoehybrid: "a hybrid of Mamba and attention",
-  jamba: "a hybrid of Mamba and attention",
-  nemotron_h: "a hybrid of Mamba and attention",
-  zamba: "a hybrid of Mamba and attention",
-  zamba2: "a hybrid of Mamba and attention",
-};
-
-function notMamba2(fields: Fields, field: string, found: string): LightMambaError {
-  const kind = Object.hasOwn(KINDS, found) ? KINDS[found] : "not a Mamba-2 model";
-  const what = `"${printable(found)}" is ${kind}, which is not supported`;
-  const expected = 'a pure Mamba-2: model_type "mamba2", or the state-spaces form with ssm_cfg.layer "Mamba2"';
-  return new LightMambaError("unsupported", what, { file: fields.file, field, expected });
 }
 
 /** Generation settings, where given, override the model's: that is where transformers looks first. */

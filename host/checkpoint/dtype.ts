@@ -69,7 +69,7 @@ export function widen(dtype: Dtype, bytes: Uint8Array, target: Uint32Array): voi
 let halfTable: Uint32Array | undefined;
 
 /** IEEE 754 binary16 to binary32. */
-function widenHalf(half: number): number {
+export function widenHalf(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >> 10) & 0x1f;
   const mantissa = half & 0x3ff;

@@ -48,8 +48,8 @@ export class Fields {
     return value as number;
   }
 
-  /** A number in (0, high]. */
-  positive(key: string, high: number, fallback: number): number {
+  /** A number in (0, high]. No fallback: the field must be there. */
+  positive(key: string, high: number, fallback?: number): number {
     const value = this.#required(key, fallback);
     if (!(typeof value === "number" && value > 0 && value <= high)) {
       throw this.error(key, `a number above 0 and at most ${high}`);

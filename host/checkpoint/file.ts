@@ -5,7 +5,7 @@ import { badInput, type LightMambaError } from "../errors.ts";
 
 /** readSync takes at most 2 GiB at once. */
 const LARGEST_READ = 2 ** 30;
-/** A multiple of every element size, so that an element never straddles two pieces. */
+/** Nearly: a piece has whole units, so that no element straddles two. */
 const PIECE_BYTES = 2 ** 22;
 
 const REASONS: Record<string, string> = {
@@ -106,9 +106,12 @@ export class InputFile {
     return bytes;
   }
 
-  /** The bytes [begin, end) in order. Each piece is a view of the same buffer: use it before asking for the next. */
-  *pieces(begin: number, end: number): Generator<Uint8Array> {
-    const buffer = new Uint8Array(Math.min(PIECE_BYTES, end - begin));
+  /**
+   * The bytes [begin, end) in order, in pieces of whole units. Each piece is a view of the same buffer: use it before
+   * asking for the next.
+   */
+  *pieces(begin: number, end: number, unit = 8): Generator<Uint8Array> {
+    const buffer = new Uint8Array(Math.min(PIECE_BYTES - (PIECE_BYTES % unit), end - begin));
     for (let at = begin; at < end; at += buffer.length) {
       const piece = buffer.subarray(0, Math.min(buffer.length, end - at));
       this.readInto(piece, at);

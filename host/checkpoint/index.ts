@@ -1,11 +1,14 @@
-/** Import of Mamba-2 checkpoints: Hugging Face and original form, safetensors and PyTorch files, one description. */
+/** Import of Mamba-2 checkpoints: Hugging Face and original form, safetensors, PyTorch and GGUF files, one description. */
 
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { badInput } from "../errors.ts";
 import { readConfig } from "./config.ts";
-import { DTYPE_BYTES, elementCount, widen } from "./dtype.ts";
-import { isDirectory, printable } from "./file.ts";
+import { decode } from "./dequantize.ts";
+import { elementCount } from "./dtype.ts";
+import { printable } from "./file.ts";
+import { ggmlTypeNamed } from "./ggml-types.ts";
+import { findGguf, openGguf } from "./gguf-weights.ts";
 import { type LocatedTensor, locateTensors } from "./layout.ts";
 import type { Checkpoint, Mamba2Config } from "./types.ts";
 import { closeWeights, openWeights, type Weights } from "./weights.ts";
@@ -13,55 +16,65 @@ import { closeWeights, openWeights, type Weights } from "./weights.ts";
 export type { Checkpoint, Dtype, Mamba2Config, Mamba2Shape, TensorInfo } from "./types.ts";
 
 /**
- * Opens the checkpoint in a directory. Everything but the numbers is checked here; the numbers are read, and checked,
- * tensor by tensor.
+ * Opens the checkpoint in a directory, or a GGUF file. Everything but the numbers is checked here; the numbers are read,
+ * and checked, tensor by tensor.
  */
 export function openCheckpoint(path: string): Checkpoint {
-  if (!isDirectory(path)) throw badInput("not a directory", { file: path, expected: "a checkpoint's directory" });
-  const config = readConfig(path);
-  const weights = openWeights(path);
+  const gguf = findGguf(path);
+  const source = gguf === undefined ? { config: readConfig(path), weights: openWeights(path) } : openGguf(gguf);
   try {
-    return new WeightFilesCheckpoint(path, config, weights);
+    return new WeightFilesCheckpoint(path, source);
   } catch (error) {
-    closeWeights(weights);
+    closeWeights(source.weights);
     throw error;
   }
+}
+
+interface Source {
+  config: Mamba2Config;
+  weights: Weights;
+  tokenizerFiles?(): Map<string, Uint8Array> | undefined;
 }
 
 class WeightFilesCheckpoint implements Checkpoint {
   readonly path: string;
   readonly config: Mamba2Config;
   readonly tensors: ReadonlyMap<string, LocatedTensor>;
-  readonly #weights: Weights;
+  readonly #source: Source;
 
-  constructor(path: string, config: Mamba2Config, weights: Weights) {
+  constructor(path: string, source: Source) {
     this.path = path;
-    this.config = config;
-    this.tensors = locateTensors(config, weights);
-    this.#weights = weights;
+    this.config = source.config;
+    this.tensors = locateTensors(source.config, source.weights);
+    this.#source = source;
   }
 
   read(name: string): Float32Array {
     const tensor = this.tensors.get(name);
     if (!tensor) throw badInput("no such tensor", { file: this.path, field: printable(name) });
-    const { dtype, range } = tensor;
+    const { range } = tensor;
+    const type = ggmlTypeNamed(range.dtype)!;
     const values = new Float32Array(elementCount(tensor.shape));
-    const bits = new Uint32Array(values.buffer);
     let done = 0;
-    for (const piece of range.file.pieces(range.begin, range.end)) {
-      const count = piece.length / DTYPE_BYTES[dtype];
-      widen(dtype, piece, bits.subarray(done, done + count));
+    for (const piece of range.file.pieces(range.begin, range.end, type.bytes)) {
+      const count = (piece.length / type.bytes) * type.elements;
+      decode(type, piece, values.subarray(done, done + count));
       done += count;
     }
+    if (tensor.negativeExp) undoNegativeExp(values, tensor);
     checkFinite(values, tensor);
     return values;
+  }
+
+  tokenizerFiles(): Map<string, Uint8Array> | undefined {
+    return this.#source.tokenizerFiles?.();
   }
 
   hash(): string {
     const hash = createHash("sha256");
     // JSON has no Infinity, and a time step limit may be one.
     hash.update(JSON.stringify(this.config, (_, value) => (value === Infinity ? "Infinity" : value)));
-    const byName = this.#weights.files.toSorted((a, b) => (basename(a.path) < basename(b.path) ? -1 : 1));
+    const byName = this.#source.weights.files.toSorted((a, b) => (basename(a.path) < basename(b.path) ? -1 : 1));
     for (const file of byName) {
       hash.update(`\n${basename(file.path)} ${file.size}\n`);
       for (const piece of file.pieces(0, file.size)) hash.update(piece);
@@ -70,7 +83,7 @@ class WeightFilesCheckpoint implements Checkpoint {
   }
 
   close(): void {
-    closeWeights(this.#weights);
+    closeWeights(this.#source.weights);
   }
 }
 
@@ -80,5 +93,17 @@ function checkFinite(values: Float32Array, { file, sourceName }: LocatedTensor):
       const detail = { file, field: `${sourceName}[${i}]`, expected: "a finite number", found: values[i]! };
       throw badInput("the tensor holds a value that is not finite", detail);
     }
+  }
+}
+
+/** Back from A = -exp(A_log). What is not finite is left to checkFinite. */
+function undoNegativeExp(values: Float32Array, { file, sourceName }: LocatedTensor): void {
+  for (let i = 0; i < values.length; i++) {
+    const a = values[i]!;
+    if (a >= 0) {
+      const detail = { file, field: `${sourceName}[${i}]`, expected: "a number below 0", found: a };
+      throw badInput("the tensor holds a value that is out of range", detail);
+    }
+    values[i] = Math.log(-a);
   }
 }

@@ -3,7 +3,9 @@
 import { badInput } from "../errors.ts";
 import { isWeightDtype } from "./dtype.ts";
 import { printable } from "./file.ts";
+import { ggmlTypeNamed } from "./ggml-types.ts";
 import { describe } from "./json.ts";
+import { type LayerPart, NAMINGS, type Naming } from "./naming.ts";
 import type { Mamba2Config, TensorInfo } from "./types.ts";
 import type { WeightRange, Weights } from "./weights.ts";
 
@@ -11,12 +13,14 @@ interface TensorSpec {
   name: string;
   shape: number[];
   sourceName: string;
-  /** PyTorch's Conv1d has an axis of size 1 more. */
   sourceShape: number[];
+  /** The file has -exp(value). */
+  negativeExp?: boolean;
 }
 
 export interface LocatedTensor extends TensorInfo {
   range: WeightRange;
+  negativeExp?: boolean;
 }
 
 /** Finds every tensor of the configuration among the weights, in the order of the model; each weight must be one of them. */
@@ -36,60 +40,63 @@ export function locateTensors(config: Mamba2Config, weights: Weights): Map<strin
   return located;
 }
 
-function locate(spec: TensorSpec, range: WeightRange): LocatedTensor {
-  const { name, shape, sourceName, sourceShape } = spec;
+function locate({ name, shape, sourceName, sourceShape, negativeExp }: TensorSpec, range: WeightRange): LocatedTensor {
   const { dtype, file } = range;
   const where = { file: file.path, field: sourceName };
-  if (!isWeightDtype(dtype)) throw badInput("wrong dtype", { ...where, expected: "F32, F16 or BF16", found: dtype });
+  if (ggmlTypeNamed(dtype) === undefined) {
+    throw badInput("wrong dtype", { ...where, expected: "F32, F16 or BF16", found: dtype });
+  }
   if (String(range.shape) !== String(sourceShape)) {
     throw badInput("wrong shape", { ...where, expected: describe(sourceShape), found: describe([...range.shape]) });
   }
-  return { name, dtype, shape, file: file.path, sourceName, range };
+  const found = { name, shape, file: file.path, sourceName, range, ...(negativeExp && { negativeExp }) };
+  if (isWeightDtype(dtype)) return { ...found, dtype };
+  return { ...found, dtype: "F32", stored: { type: dtype, bytes: range.end - range.begin } };
 }
 
 /** PyTorch saves a tied head a second time: the embedding is the one that is read. */
-function dropTiedHead({ vocabSize, dModel }: Mamba2Config, left: Map<string, WeightRange>): void {
-  const head = left.get(LM_HEAD);
-  if (!head) return;
-  locate({ name: "lm_head", shape: [vocabSize, dModel], sourceName: LM_HEAD, sourceShape: [vocabSize, dModel] }, head);
-  left.delete(LM_HEAD);
+function dropTiedHead({ format, vocabSize, dModel }: Mamba2Config, left: Map<string, WeightRange>): void {
+  const { head } = NAMINGS[format];
+  const range = left.get(head);
+  if (!range) return;
+  locate(spec("lm_head", head, [vocabSize, dModel]), range);
+  left.delete(head);
 }
-
-const LM_HEAD = "lm_head.weight";
 
 function tensorSpecs(config: Mamba2Config): TensorSpec[] {
   const { dModel, nLayers, vocabSize, tieEmbeddings } = config;
-  const embedding = config.format === "huggingface" ? "backbone.embeddings.weight" : "backbone.embedding.weight";
-  const specs = [plain("embedding", embedding, vocabSize, dModel)];
-  for (let layer = 0; layer < nLayers; layer++) specs.push(...layerSpecs(config, layer));
-  specs.push(plain("final_norm", "backbone.norm_f.weight", dModel));
-  if (!tieEmbeddings) specs.push(plain("lm_head", LM_HEAD, vocabSize, dModel));
+  const naming = NAMINGS[config.format];
+  const specs = [spec("embedding", naming.embedding, [vocabSize, dModel])];
+  for (let layer = 0; layer < nLayers; layer++) specs.push(...layerSpecs(config, naming, layer));
+  specs.push(spec("final_norm", naming.finalNorm, [dModel]));
+  if (!tieEmbeddings) specs.push(spec("lm_head", naming.head, [vocabSize, dModel]));
   return specs;
 }
 
-function plain(name: string, sourceName: string, ...shape: number[]): TensorSpec {
-  return { name, shape, sourceName, sourceShape: shape };
+function spec(name: string, sourceName: string, shape: number[], sourceShape = shape): TensorSpec {
+  return { name, shape, sourceName, sourceShape };
 }
 
-function layerSpecs(config: Mamba2Config, layer: number): TensorSpec[] {
+function layerSpecs(config: Mamba2Config, naming: Naming, layer: number): TensorSpec[] {
   const { dModel, dInner, nHeads, dState, nGroups, convWidth, useBias, useConvBias } = config;
-  const ours = `layers.${layer}`;
-  const source = `backbone.layers.${layer}`;
-  const mixer = (name: string, sourceName: string, ...shape: number[]) =>
-    plain(`${ours}.${name}`, `${source}.mixer.${sourceName}`, ...shape);
   const channels = dInner + 2 * nGroups * dState;
   const projected = dInner + channels + nHeads;
+  const prefix = `${naming.layers}.${layer}`;
+  const part = (name: LayerPart, ...shape: number[]) => {
+    const sourceShape = naming.reshaped(name, shape, config);
+    return spec(`layers.${layer}.${name}`, `${prefix}.${naming.parts[name]}`, shape, sourceShape);
+  };
   return [
-    plain(`${ours}.norm`, `${source}.norm.weight`, dModel),
-    mixer("in_proj", "in_proj.weight", projected, dModel),
-    ...(useBias ? [mixer("in_proj_bias", "in_proj.bias", projected)] : []),
-    { ...mixer("conv", "conv1d.weight", channels, convWidth), sourceShape: [channels, 1, convWidth] },
-    ...(useConvBias ? [mixer("conv_bias", "conv1d.bias", channels)] : []),
-    mixer("A_log", "A_log", nHeads),
-    mixer("D", "D", nHeads),
-    mixer("dt_bias", "dt_bias", nHeads),
-    mixer("gate_norm", "norm.weight", dInner),
-    mixer("out_proj", "out_proj.weight", dModel, dInner),
-    ...(useBias ? [mixer("out_proj_bias", "out_proj.bias", dModel)] : []),
+    part("norm", dModel),
+    part("in_proj", projected, dModel),
+    ...(useBias ? [part("in_proj_bias", projected)] : []),
+    part("conv", channels, convWidth),
+    ...(useConvBias ? [part("conv_bias", channels)] : []),
+    { ...part("A_log", nHeads), ...(config.format === "gguf" && { negativeExp: true }) },
+    part("D", nHeads),
+    part("dt_bias", nHeads),
+    part("gate_norm", dInner),
+    part("out_proj", dModel, dInner),
+    ...(useBias ? [part("out_proj_bias", dModel)] : []),
   ];
 }

@@ -54,7 +54,7 @@ export function readShape(vocabSize: number, sources: Record<GivenSize | "expand
 
 /** An expand such as 1.1 has no exact double: its product with the width is an integer only nearly. */
 function readInnerSize(dModel: number, [fields, key, fallback]: Source): number {
-  const expand = fields.positive(key, HIGHEST_EXPAND, fallback!);
+  const expand = fields.positive(key, HIGHEST_EXPAND, fallback);
   const exact = expand * dModel;
   const dInner = Math.round(exact);
   if (dInner < 1 || Math.abs(exact - dInner) > 1e-6 * exact) {

@@ -16,7 +16,7 @@ export interface Mamba2Shape {
 }
 
 export interface Mamba2Config extends Mamba2Shape {
-  format: "huggingface" | "state-spaces";
+  format: "huggingface" | "state-spaces" | "gguf";
   /** Rows that stand for tokens: vocabSize less the padding the original form adds. */
   vocabUsed: number;
   normEps: number;
@@ -56,10 +56,12 @@ export interface TensorInfo {
   /** File that holds it, and its name there: what error messages and `inspect` show. */
   file: string;
   sourceName: string;
+  /** How the file has it, where that is a block type of ggml; `dtype` is F32 then, which is what `read` makes of it. */
+  stored?: { type: string; bytes: number };
 }
 
 export interface Checkpoint {
-  /** The directory it was opened from. */
+  /** The directory or GGUF file it was opened from. */
   readonly path: string;
   readonly config: Mamba2Config;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -67,5 +69,10 @@ export interface Checkpoint {
   read(name: string): Float32Array;
   /** SHA-256 over the weight files' bytes and the configuration, in hex; the same for the same checkpoint. */
   hash(): string;
+  /**
+   * Only where the weights' file carries the tokenizer (GGUF): the files to write beside a model, by name. Undefined when
+   * it has none; throws `unsupported` when it has one that is not byte-level BPE as known here.
+   */
+  tokenizerFiles?(): Map<string, Uint8Array> | undefined;
   close(): void;
 }
