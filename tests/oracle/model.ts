@@ -1,6 +1,6 @@
 /** Section 3 of docs/numerics.md: a whole token, on a model and a state of plain objects. */
 import { type OracleHadamard, transform } from "./hadamard.ts";
-import { accumulate, type OracleLinear, rowOut } from "./mmu.ts";
+import { accumulate, type OracleLinear, rowOut, scaleBits } from "./mmu.ts";
 import { type ActivationBits, type Codes, codeFraction, nqu } from "./nqu.ts";
 import { clamp, floorShift, pow2, rsh, satN, toNumber } from "./primitives.ts";
 import {
@@ -15,6 +15,7 @@ import {
   output,
   quantizeBC,
   readout,
+  type StateBits,
   type StateGroup,
   sumOfSquares,
   timeStep,
@@ -64,11 +65,14 @@ export interface OracleLayer extends GateFractions {
   epsE: bigint;
   /** The bias is Q FR. */
   outProj: OracleLinear;
+  /** False: the layer is unrotated, w = u. */
+  rotates: boolean;
 }
 
 export interface OracleModel {
   shape: OracleShape;
   activationBits: ActivationBits;
+  stateBits: StateBits;
   FR: number;
   /** 1: plain norm. More: the grouped one. */
   normGroups: number;
@@ -94,6 +98,9 @@ export interface OracleLayerState {
   /** [E][ceil(N / 16)]. */
   groups: StateGroup[][];
 }
+
+/** What t is counted modulo. */
+export const TOKEN_PERIOD = 3 * 2 ** 30;
 
 export interface OracleState {
   t: number;
@@ -131,11 +138,6 @@ export function embed(model: OracleModel, token: number): number[] {
 /** norm(S + (epsD >> 2e), D). */
 function normOfResidual(model: OracleModel, codes: Codes): NormFactor {
   return norm(codes.S + floorShift(model.epsD, 2 * codes.e), model.rootD);
-}
-
-/** P of section 3.2. */
-function scaleBits(bits: ActivationBits): number {
-  return bits === 4 ? 5 : 0;
 }
 
 export interface Segments {
@@ -219,7 +221,8 @@ function head(
     const ch = h * model.shape.P + p;
     const groups = state.groups[ch]!.map((group, index) => {
       const Bq = B.codes.slice(index * 16, index * 16 + 16);
-      return updateGroup(group, { k, q: q[p]!, ex, Bq, eB: B.exponent, t, n0: index * 16, ch });
+      const update = { k, q: q[p]!, ex, Bq, eB: B.exponent, t, n0: index * 16, ch };
+      return updateGroup(group, update, model.stateBits);
     });
     state.groups[ch] = groups;
     const Y = readout(groups, C.codes, C.exponent);
@@ -257,7 +260,7 @@ export function outputProjection(model: OracleModel, layer: OracleLayer, g: read
   const u = grouped
     ? gammaGrouped(g, layer.gamma2, { groups: model.normGroups, eps: layer.epsE, root: model.rootE }, layer)
     : gammaPlain(g, layer.gamma2, layer);
-  const codes = nqu(transform(u, model.hadamard), bits);
+  const codes = nqu(layer.rotates ? transform(u, model.hadamard) : u, bits);
   let m = 2 ** 15;
   let shift = 15 - scaleBits(bits) - codes.e + layer.fu - model.FR;
   if (!grouped) {
@@ -302,7 +305,7 @@ export function step(model: OracleModel, state: OracleState, token: number): Ste
     result.residuals.push(residual);
     result.layers.push({ segments, g });
   });
-  state.t = (state.t + 1) % 2 ** 32;
+  state.t = (state.t + 1) % TOKEN_PERIOD;
   result.logits = logitsOf(model, residual);
   return result;
 }

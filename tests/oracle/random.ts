@@ -1,13 +1,22 @@
 /** Random models for differential tests: small, deterministic, with signals neither all zero nor all saturated. */
 import { hadamardOf } from "./hadamard.ts";
-import type { OracleLinear } from "./mmu.ts";
+import { type OracleLinear, scalesPerRow } from "./mmu.ts";
 import type { OracleLayer, OracleModel, OracleShape } from "./model.ts";
 import { type ActivationBits, codeFraction } from "./nqu.ts";
+import type { StateBits } from "./ssmu.ts";
 import { rootOf } from "./tables.ts";
 
 export interface RandomShape extends OracleShape {
   layers: number;
   activationBits?: ActivationBits;
+  /** Inputs that share a scale: 32 unless given. */
+  weightGroup?: 16 | 32;
+  /** Of lm_head: 4 unless given. */
+  headBits?: 4 | 8;
+  /** 8 unless given. */
+  stateBits?: StateBits;
+  /** Layers whose Hadamard is passed by. */
+  unrotated?: readonly number[];
   /** 1 unless given. */
   normGroups?: number;
   /** Biases in in_proj and out_proj. */
@@ -74,17 +83,32 @@ function exponentOf(value: number): number {
   return x;
 }
 
-/** A row of weights whose product with inputs of unit size has about the standard deviation `target`. */
-function randomRow(random: Random, linear: OracleLinear, K: number, target: number, stress: boolean): void {
-  linear.q.push(list(K, () => clampCode(random.normal() * 3, -8, 7)));
-  linear.sw.push(list(Math.ceil(K / 32), () => random.integer(stress ? 1 : 90, 255)));
-  linear.rw.push(exponentOf(target / (Math.sqrt(K) * 3 * 170)) + random.offset(stress, 4));
+/** How the weights of a matrix are drawn. */
+interface Draw {
+  K: number;
+  bits: 4 | 8;
+  group: 16 | 32;
+  stress: boolean;
 }
 
-function randomLinear(random: Random, targets: readonly number[], K: number, stress: boolean): OracleLinear {
-  const linear: OracleLinear = { q: [], sw: [], rw: [] };
-  for (const target of targets) randomRow(random, linear, K, target, stress);
+/** A row of weights whose product with inputs of unit size has about the standard deviation `target`. */
+function randomRow(random: Random, linear: OracleLinear, { K, bits, group, stress }: Draw, target: number): void {
+  const size = bits === 4 ? 3 : 45;
+  const [low, high] = bits === 4 ? [-8, 7] : [-128, 119];
+  linear.q.push(list(K, () => clampCode(random.normal() * size, low, high)));
+  linear.sw.push(list(scalesPerRow(K, group), () => random.integer(stress ? 1 : 90, 255)));
+  linear.rw.push(exponentOf(target / (Math.sqrt(K) * size * 170)) + random.offset(stress, 4));
+}
+
+function randomLinear(random: Random, targets: readonly number[], draw: Draw): OracleLinear {
+  const linear: OracleLinear = { bits: draw.bits, group: draw.group, q: [], sw: [], rw: [] };
+  for (const target of targets) randomRow(random, linear, draw, target);
   return linear;
+}
+
+/** Of the layers' matrices: 4 bits. */
+function layerDraw({ weightGroup: group = 32, stress = false }: RandomShape, K: number): Draw {
+  return { K, bits: 4, group, stress };
 }
 
 /** am · 2^-ae of a value, am in [2^15, 2^16) where ae allows it. */
@@ -97,7 +121,6 @@ function mantissaOf(value: number): { am: number; ae: number } {
 /** The projection into a layer: rows z, x, B, C, dt. */
 function randomInput(random: Random, shape: RandomShape, f: OracleFractions): OracleLinear {
   const { D, H, P, N, G } = shape;
-  const stress = shape.stress === true;
   const [E, GN] = [H * P, G * N];
   const parts = [
     { length: E, target: 1.5, fraction: f.fz },
@@ -107,7 +130,7 @@ function randomInput(random: Random, shape: RandomShape, f: OracleFractions): Or
     { length: H, target: 0.7, fraction: f.fdt },
   ];
   const targets = parts.flatMap(({ length, target }) => list(length, () => target));
-  const linear = randomLinear(random, targets, D, stress);
+  const linear = randomLinear(random, targets, layerDraw(shape, D));
   if (shape.projectionBias === true) {
     linear.bias = parts.flatMap(({ length, fraction }) =>
       list(length, () => Math.round(random.normal() * 0.3 * 2 ** fraction)),
@@ -173,21 +196,17 @@ function randomConv(
   };
 }
 
-function randomLayer(random: Random, shape: RandomShape, FR: number, eps: number): OracleLayer {
-  const { D, H, P, normGroups = 1 } = shape;
+function randomLayer(random: Random, shape: RandomShape, index: number, FR: number, eps: number): OracleLayer {
+  const { D, H, P, normGroups = 1, unrotated = [] } = shape;
   const stress = shape.stress === true;
   const E = H * P;
   const f = randomFractions(random, normGroups > 1, stress);
   const inProj = randomInput(random, shape, f);
-  const hadamard = hadamardOf(E);
+  const rotates = !unrotated.includes(index);
   // Where the norm's factor is outside (plain), or has been applied (grouped), the input is of unit size times this.
-  const growth = Math.sqrt(E / hadamard.blocks);
-  const outProj = randomLinear(
-    random,
-    list(D, () => 0.4 / growth),
-    E,
-    stress,
-  );
+  const growth = rotates ? Math.sqrt(E / hadamardOf(E).blocks) : 1;
+  const targets = list(D, () => 0.4 / growth);
+  const outProj = randomLinear(random, targets, layerDraw(shape, E));
   if (shape.projectionBias === true) outProj.bias = list(D, () => Math.round(random.normal() * 0.1 * 2 ** FR));
   return {
     ...f,
@@ -197,19 +216,22 @@ function randomLayer(random: Random, shape: RandomShape, FR: number, eps: number
     gamma2: list(E, () => clampCode(random.uniform(0.5, 1.5) * 2 ** f.fGamma, -32768, 32767)),
     epsE: BigInt(Math.round((eps * E * 2 ** (2 * f.fg)) / normGroups)),
     outProj,
+    rotates,
   };
 }
 
 /** A model of a shape; the same seed gives the same model in every engine. */
 export function randomModel(seed: number, shape: RandomShape): OracleModel {
   const random = new Random(seed);
-  const { D, H, P, N, G, W, V, activationBits = 4, normGroups = 1, stress = false } = shape;
+  const { D, H, P, N, G, W, V, activationBits = 4, stateBits = 8, normGroups = 1, stress = false } = shape;
+  const head: Draw = { ...layerDraw(shape, D), bits: shape.headBits ?? 4 };
   const eps = 1e-5;
   const FR = 14 + random.integer(-2, stress ? 2 : 1);
   const F = codeFraction(activationBits);
   return {
     shape: { D, H, P, N, G, W, V },
     activationBits,
+    stateBits,
     FR,
     normGroups,
     dtLow: stress ? random.integer(0, 2 ** 14) : 0,
@@ -223,12 +245,11 @@ export function randomModel(seed: number, shape: RandomShape): OracleModel {
       em: list(V, () => random.integer(2 ** 15, 2 ** 16 - 1)),
       ee: list(V, () => -21 + random.offset(stress, 3)),
     },
-    layers: list(shape.layers, () => randomLayer(random, shape, FR, eps)),
+    layers: list(shape.layers, (index) => randomLayer(random, shape, index, FR, eps)),
     lmHead: randomLinear(
       random,
       list(V, () => 2),
-      D,
-      stress,
+      head,
     ),
   };
 }

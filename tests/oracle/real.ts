@@ -34,7 +34,7 @@ function product(linear: OracleLinear, x: readonly number[], biasFraction: (row:
   return linear.q.map((q, row) => {
     let sum = 0;
     q.forEach((code, i) => {
-      sum += code * linear.sw[row]![Math.floor(i / 32)]! * x[i]!;
+      sum += code * linear.sw[row]![Math.floor(i / linear.group)]! * x[i]!;
     });
     return sum * 2 ** linear.rw[row]! + (linear.bias?.[row] ?? 0) / 2 ** biasFraction(row);
   });
@@ -126,7 +126,7 @@ function realLayer(
   const u: number[] = [];
   for (let start = 0; start < E; start += size) u.push(...rmsNormalized(g.slice(start, start + size), eps));
   const scaled = u.map((value, ch) => (value * layer.gamma2[ch]!) / 2 ** layer.fGamma);
-  const added = product(layer.outProj, rotated(model, scaled), () => model.FR);
+  const added = product(layer.outProj, layer.rotates ? rotated(model, scaled) : scaled, () => model.FR);
   return r.map((value, i) => value + added[i]!);
 }
 

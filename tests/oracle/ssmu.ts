@@ -1,4 +1,4 @@
-/** Section 3.3 of docs/numerics.md: convolution, recurrence and gate. */
+/** Sections 3.3 and 3.5 of docs/numerics.md: convolution, recurrence and gate. */
 import {
   absolute,
   bitlen,
@@ -130,8 +130,37 @@ function alignB(product: number, shift: number, d2: number): number {
   return floorShiftSmall(b + floorShiftSmall(d2, 8 - s), s);
 }
 
-/** State update of one group. Every value is below 2^17, so plain numbers are exact. */
-export function updateGroup(group: StateGroup, update: Update): StateGroup {
+export type StateBits = 8 | 16;
+
+/** State update of one group. */
+export function updateGroup(group: StateGroup, update: Update, bits: StateBits): StateGroup {
+  return bits === 8 ? updateGroup8(group, update) : updateGroup16(group, update);
+}
+
+/** Section 3.5: no dither, int32. rshSmall beyond 40 gives 0 for these values, as it does at 40. */
+export function updateGroup16(group: StateGroup, update: Omit<Update, "t" | "n0" | "ch">): StateGroup {
+  const { k, q, ex, Bq, eB } = update;
+  const flushed = group.eh - k < -64;
+  const ehNow = flushed ? -64 : group.eh - k;
+  const ea = ehNow - 8;
+  const eb = ex + eB - 9;
+  const ew = Math.max(ea, eb);
+  const acc = group.h.map((code, i) => {
+    const a = rshSmall((flushed ? 0 : code) * 2 ** 8, Math.min(ew - ea, 40));
+    const b = rshSmall(q * Bq[i]! * 2 ** 9, Math.min(ew - eb, 40));
+    if (Math.abs(a + b) >= 2 ** 24) throw new RangeError(`acc ${a + b}`);
+    return a + b;
+  });
+  const M = maxAbs(acc);
+  let r = 0;
+  while (M > 32767 * 2 ** r) r++;
+  const eh = ew + r;
+  if (M === 0 || eh < -64) return { h: acc.map(() => 0), eh: -64 };
+  return { h: acc.map((value) => rshSmall(value, r)), eh: Math.min(eh, 63) };
+}
+
+/** 8-bit codes. Every value is below 2^17, so plain numbers are exact. */
+export function updateGroup8(group: StateGroup, update: Update): StateGroup {
   const { k, q, ex, Bq, eB, t, n0, ch } = update;
   const flushed = group.eh - k < -64;
   const ehNow = flushed ? -64 : group.eh - k;

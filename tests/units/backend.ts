@@ -45,8 +45,8 @@ export interface Ssmu {
 export interface Backend {
   readonly name: string;
   readonly fixed: FixedPoint;
-  /** acc of every stored row. */
-  multiply(matrix: PackedMatrix, codes: Codes): Int32Array;
+  /** acc of every stored row, planes together; weight groups of 16 or 32. */
+  multiply(matrix: PackedMatrix, group: 16 | 32, codes: Codes): number[];
   quantize(a: Int32Array, bits: ActivationBits): Codes;
   transform(u: Int32Array, hadamard: OracleHadamard): Int32Array;
   ssmu(model: OracleModel): Ssmu;
@@ -135,14 +135,21 @@ class WasmBackend implements Backend {
     this.fixed = { rsh, silu, exp2n, softplus, norm };
   }
 
-  multiply(matrix: PackedMatrix, codes: Codes): Int32Array {
+  multiply({ frames, planes, rowExponents }: PackedMatrix, group: 16 | 32, codes: Codes): number[] {
     const wasm = new Instance(this.name);
-    const rows = matrix.rowExponents.length;
-    const target = wasm.exports.newCodes(codes.v.length, codes.sa.length > 0 ? 4 : 8);
+    const rows = rowExponents.length;
+    wasm.exports.configure(codes.v.length, 1, 1, 1, 1, 1, 2, 1, 1, codes.bits, group, 8, 0);
+    const target = wasm.exports.newCodes(codes.v.length, codes.bits);
     wasm.exports.setCodes(target, wasm.place(Int8Array.from(codes.v)), wasm.place(Uint8Array.from(codes.sa)));
-    const acc = wasm.place(new Int32Array(rows));
-    wasm.exports.multiply(acc, wasm.place(matrix.frames), target, rows / 8);
-    return wasm.int32(acc, rows);
+    const acc = wasm.place(new Int32Array(planes * rows));
+    wasm.exports.multiply(acc, wasm.place(frames), target, (planes * rows) / 8);
+    const sums = wasm.int32(acc, planes * rows);
+    if (planes === 1) return [...sums];
+    // Blocks of 8 high and 8 low sums.
+    return Array.from({ length: rows }, (_, row) => {
+      const high = 16 * Math.floor(row / 8) + (row % 8);
+      return 16 * sums[high]! + sums[high + 8]!;
+    });
   }
 
   quantize(a: Int32Array, bits: ActivationBits): Codes {
@@ -152,8 +159,9 @@ class WasmBackend implements Backend {
     const codes = exports.newCodes(a.length, bits);
     exports.quantizeCodes(wasm.place(a, 4 * padded), codes);
     return {
+      bits,
       v: Array.from({ length: padded }, (_, i) => exports.codeAt(codes, i)),
-      sa: Array.from({ length: bits === 4 ? padded / 16 : 0 }, (_, i) => exports.scaleAt(codes, i)),
+      sa: Array.from({ length: bits === 8 ? 0 : padded / 16 }, (_, i) => exports.scaleAt(codes, i)),
       e: exports.codeExponent(codes),
       S: BigInt.asUintN(64, exports.codeSum(codes)),
     };
@@ -196,7 +204,8 @@ class WasmSsmu implements Ssmu {
     this.#model = model;
     const { exports } = wasm;
     const { D, H, P, N, G, W, V } = model.shape;
-    exports.configure(D, 1, H, P, N, G, W, V, model.normGroups, model.activationBits, model.FR);
+    const { normGroups, activationBits, stateBits, FR } = model;
+    exports.configure(D, 1, H, P, N, G, W, V, normGroups, activationBits, 32, stateBits, FR);
     exports.setNorm(model.epsD, model.rootD.nm, model.rootD.ne, model.rootE.nm, model.rootE.ne);
     exports.setTimeStepLimits(BigInt(model.dtLow), BigInt(model.dtHigh));
     setLayer(wasm, model.layers[0]!);
@@ -226,12 +235,17 @@ class WasmSsmu implements Ssmu {
     return (t + j) % (this.#model.shape.W - 1);
   }
 
+  /** Codes of the state, int8 or int16. */
+  #codes(at: number, length: number): Int8Array | Int16Array {
+    return this.#model.stateBits === 8 ? this.#wasm.int8(at, length) : this.#wasm.int16(at, length);
+  }
+
   state(t: number): OracleLayerState {
     const { H, P, W } = this.#model.shape;
     const at = stateLayout(this.#model.shape);
     const taps = this.#wasm.int16(this.#state + at.taps, (W - 1) * at.channels);
     const exponents = this.#wasm.int8(this.#state + at.exponents, H * P * at.groups);
-    const codes = this.#wasm.int8(this.#state + at.codes, H * P * at.groups * 16);
+    const codes = this.#codes(this.#state + at.codes, H * P * at.groups * 16);
     const list = <T>(length: number, f: (i: number) => T) => Array.from({ length }, (_, i) => f(i));
     return {
       F: [...this.#wasm.uint32(this.#state + at.decay, H)],
@@ -256,7 +270,7 @@ class WasmSsmu implements Ssmu {
     });
     const all = groups.flat();
     this.#wasm.int8(this.#state + at.exponents, all.length).set(all.map(({ eh }) => eh));
-    this.#wasm.int8(this.#state + at.codes, all.length * 16).set(all.flatMap(({ h }) => h));
+    this.#codes(this.#state + at.codes, all.length * 16).set(all.flatMap(({ h }) => h));
   }
 }
 

@@ -1,16 +1,31 @@
 /** The table of cases: which operation on which shapes. Every backend runs all of it, and the bound is 0. */
 import { type HadamardShape, hadamardOrder, paleyKind } from "../oracle/hadamard.ts";
+import { TOKEN_PERIOD } from "../oracle/model.ts";
 import type { ActivationBits } from "../oracle/nqu.ts";
+import type { StateBits } from "../oracle/ssmu.ts";
 
 /** K inputs, `rows` rows; all codes and scales at one extreme where `fill` is given, else random. */
 export interface MmuCase {
   K: number;
   rows: number;
   bits: ActivationBits;
+  /** Of a weight. */
+  weightBits: 4 | 8;
+  /** Inputs that share a weight's scale. */
+  group: 16 | 32;
   fill?: { q: number; v: number; sw: number; sa: number };
 }
 
-const BITS: readonly ActivationBits[] = [4, 8];
+const BITS: readonly ActivationBits[] = [4, 5, 6, 8];
+/** Largest code of an activation. */
+export const TOP_CODE: Record<ActivationBits, number> = { 4: 15, 5: 15, 6: 31, 8: 127 };
+/** Of a weight: both halves of 8 bits are in -8..7. */
+export const WEIGHT_RANGE = { 4: [-8, 7], 8: [-136, 119] } as const;
+
+type MmuFormat = Pick<MmuCase, "bits" | "weightBits" | "group">;
+const MMU_FORMATS: readonly MmuFormat[] = BITS.flatMap((bits) =>
+  ([4, 8] as const).flatMap((weightBits) => ([16, 32] as const).map((group) => ({ bits, weightBits, group }))),
+);
 
 /** One frame has 256 inputs: whole, partial, several and a partial one behind whole ones. */
 const MMU_SHAPES: readonly [K: number, rows: number][] = [
@@ -37,10 +52,10 @@ const MMU_SHAPES: readonly [K: number, rows: number][] = [
 
 function mmuExtremes(): MmuCase[] {
   const cases: MmuCase[] = [];
-  for (const K of [32, 256, 416, 8192]) {
-    for (const bits of BITS) {
-      const top = bits === 4 ? 15 : 127;
-      for (const q of [-8, 7]) {
+  for (const K of [32, 416, 8192]) {
+    for (const format of MMU_FORMATS) {
+      const top = TOP_CODE[format.bits];
+      for (const q of WEIGHT_RANGE[format.weightBits]) {
         for (const v of [-top, top]) {
           for (const [sw, sa] of [
             [255, 255],
@@ -48,7 +63,7 @@ function mmuExtremes(): MmuCase[] {
             [255, 1],
             [1, 1],
           ] as const) {
-            cases.push({ K, rows: 2, bits, fill: { q, v, sw, sa } });
+            cases.push({ K, rows: 2, ...format, fill: { q, v, sw, sa } });
           }
         }
       }
@@ -58,7 +73,7 @@ function mmuExtremes(): MmuCase[] {
 }
 
 export const MMU_CASES: readonly MmuCase[] = [
-  ...MMU_SHAPES.flatMap(([K, rows]) => BITS.map((bits) => ({ K, rows, bits }))),
+  ...MMU_SHAPES.flatMap(([K, rows]) => MMU_FORMATS.map((format) => ({ K, rows, ...format }))),
   ...mmuExtremes(),
 ];
 
@@ -145,6 +160,10 @@ export interface SsmuCase {
   from?: number;
 }
 
+/** t goes from 3 · 2^30 - 1 to 0: one dither, and one ring of taps, go on. */
+export const LAST_TOKENS = TOKEN_PERIOD - 10;
+export const STATE_BITS: readonly StateBits[] = [8, 16];
+
 export const SSMU_CASES: readonly SsmuCase[] = [
   { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 600, normGroups: 1, kind: "calm" },
   { H: 2, P: 3, N: 24, G: 2, W: 3, tokens: 520, normGroups: 2, kind: "stress" },
@@ -163,5 +182,7 @@ export const SSMU_CASES: readonly SsmuCase[] = [
   { H: 10, P: 1, N: 512, G: 1, W: 4, tokens: 60, normGroups: 1, kind: "wild" },
   { H: 12, P: 9, N: 40, G: 2, W: 4, tokens: 60, normGroups: 2, kind: "wild" },
   { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "calm", from: 2 ** 31 - 10 },
-  { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "calm", from: 2 ** 32 - 21 },
+  { H: 2, P: 4, N: 16, G: 1, W: 2, tokens: 20, normGroups: 1, kind: "calm", from: LAST_TOKENS },
+  { H: 2, P: 4, N: 16, G: 1, W: 3, tokens: 20, normGroups: 1, kind: "calm", from: LAST_TOKENS },
+  { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "stress", from: LAST_TOKENS },
 ];

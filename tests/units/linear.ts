@@ -1,25 +1,52 @@
 /** A matrix of the oracle as the host's, and back. */
-import { type PackedMatrix, pack, paddedInputs, type QuantizedMatrix, type RowOrder } from "../../host/model/frames.ts";
-import type { OracleLinear } from "../oracle/mmu.ts";
+import { BLOCK_ROWS } from "../../assembly/contract.ts";
+import {
+  blockBytes,
+  type PackedMatrix,
+  pack,
+  paddedInputs,
+  type QuantizedMatrix,
+  type RowOrder,
+  scaleInputs,
+} from "../../host/model/frames.ts";
+import { type OracleLinear, planesOf } from "../oracle/mmu.ts";
 
-export function packLinear({ q, sw, rw }: OracleLinear, order: RowOrder): PackedMatrix {
+/** As the host has it; with 8 bits only where no code is below -128. */
+export function hostMatrix({ bits, group, q, sw, rw }: OracleLinear): QuantizedMatrix {
   const [rows, inputs] = [q.length, q[0]!.length];
   const padded = paddedInputs(inputs);
   const codes = new Int8Array(rows * padded);
   q.forEach((row, r) => {
     codes.set(row, r * padded);
   });
-  return pack(
-    { rows, inputs, bits: 4, codes, scales: Uint8Array.from(sw.flat()), rowExponents: Int8Array.from(rw) },
-    order,
-  );
+  const scales = Uint8Array.from(sw.flat());
+  return { rows, inputs, bits, group, codes, scales, rowExponents: Int8Array.from(rw) };
 }
 
-export function linearFrom({ rows, inputs, codes, scales, rowExponents }: QuantizedMatrix): OracleLinear {
+/** Frames; of 8-bit codes each block of high halves, then the one of low halves. */
+export function packLinear(linear: OracleLinear, order: RowOrder): PackedMatrix {
+  if (linear.bits === 4) return pack(hostMatrix(linear), order);
+  const plane = (part: "hi" | "lo") =>
+    pack(hostMatrix({ ...linear, bits: 4, q: linear.q.map((row) => row.map((q) => planesOf(q)[part])) }), order);
+  const [hi, lo] = [plane("hi"), plane("lo")];
+  const bytes = blockBytes(linear.q[0]!.length, linear.group);
+  const frames = new Uint8Array(2 * hi.frames.length);
+  for (let block = 0; block < order.length / BLOCK_ROWS; block++) {
+    const at = block * bytes;
+    frames.set(hi.frames.subarray(at, at + bytes), 2 * at);
+    frames.set(lo.frames.subarray(at, at + bytes), 2 * at + bytes);
+  }
+  return { frames, planes: 2, rowExponents: hi.rowExponents };
+}
+
+export function linearFrom({ rows, inputs, bits, group, codes, scales, rowExponents }: QuantizedMatrix): OracleLinear {
   const padded = paddedInputs(inputs);
-  const groups = padded / 32;
+  const per = scaleInputs(group);
+  const groups = padded / per;
   const perRow = <T>(f: (row: number) => T) => Array.from({ length: rows }, (_, row) => f(row));
   return {
+    bits,
+    group: per,
     q: perRow((row) => [...codes.subarray(row * padded, row * padded + inputs)]),
     sw: perRow((row) => [...scales.subarray(row * groups, (row + 1) * groups)]),
     rw: [...rowExponents],

@@ -2,31 +2,43 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Mamba2Shape } from "../../host/checkpoint/types.ts";
-import { inProjOrder, pack, plainOrder, type QuantizedMatrix, type RowOrder, unpack } from "../../host/model/frames.ts";
-import { accumulate, type OracleLinear } from "../oracle/mmu.ts";
+import {
+  blockBytes,
+  inProjOrder,
+  pack,
+  plainOrder,
+  type QuantizedMatrix,
+  type RowOrder,
+  scaleInputs,
+  unpack,
+} from "../../host/model/frames.ts";
+import { accumulate, type OracleLinear, scalesPerRow } from "../oracle/mmu.ts";
 import type { Codes } from "../oracle/nqu.ts";
 import { Random } from "../oracle/random.ts";
 import { BACKENDS } from "./backend.ts";
-import { MMU_CASES, type MmuCase } from "./cases.ts";
-import { packLinear } from "./linear.ts";
+import { MMU_CASES, type MmuCase, TOP_CODE, WEIGHT_RANGE } from "./cases.ts";
+import { linearFrom, packLinear } from "./linear.ts";
 import { assertSame, caseName } from "./support.ts";
 
 const list = <T>(length: number, f: (i: number) => T): T[] => Array.from({ length }, (_, i) => f(i));
 
-function weights({ K, rows, fill }: MmuCase, random: Random): OracleLinear {
+function weights({ K, rows, weightBits: bits, group, fill }: MmuCase, random: Random): OracleLinear {
+  const [low, high] = WEIGHT_RANGE[bits];
   return {
-    q: list(rows, () => list(K, () => fill?.q ?? random.integer(-8, 7))),
-    sw: list(rows, () => list(Math.ceil(K / 32), () => fill?.sw ?? random.integer(1, 255))),
+    bits,
+    group,
+    q: list(rows, () => list(K, () => fill?.q ?? random.integer(low, high))),
+    sw: list(rows, () => list(scalesPerRow(K, group), () => fill?.sw ?? random.integer(1, 255))),
     rw: list(rows, () => random.integer(-100, 14)),
   };
 }
 
 /** Padded inputs have code 0. */
 function codes({ K, bits, fill }: MmuCase, random: Random): Codes {
-  const top = bits === 4 ? 15 : 127;
+  const top = TOP_CODE[bits];
   const padded = Math.ceil(K / 32) * 32;
   const v = list(padded, (i) => (i < K ? (fill?.v ?? random.integer(-top, top)) : 0));
-  return { v, sa: list(bits === 4 ? padded / 16 : 0, () => fill?.sa ?? random.integer(1, 255)), e: 0, S: 0n };
+  return { bits, v, sa: list(bits === 8 ? 0 : padded / 16, () => fill?.sa ?? random.integer(1, 255)), e: 0, S: 0n };
 }
 
 describe("MMU", () => {
@@ -38,11 +50,11 @@ describe("MMU", () => {
       const expected = accumulate(linear, vector);
       const packed = packLinear(linear, plainOrder(shape.rows));
       for (const backend of BACKENDS) {
-        const acc = backend.multiply(packed, vector);
-        assertSame(acc.subarray(0, shape.rows), expected, backend.name);
+        const acc = backend.multiply(packed, shape.group, vector);
+        assertSame(acc.slice(0, shape.rows), expected, backend.name);
         // Rows up to a whole block have code 0.
         assert.ok(
-          acc.subarray(shape.rows).every((value) => value === 0),
+          acc.slice(shape.rows).every((value) => value === 0),
           `${backend.name}: padding`,
         );
       }
@@ -59,8 +71,13 @@ describe("frames", () => {
     test(`unpack undoes pack: ${name}`, () => {
       const rows = order.reduce((most, row) => Math.max(most, row + 1), 0);
       for (const bits of [4, 8] as const) {
-        const matrix = randomMatrix(new Random(rows), rows, inputs, bits);
-        assert.deepEqual(unpack(pack(matrix, order), order, inputs), matrix);
+        for (const group of [16, 32, 64, 128] as const) {
+          const matrix = randomMatrix(new Random(rows), rows, inputs, bits, group);
+          const packed = pack(matrix, order);
+          assert.equal(packed.frames.length, (order.length / 8) * (bits / 4) * blockBytes(inputs, group));
+          assert.deepEqual(unpack(packed, order, inputs, group), matrix);
+          assert.deepEqual(packLinear(linearFrom(matrix), order), packed, "planes of their own");
+        }
       }
       assert.equal(order.length % 8, 0);
       assert.deepEqual(
@@ -96,7 +113,13 @@ function IN_PROJ_SHAPES(): Mamba2Shape[] {
   });
 }
 
-function randomMatrix(random: Random, rows: number, inputs: number, bits: 4 | 8): QuantizedMatrix {
+function randomMatrix(
+  random: Random,
+  rows: number,
+  inputs: number,
+  bits: 4 | 8,
+  group: QuantizedMatrix["group"],
+): QuantizedMatrix {
   // The high half of an 8-bit code is in -8..7 too.
   const [low, high] = bits === 4 ? [-8, 7] : [-128, 119];
   const padded = Math.ceil(inputs / 32) * 32;
@@ -104,8 +127,9 @@ function randomMatrix(random: Random, rows: number, inputs: number, bits: 4 | 8)
     rows,
     inputs,
     bits,
+    group,
     codes: Int8Array.from({ length: rows * padded }, (_, i) => (i % padded < inputs ? random.integer(low, high) : 0)),
-    scales: Uint8Array.from({ length: (rows * padded) / 32 }, () => random.integer(1, 255)),
+    scales: Uint8Array.from({ length: (rows * padded) / scaleInputs(group) }, () => random.integer(1, 255)),
     rowExponents: Int8Array.from({ length: rows }, () => random.integer(-100, 14)),
   };
 }

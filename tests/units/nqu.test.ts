@@ -35,11 +35,11 @@ function one(K: number, random: Random, x: number): number[] {
   return vector(K, (i) => (i === at ? x : 0));
 }
 
-/** The largest range or magnitude that an exponent holds, and one more: A4 and A8 step at different places. */
+/** The largest range or magnitude that an exponent holds, and one more: A4 and A5, A6, A8 step at different places. */
 function everyExponent(K: number, random: Random): number[][] {
   const vectors: number[][] = [];
   for (let e = 0; e <= 23; e++) {
-    for (const limit of [3825 * 2 ** e, 127 * 2 ** e + 2 ** e / 2 - 1, 128 * 2 ** e]) {
+    for (const limit of [3825 * 2 ** e, 7905 * 2 ** e, 127 * 2 ** e + 2 ** e / 2 - 1, 128 * 2 ** e]) {
       for (const most of [Math.floor(limit), Math.floor(limit) + 1]) {
         if (most > LARGEST) continue;
         const at = random.integer(0, K - 1);

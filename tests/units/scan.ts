@@ -12,6 +12,7 @@ import {
   output,
   quantizeBC,
   readout,
+  type StateBits,
   type StateGroup,
   sumOfSquares,
   timeStep,
@@ -68,7 +69,7 @@ export function scanToken(
       const ch = h * P + p;
       const update = { k, q: codes[p]!, ex, eB, t, ch };
       state.groups[ch] = state.groups[ch]!.map((old, i) =>
-        updateGroup(old, { ...update, Bq: Bq.slice(16 * i, 16 * i + 16), n0: 16 * i }),
+        updateGroup(old, { ...update, Bq: Bq.slice(16 * i, 16 * i + 16), n0: 16 * i }, model.stateBits),
       );
       look(state.groups[ch]!, seen);
       const Y = readout(state.groups[ch]!, Cs[group]!.codes, Cs[group]!.exponent);
@@ -143,13 +144,14 @@ function wildConv(layer: OracleLayer, random: Random): void {
 }
 
 /** A state that may come from anywhere: all exponents, all codes, some groups empty. */
-export function wildState(state: OracleLayerState, random: Random): void {
+export function wildState(state: OracleLayerState, bits: StateBits, random: Random): void {
+  const top = 2 ** (bits - 1) - 1;
   state.F = state.F.map(() => random.integer(0, 2 ** 24 - 1));
   state.taps = state.taps.map((taps) => taps.map(() => random.integer(-32768, 32767)));
   state.groups = state.groups.map((groups) =>
     groups.map(() => {
       const eh = [-64, -63, 63, random.integer(-64, 63), random.integer(-40, 10)][random.integer(0, 4)]!;
-      const reach = eh === -64 ? 0 : [127, 3, 127, 64][random.integer(0, 3)]!;
+      const reach = [top, 3, top, (top + 1) / 2, eh === -64 ? 0 : 1][random.integer(0, 4)]!;
       return { h: list(16, () => random.integer(-reach, reach)), eh };
     }),
   );
