@@ -68,7 +68,7 @@ describe("models/tiny-w4a4 on the evaluation text", () => {
   it("integers cost next to nothing: the float simulation of the same codes is within 5 %", () => {
     const [exact, model] = [compare(simulated!), compare(integers!)];
     assert.ok(Math.abs(model.kl / exact.kl - 1) < 0.05, `KL ${model.kl} and ${exact.kl}`);
-    assert.ok(Math.abs(model.perplexity / exact.perplexity - 1) < 0.01);
+    assert.ok(Math.abs(model.perplexity / exact.perplexity - 1) < 0.02);
   });
 
   it("the error does not grow with the text: each quarter's KL is within 35 % of the mean", () => {

@@ -261,13 +261,14 @@ describe("sessions of one model", () => {
     assert.notDeepEqual(draws(other), expected);
   });
 
-  it("a restored one draws on as the saved one does", () => {
+  it("a restored one draws on as the saved one does, by rules of its own", () => {
     const file = join(scratch, "a.state");
-    const session = models.plain.session({ ...FLAT, presencePenalty: 2, seed: 12 });
+    const rules = { ...FLAT, presencePenalty: 2 };
+    const session = models.plain.session({ ...rules, seed: 12 });
     for (const token of [1, 2, 3]) session.feed(token);
     sampleFrom(models.plain, session, randomLogits(1, 4));
     session.save(file, 3);
-    const restored = models.relaxed.session();
+    const restored = models.relaxed.session(rules);
     assert.equal(restored.restore(file), 3);
     for (let i = 0; i < 30; i++) {
       const logits = randomLogits(i, 4);
