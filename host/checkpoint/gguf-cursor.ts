@@ -75,6 +75,13 @@ export class GgufCursor {
     return Number(value);
   }
 
+  /** A key or a name: never empty. */
+  name(field: string, most: number): string {
+    const name = this.text(field, most);
+    if (name === "") throw this.error(field, "an empty name");
+    return name;
+  }
+
   text(field: string, most: number): string {
     const length = this.size(field);
     if (length > most) throw this.error(field, "the text is too long", `at most ${most} bytes`, length);

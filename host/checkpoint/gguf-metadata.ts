@@ -30,7 +30,7 @@ export function readMetadata(cursor: GgufCursor, keys: number, wanted: (key: str
   const metadata: JsonObject = Object.create(null);
   const seen = new Set<string>();
   for (let i = 0; i < keys; i++) {
-    const key = cursor.text(`metadata key ${i}`, LONGEST_KEY);
+    const key = cursor.name(`metadata key ${i}`, LONGEST_KEY);
     const field = printable(key);
     if (seen.has(key)) throw cursor.error(field, "the key is given twice");
     seen.add(key);

@@ -89,7 +89,7 @@ function readAlignment(cursor: GgufCursor, value: JsonValue | undefined): number
 
 /** `begin` and `end` are still relative to the first tensor's byte. */
 function readTensor(cursor: GgufCursor, index: number, alignment: number): [string, GgufTensor] {
-  const name = cursor.text(`name of tensor ${index}`, LONGEST_TENSOR_NAME);
+  const name = cursor.name(`name of tensor ${index}`, LONGEST_TENSOR_NAME);
   const field = printable(name);
   const dimensions = cursor.u32(field);
   if (dimensions < 1 || dimensions > MOST_DIMENSIONS) {
