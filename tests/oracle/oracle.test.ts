@@ -432,9 +432,13 @@ function runHead({ decay: rate, steps, x, seed, bits }: Drive): { integer: numbe
   return result;
 }
 
+/** Increments of few codes are rounded alike for many tokens: response.test.ts shows what becomes of small values. */
+const NO_DITHER = "numerics.md 3.5: without dither what is below half a code is lost at every token";
+
 function headTest(bits: StateBits, rate: number, kind: "impulse" | "step", bound: number): void {
   const steps = Math.ceil(3 / (1 - rate));
-  test(`${bits}-bit state, ${kind}, decay ${rate}: within ${100 * bound} %`, () => {
+  const todo = bits === 16 && rate === 0.9999 && kind === "step" && NO_DITHER;
+  test(`${bits}-bit state, ${kind}, decay ${rate}: within ${100 * bound} %`, { todo }, () => {
     const x = kind === "step" ? () => 5000 : (t: number) => (t === 0 ? 30000 : 0);
     const { integer, exact } = runHead({ decay: rate, steps, x, seed: 11, bits });
     let worst = 0;
@@ -485,7 +489,7 @@ describe("a random model", () => {
     const extras: Partial<RandomShape>[] = [
       {},
       { activationBits: 8, normGroups: 2, projectionBias: true },
-      { activationBits: 5, weightGroup: 16, headBits: 8 },
+      { activationBits: 5, weightGroup: 16, wide: ["lm_head"] },
       { activationBits: 6, stateBits: 16, unrotated: [1] },
       { stress: true },
     ];
@@ -525,8 +529,8 @@ describe("a random model against real numbers", () => {
     { D: 64, H: 8, P: 8, N: 32, G: 1, W: 2, V: 30, normGroups: 1, projectionBias: true },
     { D: 96, H: 6, P: 16, N: 16, G: 2, W: 3, V: 30, normGroups: 2, projectionBias: true },
     { D: 33, H: 7, P: 7, N: 17, G: 7, W: 4, V: 30, normGroups: 7 },
-    { D: 40, H: 4, P: 12, N: 20, G: 2, W: 4, V: 30, weightGroup: 16, headBits: 8, stateBits: 16 },
-    { D: 96, H: 6, P: 16, N: 16, G: 2, W: 3, V: 30, normGroups: 2, unrotated: [0, 1], headBits: 8 },
+    { D: 40, H: 4, P: 12, N: 20, G: 2, W: 4, V: 30, weightGroup: 16, wide: ["lm_head"], stateBits: 16 },
+    { D: 96, H: 6, P: 16, N: 16, G: 2, W: 3, V: 30, normGroups: 2, unrotated: [0, 1], wide: ["layers.0.out_proj", "layers.1.in_proj"] },
     { D: 50, H: 4, P: 8, N: 24, G: 1, W: 4, V: 30, unrotated: [0], stateBits: 16, weightGroup: 16 },
   ];
   // The second residual has one rounded layer behind it, the logits have two: A4 is coarse, and no code is fitted here.

@@ -11,8 +11,8 @@ export interface RandomShape extends OracleShape {
   activationBits?: ActivationBits;
   /** Inputs that share a scale: 32 unless given. */
   weightGroup?: 16 | 32;
-  /** Of lm_head: 4 unless given. */
-  headBits?: 4 | 8;
+  /** Matrices of 8-bit weights: `lm_head`, `layers.0.in_proj`, … */
+  wide?: readonly string[];
   /** 8 unless given. */
   stateBits?: StateBits;
   /** Layers whose Hadamard is passed by. */
@@ -106,9 +106,8 @@ function randomLinear(random: Random, targets: readonly number[], draw: Draw): O
   return linear;
 }
 
-/** Of the layers' matrices: 4 bits. */
-function layerDraw({ weightGroup: group = 32, stress = false }: RandomShape, K: number): Draw {
-  return { K, bits: 4, group, stress };
+function drawOf({ weightGroup: group = 32, stress = false, wide = [] }: RandomShape, name: string, K: number): Draw {
+  return { K, bits: wide.includes(name) ? 8 : 4, group, stress };
 }
 
 /** am · 2^-ae of a value, am in [2^15, 2^16) where ae allows it. */
@@ -119,7 +118,7 @@ function mantissaOf(value: number): { am: number; ae: number } {
 }
 
 /** The projection into a layer: rows z, x, B, C, dt. */
-function randomInput(random: Random, shape: RandomShape, f: OracleFractions): OracleLinear {
+function randomInput(random: Random, shape: RandomShape, index: number, f: OracleFractions): OracleLinear {
   const { D, H, P, N, G } = shape;
   const [E, GN] = [H * P, G * N];
   const parts = [
@@ -130,7 +129,7 @@ function randomInput(random: Random, shape: RandomShape, f: OracleFractions): Or
     { length: H, target: 0.7, fraction: f.fdt },
   ];
   const targets = parts.flatMap(({ length, target }) => list(length, () => target));
-  const linear = randomLinear(random, targets, layerDraw(shape, D));
+  const linear = randomLinear(random, targets, drawOf(shape, `layers.${index}.in_proj`, D));
   if (shape.projectionBias === true) {
     linear.bias = parts.flatMap(({ length, fraction }) =>
       list(length, () => Math.round(random.normal() * 0.3 * 2 ** fraction)),
@@ -201,12 +200,12 @@ function randomLayer(random: Random, shape: RandomShape, index: number, FR: numb
   const stress = shape.stress === true;
   const E = H * P;
   const f = randomFractions(random, normGroups > 1, stress);
-  const inProj = randomInput(random, shape, f);
+  const inProj = randomInput(random, shape, index, f);
   const rotates = !unrotated.includes(index);
   // Where the norm's factor is outside (plain), or has been applied (grouped), the input is of unit size times this.
   const growth = rotates ? Math.sqrt(E / hadamardOf(E).blocks) : 1;
   const targets = list(D, () => 0.4 / growth);
-  const outProj = randomLinear(random, targets, layerDraw(shape, E));
+  const outProj = randomLinear(random, targets, drawOf(shape, `layers.${index}.out_proj`, E));
   if (shape.projectionBias === true) outProj.bias = list(D, () => Math.round(random.normal() * 0.1 * 2 ** FR));
   return {
     ...f,
@@ -224,7 +223,6 @@ function randomLayer(random: Random, shape: RandomShape, index: number, FR: numb
 export function randomModel(seed: number, shape: RandomShape): OracleModel {
   const random = new Random(seed);
   const { D, H, P, N, G, W, V, activationBits = 4, stateBits = 8, normGroups = 1, stress = false } = shape;
-  const head: Draw = { ...layerDraw(shape, D), bits: shape.headBits ?? 4 };
   const eps = 1e-5;
   const FR = 14 + random.integer(-2, stress ? 2 : 1);
   const F = codeFraction(activationBits);
@@ -249,7 +247,7 @@ export function randomModel(seed: number, shape: RandomShape): OracleModel {
     lmHead: randomLinear(
       random,
       list(V, () => 2),
-      head,
+      drawOf(shape, "lm_head", D),
     ),
   };
 }
