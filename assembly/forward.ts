@@ -24,7 +24,7 @@ import { Layer, layerAt, weights } from "./weights";
 const RESIDUAL_LIMIT: i64 = 0x3fffffff;
 
 let residual: usize = 0; // i32 [D padded to 32], Q residualFraction
-let acc: usize = 0; //      i32 [largest row count of a matrix]
+let acc: usize = 0; //      i32 [2 · largest row count of a matrix]: two planes of an 8-bit one
 let logits: usize = 0; //   i32 [V padded to 8], Q16
 let scratch: usize = 0; //  i32 [E], HTU
 const modelCodes: Codes = changetype<Codes>(memory.data(offsetof<Codes>(), 16));
@@ -35,7 +35,7 @@ const factor: Factor = changetype<Factor>(memory.data(offsetof<Factor>(), 16));
 /** Allocates what one token needs. Called once, after the shape is set. */
 export function allocateBuffers(): void {
   residual = allocate(paddedInputs(config.dModel) * 4);
-  acc = allocate(max(max(inProjRows(), outProjRows()), weights.headPlanes * headRows()) * 4);
+  acc = allocate(2 * max(max(inProjRows(), outProjRows()), headRows()) * 4);
   logits = allocate(headRows() * 4);
   scratch = allocate(dInner() * 4);
   allocateCodes(modelCodes, config.dModel, config.activationBits);
@@ -66,13 +66,13 @@ export function embed(token: i32): void {
 export function layer(state: usize, i: i32): void {
   const l = layerAt(i);
   quantize(residual, modelCodes);
-  gemv(acc, l.inFrames, modelCodes, inProjRows() / BLOCK_ROWS);
+  gemv(acc, l.inFrames, modelCodes, (l.inPlanes * inProjRows()) / BLOCK_ROWS);
   scaleInProj(l);
   scan(ssmu, l, layerState(state, i), tokenIndex(state));
   gate(ssmu, l, factor);
   if (l.rotates) rotate();
   quantize(ssmu.u, innerCodes);
-  gemv(acc, l.outFrames, innerCodes, outProjRows() / BLOCK_ROWS);
+  gemv(acc, l.outFrames, innerCodes, (l.outPlanes * outProjRows()) / BLOCK_ROWS);
   addOutProj(l);
 }
 
@@ -90,12 +90,12 @@ export function head(): void {
   const m = <i64>factor.m;
   for (let row = 0; row < config.vocab; row++) {
     const s = shift - <i32>load<i8>(weights.headRowExponents + row);
-    store<i32>(logits + ((<usize>row) << 2), <i32>sat(rsh(headSum(row, planes) * m, s), 32));
+    store<i32>(logits + ((<usize>row) << 2), <i32>sat(rsh(rowSum(row, planes) * m, s), 32));
   }
 }
 
-/** Sum of a row of lm_head; of 8-bit codes, 16 times the high plane's and the low plane's. */
-function headSum(row: i32, planes: i32): i64 {
+/** Sum of a row; of 8-bit codes, 16 times the high plane's and the low plane's. */
+function rowSum(row: i32, planes: i32): i64 {
   if (planes == 1) return load<i32>(acc + ((<usize>row) << 2));
   const block = row / BLOCK_ROWS;
   const at = acc + ((<usize>(block * BLOCK_ROWS + row)) << 2);
@@ -146,7 +146,7 @@ function scaleRows(l: Layer, row: i32, count: i32, shift: i32, out: usize): i32 
   const m = <i64>factor.m;
   for (let i = 0; i < count; i++) {
     const r = <usize>(row + i);
-    let y = rsh(<i64>load<i32>(acc + (r << 2)) * m, shift - <i32>load<i8>(l.inRowExponents + r));
+    let y = rsh(rowSum(row + i, l.inPlanes) * m, shift - <i32>load<i8>(l.inRowExponents + r));
     if (l.inBias) y += <i64>load<i32>(l.inBias + (r << 2));
     store<i16>(out + ((<usize>i) << 1), <i16>sat(y, 16));
   }
@@ -162,7 +162,7 @@ function addOutProj(l: Layer): void {
   for (let row = 0; row < config.dModel; row++) {
     const word = (<usize>row) << 2;
     const at = residual + word;
-    let y = rsh(<i64>load<i32>(acc + word) * m, shift - <i32>load<i8>(l.outRowExponents + row));
+    let y = rsh(rowSum(row, l.outPlanes) * m, shift - <i32>load<i8>(l.outRowExponents + row));
     if (l.outBias) y += <i64>load<i32>(l.outBias + word);
     store<i32>(at, <i32>clamp(<i64>load<i32>(at) + y, -RESIDUAL_LIMIT, RESIDUAL_LIMIT));
   }

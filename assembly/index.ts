@@ -95,17 +95,19 @@ export function setHead(frames: usize, rowExponents: usize, bits: i32): void {
   weights.headRowExponents = rowExponents;
 }
 
-/** frames u8 [inProjRows/8][block], row exponents i8 [rows], bias i32 [rows] or 0. */
-export function setInProj(i: i32, frames: usize, rowExponents: usize, bias: usize): void {
+/** frames u8 [inProjRows/8][planes][block], row exponents i8 [rows], bias i32 [rows] or 0; bits of a code 4 or 8. */
+export function setInProj(i: i32, frames: usize, rowExponents: usize, bias: usize, bits: i32): void {
   const l = layerAt(i);
+  l.inPlanes = bits / 4;
   l.inFrames = frames;
   l.inRowExponents = rowExponents;
   l.inBias = bias;
 }
 
-/** frames u8 [outProjRows/8][block], row exponents i8 [rows], bias i32 [rows] or 0; rotates: 1 when the HTU runs before it. */
-export function setOutProj(i: i32, frames: usize, rowExponents: usize, bias: usize, rotates: i32): void {
+/** The same of out_proj; rotates: 1 when the HTU runs before it. */
+export function setOutProj(i: i32, frames: usize, rowExponents: usize, bias: usize, bits: i32, rotates: i32): void {
   const l = layerAt(i);
+  l.outPlanes = bits / 4;
   l.rotates = rotates;
   l.outFrames = frames;
   l.outRowExponents = rowExponents;

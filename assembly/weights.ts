@@ -5,12 +5,14 @@
  */
 @unmanaged
 export class Layer {
-  inFrames: usize; //        u8 [R/8][block]
+  inFrames: usize; //        u8 [R/8][planes][block]
   inRowExponents: usize; //  i8 [R]
   inBias: usize; //          i32 [R], Q f of the segment, or 0
-  outFrames: usize; //       u8 [R/8][block]
+  outFrames: usize; //       u8 [R/8][planes][block]
   outRowExponents: usize; // i8 [R]
   outBias: usize; //         i32 [R], Q residualFraction, or 0
+  inPlanes: i32; //          1, or 2: codes 16 · hi + lo
+  outPlanes: i32;
   convWeights: usize; //  i16 [W][C], Q fConv
   convBias: usize; //     i32 [C], Q (f of the segment + fConv)
   decay: usize; //        u16 [H], |A|·log2(e) = decay · 2^(-decayShift)
@@ -47,7 +49,7 @@ export class Weights {
   embeddingExponent: usize; // i8 [V]
   headFrames: usize; //        u8 [R/8][planes][block]
   headRowExponents: usize; //  i8 [R]
-  headPlanes: i32; //          1, or 2: codes 16 · hi + lo
+  headPlanes: i32;
 }
 
 export const weights: Weights = changetype<Weights>(memory.data(offsetof<Weights>(), 16));

@@ -4,7 +4,7 @@ import { openCheckpoint } from "./checkpoint/index.ts";
 import { badInput } from "./errors.ts";
 import { checkIds } from "./ids.ts";
 import { readModelHeader } from "./model/description.ts";
-import { activationHook, simulatedWeights } from "./quantize/simulate.ts";
+import { activationHook, modelOnDisk, simulatedWeights } from "./quantize/simulate.ts";
 import {
   LogitComparison,
   type LogitMetrics,
@@ -90,9 +90,11 @@ class Judges {
     const weights = weightsFromCheckpoint(checkpoint);
     this.#reference = new Reference(weights, { sequences: 1 });
     if (simulate) {
-      this.#simulation = new Reference(simulatedWeights(weights, readModelHeader(model.dir)), { sequences: 1 });
+      this.#simulation = new Reference(simulatedWeights(weights, modelOnDisk(readModelHeader(model.dir))), {
+        sequences: 1,
+      });
     }
-    this.#hook = activationHook(description.activationBits, config.dModel, config.dInner);
+    this.#hook = activationHook(description.activationBits);
     this.#model = new LogitComparison(config);
     this.#simulated = new LogitComparison(config);
   }

@@ -21,6 +21,7 @@ export {
 } from "./generate.ts";
 export { checkIds, readIdsFile } from "./ids.ts";
 export { type InspectedCheckpoint, type InspectedModel, type InspectedTensor, inspect } from "./inspect.ts";
+export { LADDER, type Ladder, ladder, type Rung, type RungResult } from "./ladder.ts";
 export type { CalibrationRecord, Fractions, ModelDescription, Rotation } from "./model/description.ts";
 export { type QuantizeOptions, type QuantizeResult, quantizeCheckpoint } from "./quantize/index.ts";
 export type { Variant } from "./runtime/engine.ts";

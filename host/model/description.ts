@@ -88,7 +88,8 @@ export type ActivationBits = 4 | 5 | 6 | 8;
 export interface WeightRecipe {
   /** Rounded to nearest, or with error feedback and the inputs of the quantized model. */
   method: "rtn" | "gptq";
-  headBits: 4 | 8;
+  /** Matrices with 8-bit codes, by name: `lm_head`, `layers.3.in_proj`, … */
+  wide: string[];
   /** Inputs that share a scale; stored once per 32, or once per 16. */
   group: 16 | 32 | 64 | 128;
   /** Scales that are powers of two only, as in the paper's hardware. */
@@ -192,7 +193,7 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
     generator: text(fields, "generator"),
     weights: {
       method: only("method", "rtn", "gptq"),
-      headBits: only("head_bits", 4, 8),
+      wide: parseWide(fields, config.nLayers),
       group: only("weight_group", 16, 32, 64, 128),
       powerOfTwoScales: fields.boolean("power_of_two_scales", false),
     },
@@ -217,6 +218,20 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
     sourceSha256: text(fields, "source_sha256"),
     weightsSha256: text(fields, "weights_sha256"),
   };
+}
+
+function parseWide(fields: Fields, layers: number): string[] {
+  const list = fields.get("eight_bit_matrices");
+  const names = new Set(matrixNames(layers));
+  const known = (value: unknown) => typeof value === "string" && names.has(value);
+  if (!Array.isArray(list) || !list.every(known)) throw fields.error("eight_bit_matrices", "names of matrices");
+  return list as string[];
+}
+
+/** The quantized matrices of a model, in the order of a token's way. */
+export function matrixNames(layers: number): string[] {
+  const names = Array.from({ length: layers }, (_, i) => [`layers.${i}.in_proj`, `layers.${i}.out_proj`]);
+  return [...names.flat(), "lm_head"];
 }
 
 function parseIndices(fields: Fields, key: string, count: number): number[] {
@@ -270,7 +285,7 @@ export function descriptionJson(description: ModelDescription): string {
     weight_group: weights.group,
     power_of_two_scales: weights.powerOfTwoScales,
     activation_bits: description.activationBits,
-    head_bits: weights.headBits,
+    eight_bit_matrices: weights.wide,
     embedding_bits: 8,
     state_bits: description.stateBits,
     state_group: 16,

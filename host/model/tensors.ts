@@ -14,7 +14,7 @@ export interface TensorSpec {
 export const TENSOR_ALIGNMENT = 4096;
 
 /** What decides the size of the frames. */
-export type WeightFormat = Pick<WeightRecipe, "headBits" | "group">;
+export type WeightFormat = Pick<WeightRecipe, "wide" | "group">;
 
 export function modelTensors(config: Mamba2Config, format: WeightFormat): Map<string, TensorSpec> {
   const { dModel: D, nLayers, vocabSize: V } = config;
@@ -23,23 +23,17 @@ export function modelTensors(config: Mamba2Config, format: WeightFormat): Map<st
     ["embedding.scale", { dtype: "U16", shape: [V] }],
     ["embedding.exponent", { dtype: "I8", shape: [V] }],
   ]);
-  const { group } = format;
-  for (let i = 0; i < nLayers; i++) addLayer(specs, config, `layers.${i}`, group);
-  addMatrix(specs, "lm_head", padded(V), format.headBits / 4, blockBytes(D, group));
+  for (let i = 0; i < nLayers; i++) addLayer(specs, config, `layers.${i}`, format);
+  addMatrix(specs, "lm_head", padded(V), D, format);
   specs.set("final_norm", { dtype: "F32", shape: [D] });
   return specs;
 }
 
-function addLayer(
-  specs: Map<string, TensorSpec>,
-  config: Mamba2Config,
-  layer: string,
-  group: WeightFormat["group"],
-): void {
+function addLayer(specs: Map<string, TensorSpec>, config: Mamba2Config, layer: string, format: WeightFormat): void {
   const { dModel: D, dInner: E, nHeads: H, nGroups: G, dState: N, convWidth: W, useBias } = config;
   const channels = E + 2 * G * N;
   const rows = inProjOrder(config).length;
-  addMatrix(specs, `${layer}.in_proj`, rows, 1, blockBytes(D, group));
+  addMatrix(specs, `${layer}.in_proj`, rows, D, format);
   if (useBias) specs.set(`${layer}.in_proj.bias`, { dtype: "I32", shape: [rows] });
   specs.set(`${layer}.conv.weight`, { dtype: "I16", shape: [W, channels] });
   specs.set(`${layer}.conv.bias`, { dtype: "I32", shape: [channels] });
@@ -48,12 +42,19 @@ function addLayer(
   specs.set(`${layer}.dt_bias`, { dtype: "I32", shape: [H] });
   specs.set(`${layer}.skip`, { dtype: "I16", shape: [H] });
   specs.set(`${layer}.gate_norm`, { dtype: "I16", shape: [E] });
-  addMatrix(specs, `${layer}.out_proj`, padded(D), 1, blockBytes(E, group));
+  addMatrix(specs, `${layer}.out_proj`, padded(D), E, format);
   if (useBias) specs.set(`${layer}.out_proj.bias`, { dtype: "I32", shape: [padded(D)] });
 }
 
-function addMatrix(specs: Map<string, TensorSpec>, name: string, rows: number, planes: number, bytes: number): void {
-  specs.set(`${name}.frames`, { dtype: "U8", shape: [rows / BLOCK_ROWS, planes * bytes] });
+function addMatrix(
+  specs: Map<string, TensorSpec>,
+  name: string,
+  rows: number,
+  inputs: number,
+  { wide, group }: WeightFormat,
+): void {
+  const planes = wide.includes(name) ? 2 : 1;
+  specs.set(`${name}.frames`, { dtype: "U8", shape: [rows / BLOCK_ROWS, planes * blockBytes(inputs, group)] });
   specs.set(`${name}.row_exponent`, { dtype: "I8", shape: [rows] });
 }
 

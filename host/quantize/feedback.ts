@@ -74,3 +74,31 @@ function damped(own: Float64Array, k: number): Float64Array {
   for (let i = 0; i < k; i++) h[i * k + i]! += damping;
   return h;
 }
+
+/**
+ * How much a layer's output differs from the FP32 model's, up to a term that does not depend on the rounding:
+ * ‖X̃·W̃ᵀ - X̂·Ŵᵀ‖² - ‖X̃·W̃ᵀ‖², from the statistics of the inputs. W̃ and Ŵ are [rows, K].
+ */
+export function outputLoss({ own, cross }: Gram, exact: Float32Array, rounded: Float32Array, k: number): number {
+  const offline = new Offline();
+  const arena = new Arena(offline.start);
+  const rows = exact.length / k;
+  const [w, product, square, transposed] = [
+    arena.floats(rows * k),
+    arena.floats(rows * k),
+    arena.floats(k * k),
+    arena.floats(k * k),
+  ];
+  offline.reserve(arena.end);
+  const inner = (left: Float32Array, matrix: Float64Array): number => {
+    offline.floats(square, k * k).set(matrix);
+    offline.kernels.transpose(transposed, square, k, k);
+    offline.floats(w, rows * k).set(left);
+    offline.kernels.matmul(product, w, transposed, 0, rows, k, k);
+    const values = offline.floats(product, rows * k);
+    let sum = 0;
+    for (let i = 0; i < values.length; i++) sum += values[i]! * rounded[i]!;
+    return sum;
+  };
+  return inner(rounded, own) - 2 * inner(exact, cross);
+}

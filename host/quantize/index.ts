@@ -24,13 +24,15 @@ import {
   descriptionJson,
   MODEL_FILES,
   type ModelDescription,
+  type Rotation,
   type WeightRecipe,
 } from "../model/description.ts";
 import { modelTensors, TENSOR_ALIGNMENT } from "../model/tensors.ts";
 import { packageVersion } from "../package.ts";
-import { weightsFromCheckpoint } from "../reference/index.ts";
+import { type ReferenceWeights, weightsFromCheckpoint } from "../reference/index.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, TOKENIZER_FILES } from "../tokenizer/index.ts";
-import { calibrationIds } from "./calibrate.ts";
+import { type CalibrationText, calibrationIds } from "./calibrate.ts";
+import { matrixCosts } from "./errors-by-layer.ts";
 import { quantizeLayers, type RoundedModel } from "./layers.ts";
 import { Pool } from "./pool.ts";
 import { CALIBRATION_TOKENS, DEFAULT_RECIPE, type Recipe } from "./recipe.ts";
@@ -43,10 +45,16 @@ export interface QuantizeOptions {
   calibrationTokens?: number;
   /** Of the rotation's signs and of the sampled text. Default 0. */
   seed?: number;
-  rotation?: boolean;
+  rotation?: Recipe["rotation"];
+  smooth?: boolean;
   activationBits?: ActivationBits;
   stateBits?: 8 | 16;
   weights?: Partial<WeightRecipe>;
+  /**
+   * Nats per token on calibration text that the model may lose: the matrices that cost most get 8-bit codes until it
+   * holds. An error when it cannot.
+   */
+  klBudget?: number;
   /** Default 2. The result does not depend on it. */
   threads?: number;
   /** Replace an existing output directory. */
@@ -55,11 +63,16 @@ export interface QuantizeOptions {
   progress?(phase: string, done: number, total: number): void;
 }
 
+/** Calibration texts that the cost of a matrix is measured on. */
+const WIDEN_TEXTS = 4;
+
 export interface QuantizeResult {
   dir: string;
   description: ModelDescription;
   /** Bytes of model.safetensors. */
   bytes: number;
+  /** KL to FP32 on calibration text, simulated in floating point, nats per token. */
+  calibrationKl: number;
   /** What the user should know: a fallback of the rotation, say. */
   notes: string[];
 }
@@ -130,26 +143,23 @@ class Quantizer {
       activationBits: options.activationBits ?? DEFAULT_RECIPE.activationBits,
       stateBits: options.stateBits ?? DEFAULT_RECIPE.stateBits,
       rotation: options.rotation ?? DEFAULT_RECIPE.rotation,
+      smooth: options.smooth ?? DEFAULT_RECIPE.smooth,
     };
   }
 
   async write(dir: string): Promise<Omit<QuantizeResult, "dir">> {
-    const { seed = 0, progress } = this.#options;
+    const { seed = 0 } = this.#options;
     const plain = weightsFromCheckpoint(this.#checkpoint);
     const calibration = await this.#calibration(seed);
-    const rounded = await quantizeLayers(this.#pool, plain, {
-      recipe: this.#recipe,
-      rotation: this.#rotation(seed),
-      ...calibration,
-      ...(progress && { progress }),
-    });
+    const rounded = await this.#rounded(plain, calibration, seed);
     const weightsFile = join(dir, MODEL_FILES.weights);
     writeSafetensors(weightsFile, this.#tensors(rounded, plain.finalNorm), { align: TENSOR_ALIGNMENT });
     const description = this.#describe(rounded, calibration.record, weightsFile);
     writeFileSync(join(dir, MODEL_FILES.description), descriptionJson(description));
     writeFileSync(join(dir, MODEL_FILES.config), configJson(this.#config));
     this.#copyTokenizer(dir);
-    return { description, bytes: statSync(weightsFile).size, notes: this.#notes };
+    const bytes = statSync(weightsFile).size;
+    return { description, bytes, calibrationKl: rounded.calibrationKl, notes: this.#notes };
   }
 
   #describe(rounded: RoundedModel, calibration: CalibrationRecord, weightsFile: string): ModelDescription {
@@ -181,23 +191,80 @@ class Quantizer {
     });
   }
 
-  #rotation(seed: number): ModelDescription["rotation"] {
-    const { dModel, dInner } = this.#config;
-    if (!this.#recipe.rotation) return noRotation(dModel, dInner);
-    const rotation = fullRotation(dModel, dInner, seed);
-    for (const [what, { blocks }, size] of [
-      ["d_model", rotation.residual, dModel],
-      ["d_inner", rotation.inner, dInner],
-    ] as const) {
-      if (blocks > 1) this.#notes.push(`${what} = ${size} has no full Hadamard transform: rotated in ${blocks} blocks`);
+  async #rounded(plain: ReferenceWeights, calibration: CalibrationText, seed: number): Promise<RoundedModel> {
+    const { klBudget } = this.#options;
+    let rounded = await this.#roundedOnce(plain, calibration, seed);
+    while (klBudget !== undefined && rounded.calibrationKl > klBudget) {
+      this.#widen(plain, rounded, calibration, klBudget);
+      rounded = await this.#roundedOnce(plain, calibration, seed);
     }
-    return rotation;
+    return rounded;
+  }
+
+  /** Gives 8 bits to the costliest matrices: as many as should close the gap, by what each costs alone. */
+  #widen(plain: ReferenceWeights, rounded: RoundedModel, { ids, length }: CalibrationText, budget: number): void {
+    const { weights, activationBits } = this.#recipe;
+    const model = { rotation: rounded.rotation, weights, read: (name: string) => bytesOf(rounded.tensors.get(name)!) };
+    const sample = ids.subarray(Math.max(0, ids.length - WIDEN_TEXTS * length));
+    const costs = matrixCosts(plain, model, sample, (done, total) =>
+      this.#options.progress?.("measuring matrices", done, total),
+    );
+    const narrow = [...costs].filter(([name]) => !weights.wide.includes(name)).sort(([, a], [, b]) => b - a);
+    if (narrow.length === 0) {
+      throw new LightMambaError("unsupported", "the KL budget cannot be held, even with 8-bit weights", {
+        expected: budget,
+        found: rounded.calibrationKl.toFixed(5),
+        hint: activationBits < 8 ? "more activation bits: --activation-bits 8" : "a larger budget",
+      });
+    }
+    let gap = rounded.calibrationKl - budget;
+    const chosen: string[] = [];
+    for (const [name, cost] of narrow) {
+      if (gap <= 0 && chosen.length > 0) break;
+      chosen.push(name);
+      gap -= cost;
+    }
+    weights.wide = [...weights.wide, ...chosen];
+    this.#notes.push(`8-bit codes for ${chosen.join(", ")}: KL was ${rounded.calibrationKl.toFixed(5)}`);
+  }
+
+  /** With rotation auto, the whole model is rounded in both bases of the residual stream, and the nearer one stays. */
+  async #roundedOnce(plain: ReferenceWeights, calibration: CalibrationText, seed: number): Promise<RoundedModel> {
+    const { dModel, dInner } = this.#config;
+    const { progress } = this.#options;
+    const full = fullRotation(dModel, dInner, seed);
+    const none = noRotation(dModel, dInner);
+    const round = (rotation: Rotation, chooseInner: boolean) =>
+      quantizeLayers(this.#pool, plain, {
+        recipe: this.#recipe,
+        rotation,
+        chooseInner,
+        ...calibration,
+        ...(progress && { progress }),
+      });
+    if (this.#recipe.rotation === "off") return round(none, false);
+    this.#noteBlocks(full);
+    if (this.#recipe.rotation === "on") return round(full, false);
+    const rotated = await round(full, true);
+    const unrotated = await round({ ...none, inner: full.inner }, true);
+    return rotated.calibrationKl <= unrotated.calibrationKl ? rotated : unrotated;
+  }
+
+  #noteBlocks({ residual, inner }: Rotation): void {
+    const { dModel, dInner } = this.#config;
+    for (const [what, { blocks }, size] of [
+      ["d_model", residual, dModel],
+      ["d_inner", inner, dInner],
+    ] as const) {
+      const note = `${what} = ${size} has no full Hadamard transform: rotated in ${blocks} blocks`;
+      if (blocks > 1 && !this.#notes.includes(note)) this.#notes.push(note);
+    }
   }
 
   #tensors({ tensors }: RoundedModel, finalNorm: Float32Array): SafetensorsTensor[] {
     return [...modelTensors(this.#config, this.#recipe.weights)].map(([name, spec]) => {
       const view = name === "final_norm" ? finalNorm : tensors.get(name)!;
-      return { name, ...spec, data: new Uint8Array(view.buffer, view.byteOffset, view.byteLength) };
+      return { name, ...spec, data: bytesOf(view) };
     });
   }
 
@@ -212,6 +279,10 @@ class Quantizer {
       if (existsSync(join(source, name))) copyFileSync(join(source, name), join(dir, name));
     }
   }
+}
+
+function bytesOf(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 function fileSha256(path: string): string {

@@ -34,11 +34,14 @@ export interface GramPart {
   cross: Float32Array;
 }
 
+/** With the Hadamard transform before out_proj, or without. */
+export type InnerBasis = "rotated" | "plain";
+
 interface Stream {
   /** [S·T, D]. */
   residual: Float32Array;
-  /** [S·T, E], between `inner` and `output`. */
-  inner: Float32Array;
+  /** Inputs of out_proj [S·T, E] in each basis asked for, between `inner` and `output`. */
+  inner: Map<InnerBasis, Float32Array>;
 }
 
 export class Lane {
@@ -74,8 +77,8 @@ export class Lane {
   /** Takes chunks on; both models start from the same rows. */
   begin(chunks: Chunk[]): void {
     for (const { index, residual } of chunks) {
-      this.#exact.set(index, { residual, inner: new Float32Array(0) });
-      this.#rounded.set(index, { residual: residual.slice(), inner: new Float32Array(0) });
+      this.#exact.set(index, { residual, inner: new Map() });
+      this.#rounded.set(index, { residual: residual.slice(), inner: new Map() });
     }
   }
 
@@ -100,26 +103,38 @@ export class Lane {
   }
 
   /**
-   * Through in_proj, conv and scan up to out_proj's input: the FP32 model with `exact`, the quantized one with
-   * `inProj`. Returns the magnitudes of the FP32 model.
+   * Through in_proj, conv and scan up to out_proj's input in each of the bases: the FP32 model with `exact`, the
+   * quantized one with `inProj`. Returns the magnitudes of the FP32 model.
    */
-  inner(exact: ReferenceLayer, inProj: Float32Array | undefined): Maxima[number] {
+  inner(exact: ReferenceLayer, inProj: Float32Array, bases: InnerBasis[]): Maxima[number] {
     const maxima: Maxima = [];
     copyLayer(this.#offline, this.#setup.config, this.#weights, exact);
-    for (const stream of this.#exact.values()) this.#inner(stream, false, maximaHook(maxima));
-    if (inProj) {
-      this.#offline.floats(this.#weights.inProj, inProj.length).set(inProj);
-      for (const stream of this.#rounded.values()) this.#inner(stream, true, {});
-    }
+    for (const stream of this.#exact.values()) this.#inner(stream, false, maximaHook(maxima), bases);
+    this.#offline.floats(this.#weights.inProj, inProj.length).set(inProj);
+    for (const stream of this.#rounded.values()) this.#inner(stream, true, {}, bases);
     return maxima[0] ?? {};
   }
 
+  /** Largest magnitude of each channel of the FP32 model's inputs of out_proj, [E]. */
+  innerChannels(basis: InnerBasis): Float32Array {
+    const { dInner } = this.#setup.config;
+    const most = new Float32Array(dInner);
+    for (const { inner } of this.#exact.values()) {
+      inner.get(basis)!.forEach((value, i) => {
+        most[i % dInner] = Math.max(most[i % dInner]!, Math.abs(value));
+      });
+    }
+    return most;
+  }
+
   /** Inputs of out_proj, as `inner` left them. */
-  innerInputs(): GramPart[] {
+  innerInputs(basis: InnerBasis): GramPart[] {
     const { dInner } = this.#setup.config;
     const { at } = this.#run;
     const put = (stream: Stream) => {
-      this.#offline.floats(at.inner, stream.inner.length).set(stream.inner);
+      const inner = stream.inner.get(basis)!;
+      this.#run.sequences = this.#rows(stream) / this.#setup.tokens;
+      this.#offline.floats(at.inner, inner.length).set(inner);
       return at.inner;
     };
     return [...this.#exact.keys()].map((index) => {
@@ -129,13 +144,29 @@ export class Lane {
     });
   }
 
-  /** Adds out_proj's output to the residuals: `exact` of the FP32 model, `outProj` of the quantized one. */
-  output(exact: ReferenceLayer, outProj: Float32Array | undefined): void {
-    this.#offline.floats(this.#weights.outProj, exact.outProj.length).set(exact.outProj);
-    for (const stream of this.#exact.values()) this.#output(stream);
-    if (!outProj) return;
+  /** Adds out_proj's output to the residuals: `exact` of the FP32 model, `outProj` of the quantized one, in one basis. */
+  output(exact: Float32Array, outProj: Float32Array, bias: Float32Array | undefined, basis: InnerBasis): void {
+    if (bias) this.#offline.floats(this.#weights.outProjBias, bias.length).set(bias);
+    this.#offline.floats(this.#weights.outProj, exact.length).set(exact);
+    for (const stream of this.#exact.values()) this.#output(stream, basis);
     this.#offline.floats(this.#weights.outProj, outProj.length).set(outProj);
-    for (const stream of this.#rounded.values()) this.#output(stream);
+    for (const stream of this.#rounded.values()) this.#output(stream, basis);
+  }
+
+  /**
+   * Sum over the rows of chunk `index` of KL(FP32 ‖ quantized) in nats, and the rows; zeros when this lane does not have
+   * it. Heads [V, D].
+   */
+  divergence(index: number, exact: Float32Array, rounded: Float32Array): { sum: number; rows: number } {
+    const stream = this.#exact.get(index);
+    if (!stream) return { sum: 0, rows: 0 };
+    const { dModel, vocabUsed } = this.#setup.config;
+    const rows = this.#rows(stream);
+    const inputs = [
+      this.#offline.floats(this.#input(stream, false), rows * dModel).slice(),
+      this.#offline.floats(this.#input(this.#rounded.get(index)!, true), rows * dModel).slice(),
+    ] as const;
+    return { sum: headDivergence(inputs, [exact, rounded], { dModel, vocabUsed, rows }), rows };
   }
 
   #rows(stream: Stream): number {
@@ -161,22 +192,27 @@ export class Lane {
     this.#offline.kernels.quantizeActivations(x, rows, n, this.#setup.activationBits);
   }
 
-  #inner(stream: Stream, rounds: boolean, hooks: BlockRun["hooks"]): void {
-    const run = { ...this.#run, hooks };
+  #inner(stream: Stream, rounds: boolean, hooks: BlockRun["hooks"], bases: InnerBasis[]): void {
+    stream.inner.clear();
+    for (const basis of bases) stream.inner.set(basis, this.#innerIn(stream, rounds, hooks, basis));
+  }
+
+  #innerIn(stream: Stream, rounds: boolean, hooks: BlockRun["hooks"], basis: InnerBasis): Float32Array {
     this.#input(stream, rounds);
-    run.sequences = this.#run.sequences;
+    const run = { ...this.#run, hooks, online: basis === "rotated" ? this.#run.online : undefined };
     this.#offline.floats(...this.#stateFloats).fill(0);
     blockInner(run, 0, this.#weights, this.#state);
     const { dInner } = this.#setup.config;
     const rows = this.#rows(stream);
     if (rounds) this.#round(run.at.inner, rows, dInner);
-    stream.inner = this.#offline.floats(run.at.inner, rows * dInner).slice();
+    return this.#offline.floats(run.at.inner, rows * dInner).slice();
   }
 
-  #output(stream: Stream): void {
+  #output(stream: Stream, basis: InnerBasis): void {
     this.#prepare(stream);
     const { at } = this.#run;
-    this.#offline.floats(at.inner, stream.inner.length).set(stream.inner);
+    const inner = stream.inner.get(basis)!;
+    this.#offline.floats(at.inner, inner.length).set(inner);
     blockOutput(this.#run, 0, this.#weights);
     stream.residual.set(this.#offline.floats(at.residual, stream.residual.length));
   }
@@ -194,4 +230,41 @@ export class Lane {
     };
     return { index, own: multiply(rounded), cross: multiply(exact) };
   }
+}
+
+/** Rows whose logits are held at a time. */
+const LOGIT_ROWS = 128;
+
+/** Σ KL(exact ‖ rounded) over rows of inputs [rows, D] through heads [V, D], padding of the vocabulary left out. */
+function headDivergence(
+  inputs: readonly [exact: Float32Array, rounded: Float32Array],
+  heads: readonly [exact: Float32Array, rounded: Float32Array],
+  { dModel, vocabUsed, rows }: { dModel: number; vocabUsed: number; rows: number },
+): number {
+  const offline = new Offline();
+  const { kernels } = offline;
+  const arena = new Arena(offline.start);
+  const at = [0, 1].map(() => ({
+    head: arena.floats(vocabUsed * dModel),
+    x: arena.floats(LOGIT_ROWS * dModel),
+    logits: arena.floats(LOGIT_ROWS * vocabUsed),
+  }));
+  offline.reserve(arena.end);
+  at.forEach(({ head }, i) => {
+    offline.floats(head, vocabUsed * dModel).set(heads[i]!.subarray(0, vocabUsed * dModel));
+  });
+  let sum = 0;
+  for (let start = 0; start < rows; start += LOGIT_ROWS) {
+    const count = Math.min(LOGIT_ROWS, rows - start);
+    at.forEach(({ head, x, logits }, i) => {
+      offline.floats(x, count * dModel).set(inputs[i]!.subarray(start * dModel, (start + count) * dModel));
+      kernels.matmul(logits, x, head, 0, count, vocabUsed, dModel);
+    });
+    for (let r = 0; r < count; r++) {
+      const [exact, rounded] = at.map(({ logits }) => logits + 4 * r * vocabUsed) as [number, number];
+      const norms = [kernels.logSumExp(rounded, vocabUsed), kernels.logSumExp(exact, vocabUsed)] as const;
+      sum += kernels.divergence(rounded, norms[0], exact, norms[1], vocabUsed);
+    }
+  }
+  return sum;
 }

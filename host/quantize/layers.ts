@@ -6,9 +6,9 @@ import { HadamardTransform, hadamardSigns } from "../model/hadamard.ts";
 import type { Maxima, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
 import { layerConstants } from "./constants.ts";
 import { quantizeEmbedding } from "./embedding.ts";
-import { type Feedback, Gram } from "./feedback.ts";
+import { type Feedback, Gram, outputLoss } from "./feedback.ts";
 import { chooseFractions, residualFraction } from "./fractions.ts";
-import type { GramPart } from "./lane.ts";
+import type { GramPart, InnerBasis } from "./lane.ts";
 import { type Pool, shareable } from "./pool.ts";
 import type { Recipe } from "./recipe.ts";
 import { rotateWeights } from "./rotate.ts";
@@ -20,6 +20,8 @@ const CHUNK_TEXTS = 8;
 export interface LayerOptions {
   recipe: Recipe;
   rotation: Rotation;
+  /** Choose for each layer whether the vector before out_proj is rotated. */
+  chooseInner: boolean;
   /** Calibration texts [S, length]. */
   ids: Int32Array;
   length: number;
@@ -31,6 +33,8 @@ export interface RoundedModel {
   residualFraction: number;
   fractions: Fractions[];
   errors: ModelDescription["errors"];
+  /** Mean KL(FP32 ‖ quantized) on the last calibration texts, simulated in floating point: nats per token. */
+  calibrationKl: number;
   /** By the names of docs/format.md. */
   tensors: Map<string, ArrayBufferView>;
 }
@@ -48,22 +52,20 @@ class LayerQuantizer {
   readonly #config: Mamba2Config;
   readonly #options: LayerOptions;
   readonly #rotated: ReferenceWeights;
-  readonly #rules: RoundRules;
   readonly #innerUnit: number;
   /** What the integer constants need, once all magnitudes are known; the matrices are rounded and gone. */
   readonly #layers: { weights: ReferenceLayer; maxima: Maxima[number] }[] = [];
   readonly #orders: { inProj: RowOrder; outProj: RowOrder };
+  readonly #unrotated: number[] = [];
   readonly #tensors = new Map<string, ArrayBufferView>();
   readonly #errors: ModelDescription["errors"] = { layers: [], headDb: 0 };
 
   constructor(pool: Pool, plain: ReferenceWeights, options: LayerOptions) {
     const { config } = plain;
-    const { group, powerOfTwoScales } = options.recipe.weights;
     this.#pool = pool;
     this.#config = config;
     this.#options = options;
     this.#rotated = rotateWeights(plain, options.rotation);
-    this.#rules = { bits: 4, group, powerOfTwo: powerOfTwoScales };
     // The HTU does not normalise: its factor is in the weights.
     this.#innerUnit = new HadamardTransform(options.rotation.inner).unit;
     this.#orders = { inProj: inProjOrder(config), outProj: plainOrder(config.dModel) };
@@ -79,7 +81,7 @@ class LayerQuantizer {
     }
     this.#progress(nLayers);
     maxima[nLayers] = { r: Math.max(...(await this.#pool.all("residualMaximum"))) };
-    await this.#head();
+    const calibrationKl = await this.#head();
     const fr = residualFraction(maxima);
     const fractions = this.#layers.map(({ weights, maxima: seen }, i) =>
       chooseFractions(this.#config, weights, seen, i),
@@ -88,12 +90,18 @@ class LayerQuantizer {
     this.#keepEmbedding();
     this.#progress(nLayers + 1);
     return {
-      rotation: this.#options.rotation,
+      calibrationKl,
+      rotation: { ...this.#options.rotation, unrotated: this.#unrotated },
       residualFraction: fr,
       fractions,
       errors: this.#errors,
       tensors: this.#tensors,
     };
+  }
+
+  #rules(matrix: string): RoundRules {
+    const { group, powerOfTwoScales, wide } = this.#options.recipe.weights;
+    return { bits: wide.includes(matrix) ? 8 : 4, group, powerOfTwo: powerOfTwoScales };
   }
 
   get #feedsBack(): boolean {
@@ -127,45 +135,110 @@ class LayerQuantizer {
   }
 
   async #layer(i: number): Promise<Maxima[number]> {
-    const { dModel, dInner } = this.#config;
-    const weights = shareLayer(this.#rotated.layer(i));
+    const { dModel } = this.#config;
+    let weights = shareLayer(this.#rotated.layer(i));
     const r = Math.max(...(await this.#pool.all("residualMaximum")));
     const inFactors = await this.#factors(dModel, () => this.#pool.all("inputs", weights.norm));
-    const inProj = await this.#pool.round(weights.inProj, dModel, this.#rules, inFactors);
-    const seen = await this.#pool.all("inner", weights, this.#feedsBack ? shareable(inProj.values) : undefined);
-
-    const outWeights = weights.outProj.map((value) => value * this.#innerUnit);
-    const outFactors = await this.#factors(dInner, () => this.#pool.all("innerInputs"));
-    const outProj = await this.#pool.round(outWeights, dInner, this.#rules, outFactors);
-    const values = outProj.values.map((value) => value / this.#innerUnit);
-    await this.#pool.all("output", weights, this.#feedsBack ? shareable(values) : undefined);
+    const inProj = await this.#pool.round(weights.inProj, dModel, this.#rules(`layers.${i}.in_proj`), inFactors);
+    const inValues = shareable(inProj.values);
+    if (this.#options.recipe.smooth) weights = await this.#smoothed(weights, inValues);
+    const bases = this.#bases();
+    const seen = await this.#pool.all("inner", weights, inValues, bases);
+    const outProj = await this.#outProj(i, weights, bases);
 
     this.#errors.layers[i] = {
       inProjDb: signalToNoise(weights.inProj, inProj.values),
-      outProjDb: signalToNoise(outWeights, outProj.values),
+      outProjDb: signalToNoise(outProj.exact, outProj.rounded.values),
     };
     this.#keepMatrix(`layers.${i}.in_proj`, inProj.matrix, this.#orders.inProj);
-    this.#keepMatrix(`layers.${i}.out_proj`, outProj.matrix, this.#orders.outProj);
+    this.#keepMatrix(`layers.${i}.out_proj`, outProj.rounded.matrix, this.#orders.outProj);
     const maxima = { ...maximum(seen), r };
     const light = { ...weights, inProj: new Float32Array(0), outProj: new Float32Array(0) };
     this.#layers[i] = { weights: light, maxima };
     return maxima;
   }
 
-  async #head(): Promise<void> {
+  #bases(): InnerBasis[] {
+    if (this.#options.chooseInner) return ["rotated", "plain"];
+    return this.#options.rotation.inner.blocks === this.#config.dInner ? ["plain"] : ["rotated"];
+  }
+
+  /** γ2 / s and out_proj · s with s = sqrt(max |u| / max |w|) per channel: the same function, flatter activations. */
+  async #smoothed(weights: ReferenceLayer, inValues: Float32Array): Promise<ReferenceLayer> {
+    const { dInner } = this.#config;
+    await this.#pool.all("inner", weights, inValues, ["plain"]);
+    const channels = await this.#pool.all("innerChannels", "plain");
+    const scale = new Float32Array(dInner);
+    for (let c = 0; c < dInner; c++) {
+      let largest = 0;
+      for (let at = c; at < weights.outProj.length; at += dInner)
+        largest = Math.max(largest, Math.abs(weights.outProj[at]!));
+      const most = Math.max(...channels.map((part) => part[c]!));
+      scale[c] = most > 0 && largest > 0 ? Math.sqrt(most / largest) : 1;
+    }
+    const outProj = shareable(weights.outProj.map((value, at) => value * scale[at % dInner]!));
+    return { ...weights, gateNorm: weights.gateNorm.map((value, c) => value / scale[c]!), outProj };
+  }
+
+  /** Rounds out_proj in each basis, keeps the one with the smaller loss, and moves the streams on. */
+  async #outProj(i: number, weights: ReferenceLayer, bases: InnerBasis[]) {
+    const { dInner } = this.#config;
+    const candidates = [];
+    for (const basis of bases) {
+      const plain = basis === "plain";
+      // With both bases at hand the layer's weights are in the rotated one.
+      const inBasis = plain && bases.length > 1 ? this.#innerUndone(weights.outProj) : weights.outProj;
+      // The HTU does not normalise: its factor is in the weights.
+      const unit = plain ? 1 : this.#innerUnit;
+      const exact = inBasis.map((value) => value * unit);
+      const gram = await this.#gram(dInner, () => this.#pool.all("innerInputs", basis), bases.length > 1);
+      const factors = gram && this.#feedsBack ? await this.#pool.factors(gram, dInner) : undefined;
+      const rounded = await this.#pool.round(exact, dInner, this.#rules(`layers.${i}.out_proj`), factors);
+      const values = shareable(rounded.values.map((value) => value / unit));
+      const loss = gram && bases.length > 1 ? outputLoss(gram, inBasis, values, dInner) : 0;
+      candidates.push({ basis, exact, inBasis, rounded, values, loss });
+    }
+    const best = candidates.reduce((a, b) => (b.loss < a.loss ? b : a));
+    if (best.basis === "plain" && bases.length > 1) this.#unrotated.push(i);
+    await this.#pool.all("output", shareable(best.inBasis), best.values, weights.outProjBias, best.basis);
+    return best;
+  }
+
+  /** out_proj in the basis before the Hadamard transform. */
+  #innerUndone(outProj: Float32Array): Float32Array {
+    const { dInner } = this.#config;
+    const transform = new HadamardTransform(this.#options.rotation.inner);
+    const out = new Float32Array(outProj.length);
+    for (let at = 0; at < out.length; at += dInner) {
+      const row = Float64Array.from(outProj.subarray(at, at + dInner), (value) => value * transform.unit);
+      transform.applyTransposed(row);
+      out.set(row, at);
+    }
+    return out;
+  }
+
+  /** Returns the KL on the last chunk of the calibration text. */
+  async #head(): Promise<number> {
     const { dModel, vocabSize } = this.#config;
     const { lmHead, finalNorm } = this.#rotated;
     const factors = await this.#factors(dModel, () => this.#pool.all("inputs", finalNorm));
-    const rules = { ...this.#rules, bits: this.#options.recipe.weights.headBits };
-    const { matrix, values } = await this.#pool.round(lmHead, dModel, rules, factors);
+    const { matrix, values } = await this.#pool.round(lmHead, dModel, this.#rules("lm_head"), factors);
     this.#errors.headDb = signalToNoise(lmHead, values);
     this.#keepMatrix("lm_head", matrix, plainOrder(vocabSize));
+    await this.#pool.all("inputs", finalNorm);
+    const last = Math.ceil(this.#options.ids.length / (CHUNK_TEXTS * this.#options.length)) - 1;
+    const parts = await this.#pool.all("divergence", last, shareable(lmHead), shareable(values));
+    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+    return parts.reduce((sum, part) => sum + part.sum, 0) / rows;
+  }
+
+  async #gram(k: number, statistics: () => Promise<GramPart[][]>, always = false): Promise<Gram | undefined> {
+    return this.#feedsBack || always ? new Gram(k).add((await statistics()).flat()) : undefined;
   }
 
   async #factors(k: number, statistics: () => Promise<GramPart[][]>): Promise<Feedback | undefined> {
-    if (!this.#feedsBack) return undefined;
-    const gram = new Gram(k).add((await statistics()).flat());
-    return this.#pool.factors(gram, k);
+    const gram = await this.#gram(k, statistics);
+    return gram && this.#pool.factors(gram, k);
   }
 
   #keepMatrix(name: string, matrix: QuantizedMatrix, order: RowOrder): void {

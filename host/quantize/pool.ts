@@ -14,7 +14,7 @@ import {
   weightsFromCheckpoint,
 } from "../reference/index.ts";
 import { type Feedback, feedbackFactors, type Gram } from "./feedback.ts";
-import { type Chunk, type GramPart, Lane, type LaneSetup } from "./lane.ts";
+import { type Chunk, type GramPart, type InnerBasis, Lane, type LaneSetup } from "./lane.ts";
 import { type Rounded, type RoundRules, roundMatrix } from "./round.ts";
 
 /** What a thread can be asked to do: its arguments and its answer. */
@@ -23,9 +23,11 @@ interface Tasks {
   begin(chunks: Chunk[]): void;
   inputs(norm: Float32Array): GramPart[];
   residualMaximum(): number;
-  inner(exact: ReferenceLayer, inProj: Float32Array | undefined): Maxima[number];
-  innerInputs(): GramPart[];
-  output(exact: ReferenceLayer, outProj: Float32Array | undefined): void;
+  inner(exact: ReferenceLayer, inProj: Float32Array, bases: InnerBasis[]): Maxima[number];
+  innerChannels(basis: InnerBasis): Float32Array;
+  innerInputs(basis: InnerBasis): GramPart[];
+  output(exact: Float32Array, outProj: Float32Array, bias: Float32Array | undefined, basis: InnerBasis): void;
+  divergence(index: number, exact: Float32Array, rounded: Float32Array): { sum: number; rows: number };
   round(w: Float32Array, inputs: number, rules: RoundRules, feedback: Feedback | undefined): Rounded;
   factors(gram: Gram, k: number): Feedback;
   sample(checkpoint: string, sequences: number, options: SampleOptions): Int32Array;
@@ -213,9 +215,11 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     begin: (chunks) => lane.begin(chunks),
     inputs: (norm) => lane.inputs(norm),
     residualMaximum: () => lane.residualMaximum(),
-    inner: (exact, inProj) => lane.inner(exact, inProj),
-    innerInputs: () => lane.innerInputs(),
-    output: (exact, outProj) => lane.output(exact, outProj),
+    inner: (...args) => lane.inner(...args),
+    innerChannels: (basis) => lane.innerChannels(basis),
+    innerInputs: (basis) => lane.innerInputs(basis),
+    output: (...args) => lane.output(...args),
+    divergence: (...args) => lane.divergence(...args),
     round: roundMatrix,
     factors: feedbackFactors,
     sample(path, sequences, options) {

@@ -5,14 +5,18 @@ export interface Recipe {
   weights: WeightRecipe;
   activationBits: ActivationBits;
   stateBits: 8 | 16;
-  rotation: boolean;
+  /** auto: the residual stream, and the vector before each out_proj, in the basis that loses less on calibration text. */
+  rotation: "on" | "off" | "auto";
+  /** Moves magnitude from the channels before out_proj into its weights (SmoothQuant, arXiv 2211.10438). */
+  smooth: boolean;
 }
 
 export const DEFAULT_RECIPE: Recipe = {
-  weights: { method: "gptq", headBits: 4, group: 32, powerOfTwoScales: false },
+  weights: { method: "gptq", wide: [], group: 32, powerOfTwoScales: false },
   activationBits: 4,
   stateBits: 8,
-  rotation: true,
+  rotation: "on",
+  smooth: false,
 };
 
 /** Tokens of calibration text: rounding to nearest needs magnitudes only, error feedback needs statistics. */

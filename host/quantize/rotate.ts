@@ -93,23 +93,30 @@ export function rotateWeights(weights: ReferenceWeights, rotation: Rotation): Re
     config,
     embedding,
     lmHead,
-    layer: (index) => rotateLayer(weights.layer(index), residual, rotation, config.dModel, config.dInner),
+    layer: (index) => rotateLayer(weights.layer(index), residual, innerOf(rotation, index, config.dInner), config),
     finalNorm: new Float32Array(config.dModel).fill(1),
-    online: { ...rotation.inner, signs: hadamardSigns(rotation.inner.order) },
+    online: {
+      ...rotation.inner,
+      signs: hadamardSigns(rotation.inner.order),
+      unrotated: rotation.unrotated,
+    },
   };
+}
+
+function innerOf(rotation: Rotation, layer: number, dInner: number): HadamardShape {
+  return rotation.unrotated.includes(layer) ? identityShape(dInner) : rotation.inner;
 }
 
 function rotateLayer(
   layer: ReferenceLayer,
   residual: ResidualRotation,
-  rotation: Rotation,
-  dModel: number,
-  dInner: number,
+  inner: HadamardShape,
+  { dModel, dInner }: { dModel: number; dInner: number },
 ): ReferenceLayer {
   const inProj = layer.inProj.slice();
   residual.rows(inProj, layer.norm);
   const outProj = layer.outProj.slice();
-  rotateInner(outProj, rotation.inner, dInner);
+  rotateInner(outProj, inner, dInner);
   residual.columns(outProj, dInner);
   const outProjBias = layer.outProjBias?.slice();
   if (outProjBias) residual.columns(outProjBias, 1);

@@ -3,52 +3,87 @@
  * does, everything else in FP32. What the integer pipeline loses against it is the price of
  * integers alone.
  */
+import { join } from "node:path";
 import { SafetensorsFile } from "../checkpoint/safetensors.ts";
-import type { ActivationBits, ModelHeader } from "../model/description.ts";
-import { MODEL_FILES } from "../model/description.ts";
-import { blockBytes, dequantize, inProjOrder, plainOrder, type RowOrder, unpack } from "../model/frames.ts";
+import {
+  type ActivationBits,
+  MODEL_FILES,
+  type ModelHeader,
+  type Rotation,
+  type WeightRecipe,
+} from "../model/description.ts";
+import { dequantize, inProjOrder, plainOrder, type RowOrder, unpack } from "../model/frames.ts";
 import { HadamardTransform } from "../model/hadamard.ts";
-import type { ReferenceHooks, ReferenceWeights } from "../reference/index.ts";
+import type { LinearSite, ReferenceHooks, ReferenceWeights } from "../reference/index.ts";
 import { Arena, sharedOffline } from "../reference/offline.ts";
 import { rotateWeights } from "./rotate.ts";
 
-/** `plain`: the weights of the checkpoint the model in `header` was made from. */
-export function simulatedWeights(plain: ReferenceWeights, header: ModelHeader): ReferenceWeights {
-  const { config, description, dir } = header;
-  const rotated = rotateWeights(plain, description.rotation);
-  const file = SafetensorsFile.open(`${dir}/${MODEL_FILES.weights}`);
+/** What the simulation reads of a quantized model: from a file, or while it is being made. */
+export interface SimulatedModel {
+  rotation: Rotation;
+  weights: WeightRecipe;
+  /** Bytes of a tensor. */
+  read(name: string): Uint8Array;
+}
+
+/** The model in a directory. */
+export function modelOnDisk({ dir, description }: ModelHeader): SimulatedModel {
+  const file = SafetensorsFile.open(join(dir, MODEL_FILES.weights));
+  const { rotation, weights } = description;
+  return { rotation, weights, read: (name) => file.readBytes(name) };
+}
+
+/**
+ * `plain`: the weights of the checkpoint the model was made from. Only the matrices in `only` are quantized, by default
+ * all.
+ */
+export function simulatedWeights(
+  plain: ReferenceWeights,
+  { rotation, weights, read }: SimulatedModel,
+  only: (matrix: string) => boolean = () => true,
+): ReferenceWeights {
+  const { dModel, dInner, vocabSize } = plain.config;
+  const rotated = rotateWeights(plain, rotation);
   const matrix = (name: string, order: RowOrder, inputs: number): Float32Array => {
-    const planes =
-      file.tensors.get(`${name}.frames`)!.shape[1] === blockBytes(inputs, description.weights.group) ? 1 : 2;
-    const frames = file.readBytes(`${name}.frames`);
-    const exponents = file.readBytes(`${name}.row_exponent`);
+    const planes = weights.wide.includes(name) ? 2 : 1;
+    const exponents = read(`${name}.row_exponent`);
     const rowExponents = new Int8Array(exponents.buffer, exponents.byteOffset, exponents.length);
-    return dequantize(unpack({ frames, planes, rowExponents }, order, inputs, description.weights.group));
+    return dequantize(unpack({ frames: read(`${name}.frames`), planes, rowExponents }, order, inputs, weights.group));
   };
-  const { dModel, dInner, vocabSize } = config;
-  const unit = new HadamardTransform(description.rotation.inner).unit;
+  const innerUnit = new HadamardTransform(rotation.inner).unit;
+  const inOrder = inProjOrder(plain.config);
   return {
     ...rotated,
-    lmHead: matrix("lm_head", plainOrder(vocabSize), dModel),
-    layer: (i) => ({
-      ...rotated.layer(i),
-      inProj: matrix(`layers.${i}.in_proj`, inProjOrder(config), dModel),
-      outProj: matrix(`layers.${i}.out_proj`, plainOrder(dModel), dInner).map((value) => value / unit),
-    }),
+    lmHead: only("lm_head") ? matrix("lm_head", plainOrder(vocabSize), dModel) : rotated.lmHead,
+    layer(i) {
+      const layer = rotated.layer(i);
+      const [inName, outName] = [`layers.${i}.in_proj`, `layers.${i}.out_proj`];
+      const unit = rotation.unrotated.includes(i) ? 1 : innerUnit;
+      if (only(inName)) layer.inProj = matrix(inName, inOrder, dModel);
+      if (only(outName)) layer.outProj = matrix(outName, plainOrder(dModel), dInner).map((value) => value / unit);
+      return layer;
+    },
   };
 }
 
-/** Rounds the input of every linear layer in place. */
-export function activationHook(bits: ActivationBits, dModel: number, dInner: number): ReferenceHooks {
+/** Rounds the input of every linear layer in place, or of those in `only`; `see` is told the input and its rounding. */
+export function activationHook(
+  bits: ActivationBits,
+  only: (site: LinearSite) => boolean = () => true,
+  see?: (site: LinearSite, exact: Float32Array, rounded: Float32Array) => void,
+): ReferenceHooks {
   const offline = sharedOffline();
   return {
-    linearInput({ matrix }, x, rows) {
+    linearInput(site, x, rows) {
+      if (!only(site)) return;
       const arena = new Arena(offline.start);
       const at = arena.floats(x.length);
       offline.reserve(arena.end);
       offline.floats(at, x.length).set(x);
-      offline.kernels.quantizeActivations(at, rows, matrix === "out_proj" ? dInner : dModel, bits);
-      x.set(offline.floats(at, x.length));
+      offline.kernels.quantizeActivations(at, rows, x.length / rows, bits);
+      const rounded = offline.floats(at, x.length);
+      see?.(site, x, rounded);
+      x.set(rounded);
     },
   };
 }

@@ -10,6 +10,7 @@ export interface PlacedHadamard {
   log2: number;
   /** [order, order] of i8. */
   signs: number;
+  unrotated: readonly number[];
   /** [E / blocks]. */
   scratch: number;
   factor: number;
@@ -123,7 +124,7 @@ function gatedNorm(run: BlockRun, layer: number, weights: LayerAddresses, rows: 
   }
   kernels.rmsNorm(at.inner, at.inner, weights.gateNorm, rows, dInner, dInner / config.nGroups, normEps);
   observe(run, layer, "u1", at.inner, rows, dInner, dInner);
-  if (online) {
+  if (online && !online.unrotated.includes(layer)) {
     const { blocks, order, log2, signs, factor, scratch } = online;
     kernels.hadamard(at.inner, rows * blocks, order, log2, signs, factor, scratch);
   }

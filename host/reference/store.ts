@@ -90,6 +90,7 @@ export function placeHadamard(
     order,
     log2,
     signs: arena.take(order * order),
+    unrotated: online.unrotated ?? [],
     scratch: arena.floats(config.dInner / blocks),
     factor: Math.fround(Math.sqrt(blocks / config.dInner)),
   };

@@ -38,6 +38,8 @@ export interface OnlineHadamard {
   log2: number;
   /** H_order, entries ±1, [order, order]. */
   signs: Int8Array;
+  /** Blocks that do without it. */
+  unrotated?: readonly number[];
 }
 
 /** What the reference computes with: a checkpoint's weights, or the same after a rotation or a quantizer. */

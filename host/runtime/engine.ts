@@ -37,8 +37,8 @@ export interface RuntimeExports {
   setTimeStepLimits(low: bigint, high: bigint): void;
   setEmbedding(codes: number, scale: number, exponent: number): void;
   setHead(frames: number, rowExponents: number, bits: number): void;
-  setInProj(layer: number, frames: number, rowExponents: number, bias: number): void;
-  setOutProj(layer: number, frames: number, rowExponents: number, bias: number, rotates: number): void;
+  setInProj(layer: number, frames: number, rowExponents: number, bias: number, bits: number): void;
+  setOutProj(layer: number, frames: number, rowExponents: number, bias: number, bits: number, rotates: number): void;
   setConv(layer: number, weights: number, bias: number): void;
   setHeads(layer: number, decay: number, decayShift: number, dtBias: number, skip: number, gamma: number): void;
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;

@@ -131,24 +131,23 @@ export function allocate(engine: Engine, bytes: number, what: string): number {
 function place(engine: Engine, config: Mamba2Config, { description }: ModelHeader, at: Addresses): void {
   const { exports } = engine;
   const { inner } = description.rotation;
+  const bits = (name: string) => (description.weights.wide.includes(name) ? 8 : 4);
   const signs = hadamardSigns(inner.order);
   const signsAt = allocate(engine, signs.length, "the Hadamard matrix");
   new Int8Array(engine.memory.buffer, signsAt, signs.length).set(signs);
   exports.setHadamard(inner.blocks, inner.order, inner.log2, signsAt);
   exports.setEmbedding(at("embedding.codes"), at("embedding.scale"), at("embedding.exponent"));
-  exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"), description.weights.headBits);
+  exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"), bits("lm_head"));
   description.layers.forEach((f, i) => {
     const tensor = (name: string) => at(`layers.${i}.${name}`);
-    const bias = (name: string) => (config.useBias ? tensor(name) : 0);
-    const rotates = (layer: number) => Number(!description.rotation.unrotated.includes(layer));
-    exports.setInProj(i, tensor("in_proj.frames"), tensor("in_proj.row_exponent"), bias("in_proj.bias"));
-    exports.setOutProj(
-      i,
-      tensor("out_proj.frames"),
-      tensor("out_proj.row_exponent"),
-      bias("out_proj.bias"),
-      rotates(i),
-    );
+    const matrix = (name: string): [frames: number, rowExponents: number, bias: number, bits: number] => [
+      tensor(`${name}.frames`),
+      tensor(`${name}.row_exponent`),
+      config.useBias ? tensor(`${name}.bias`) : 0,
+      bits(`layers.${i}.${name}`),
+    ];
+    exports.setInProj(i, ...matrix("in_proj"));
+    exports.setOutProj(i, ...matrix("out_proj"), Number(!description.rotation.unrotated.includes(i)));
     exports.setConv(i, tensor("conv.weight"), tensor("conv.bias"));
     exports.setHeads(i, tensor("decay"), tensor("decay_shift"), tensor("dt_bias"), tensor("skip"), tensor("gate_norm"));
     const { z, x, B, C, dt, conv, xs, Bs, Cs, skip, zs, g, gamma, u } = f;

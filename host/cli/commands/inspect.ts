@@ -57,7 +57,7 @@ function modelRows({ description, bitsPerWeight, weightBytesPerToken }: Inspecte
       "weights",
       `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.weights.method}, groups of ${description.weights.group}`,
     ],
-    ["lm_head", `${description.weights.headBits} bits`],
+    ["8-bit matrices", description.weights.wide.join(", ") || "none"],
     ["activations", `${description.activationBits} bits`],
     ["rotation", `residual ${shape(rotation.residual)}, before out_proj ${shape(rotation.inner)}`],
     ["per token", `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights`],

@@ -1,8 +1,8 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { type QuantizeResult, quantizeCheckpoint, removePartial } from "../../quantize/index.ts";
 import { defineCommand } from "../command.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { integer, oneOf, onOff } from "../options.ts";
+import { decimal, integer, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
 import { phaseProgress } from "../progress.ts";
 
@@ -12,13 +12,15 @@ export interface QuantizeOptions {
   calibration?: string;
   calibrationTokens?: number;
   seed: number;
-  rotation: boolean;
+  rotation: "on" | "off" | "auto";
   weights: "rtn" | "gptq";
   activationBits: 4 | 5 | 6 | 8;
   headBits: 4 | 8;
+  smooth?: boolean;
   groupSize: 16 | 32 | 64 | 128;
   stateBits: 8 | 16;
   powerOfTwoScales?: boolean;
+  klBudget?: number;
   threads: number;
   force?: boolean;
 }
@@ -46,11 +48,13 @@ export function define(output: Output): Command {
       integer({ min: 0, max: 0xffff_ffff }),
       0,
     )
-    .addOption(
-      new Option("--rotation <on|off>", "rotate the residual stream before rounding")
-        .argParser(onOff)
-        .default(true, "on"),
+    .option(
+      "--rotation <how>",
+      "on, off, or auto: measure both and keep the better",
+      oneOf("--rotation", ["on", "off", "auto"]),
+      "on",
     )
+    .option("--smooth", "SmoothQuant before out_proj (the paper's baseline)")
     .option(
       "--weights <name>",
       "rounding: rtn (to nearest), gptq (with error feedback)",
@@ -67,6 +71,11 @@ export function define(output: Output): Command {
     )
     .option("--state-bits <bits>", "width of the recurrent state: 8, 16", oneOf("--state-bits", [8, 16]), 8)
     .option("--power-of-two-scales", "weight scales that are shifts, as in the paper's hardware")
+    .option(
+      "--kl-budget <nats>",
+      "KL to FP32 a token on calibration text: matrices get 8 bits until it holds",
+      decimal({ min: 0, above: true }),
+    )
     .option("--threads <count>", "threads to work with; the result is the same", integer({ min: 1, max: 64 }), 2)
     .option("-f, --force", "replace the output directory if it exists")
     .action((checkpoint: string, options: QuantizeOptions) => quantize(checkpoint, options, output));
@@ -81,14 +90,16 @@ async function quantize(checkpoint: string, options: QuantizeOptions, output: Ou
     ...(options.calibrationTokens !== undefined && { calibrationTokens: options.calibrationTokens }),
     seed: options.seed,
     rotation: options.rotation,
+    smooth: options.smooth === true,
     activationBits: options.activationBits,
     stateBits: options.stateBits,
     weights: {
       method: options.weights,
-      headBits: options.headBits,
+      wide: options.headBits === 8 ? ["lm_head"] : [],
       group: options.groupSize,
       powerOfTwoScales: options.powerOfTwoScales === true,
     },
+    ...(options.klBudget !== undefined && { klBudget: options.klBudget }),
     threads: options.threads,
     force: options.force === true,
     progress: phases.update,
@@ -98,16 +109,18 @@ async function quantize(checkpoint: string, options: QuantizeOptions, output: Ou
   report(result, output);
 }
 
-function report({ dir, bytes, description, notes }: QuantizeResult, output: Output): void {
+function report({ dir, bytes, description, notes, calibrationKl }: QuantizeResult, output: Output): void {
   const { errors, calibration } = description;
   if (output.json) {
-    output.record({ dir, bytes, notes, description });
+    output.record({ dir, bytes, notes, calibrationKl, description });
     return;
   }
   for (const note of notes) output.warn(`note: ${note}`);
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   output.line(`${dir}: ${(bytes / 1e6).toFixed(2)} MB`);
-  output.line(`calibrated on ${calibration.tokens} tokens, ${calibration.source}`);
+  output.line(
+    `calibrated on ${calibration.tokens} tokens, ${calibration.source}; there KL to FP32 is ${calibrationKl.toFixed(4)} nats/token`,
+  );
   output.line(
     `signal to rounding noise: in_proj ${mean(errors.layers.map((layer) => layer.inProjDb)).toFixed(1)} dB, ` +
       `out_proj ${mean(errors.layers.map((layer) => layer.outProjDb)).toFixed(1)} dB, lm_head ${errors.headDb.toFixed(1)} dB`,
