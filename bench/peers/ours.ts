@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "no
 import { join } from "node:path";
 import { LightMambaError } from "../../host/errors.ts";
 import { ROOT } from "./options.ts";
-import { runProgram } from "./programs.ts";
+import { readProgram } from "./programs.ts";
 import { hashOf, hashOfFile, hashOfFolder } from "./step.ts";
 import type { Row } from "./table.ts";
 import type { Inputs } from "./theirs.ts";
@@ -66,7 +66,7 @@ function wasmHashes(): string[] {
 
 function make({ steps, checkpoint, ids }: Inputs, model: OurModel, idsPath: string, name: string): void {
   const { directory, recipe } = model;
-  const cli = (...args: string[]) => runProgram(process.execPath, [CLI, ...args], steps.log(name));
+  const cli = (...args: string[]) => readProgram(process.execPath, [CLI, ...args], steps.log(name));
   const widths = ["--activation-bits", String(recipe.activations), "--head-bits", String(recipe.head)];
   cli("quantize", checkpoint.path, "--output", directory, "--force", "--quiet", ...widths);
   const text = ["--ids-file", idsPath, "--limit", String(ids.length)];

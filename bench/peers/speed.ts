@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import type { Llama } from "./llama.ts";
 import { CLI, type OurModel } from "./ours.ts";
-import { runProgram, say } from "./programs.ts";
+import { readProgram, say } from "./programs.ts";
 import type { Steps } from "./step.ts";
 import type { Row, Speed } from "./table.ts";
 import type { TheirModel } from "./theirs.ts";
@@ -53,7 +53,7 @@ function theirContestants(rows: readonly Row[], { llama, ids, theirs, steps }: S
       seen: [],
       run: () => {
         const args = ["speed", theirs[index]!.gguf, ids, String(threads), String(PROMPT), String(DECODED)];
-        return (JSON.parse(runProgram(llama.peer, args, steps.log("speed"))) as { decode: number }).decode;
+        return (JSON.parse(readProgram(llama.peer, args, steps.log("speed"))) as { decode: number }).decode;
       },
     }));
 }
@@ -65,7 +65,7 @@ function ourContestants(rows: readonly Row[], { ours, steps }: SpeedInputs): Con
     seen: [],
     run: () => {
       const args = ["run", "It was", "--model", directory, "--greedy", "-n", String(DECODED), "--json", "--quiet"];
-      const last = runProgram(process.execPath, [CLI, ...args], steps.log("speed"))
+      const last = readProgram(process.execPath, [CLI, ...args], steps.log("speed"))
         .trim()
         .split("\n")
         .at(-1)!;
