@@ -1,20 +1,26 @@
 import type { Command } from "commander";
 import { type InspectedModel, inspect } from "../../inspect.ts";
+import { CHECKSUMS, verifyModel } from "../../verify.ts";
 import { defineCommand } from "../command.ts";
 import type { Output } from "../output.ts";
 
 interface InspectOptions {
   tensors?: boolean;
+  verify?: boolean;
 }
 
 export function define(output: Output): Command {
   return defineCommand("inspect", "Show what is in a checkpoint or a quantized model directory.", [
     ["shapes, sizes and where they come from", "inspect mamba2-130m"],
     ["how a quantized model was made, for a program", "inspect mamba2-130m-w4a4 --json"],
+    ["whether every byte is as it was written", "inspect mamba2-130m-w4a4 --verify"],
   ])
     .argument("<dir>", "checkpoint or model directory")
     .option("--tensors", "list every tensor")
-    .action((dir: string, options: InspectOptions) => run(dir, options, output));
+    .option("--verify", "compare every byte of a model with its checksums, and show nothing else")
+    .action((dir: string, options: InspectOptions) =>
+      options.verify ? verify(dir, output) : run(dir, options, output),
+    );
 }
 
 function run(dir: string, options: InspectOptions, output: Output): void {
@@ -46,6 +52,13 @@ function run(dir: string, options: InspectOptions, output: Output): void {
   for (const { name, dtype, shape, bytes } of found.tensors) {
     output.line(`${name.padEnd(34)}${dtype.padEnd(6)}${`[${shape.join(", ")}]`.padEnd(18)}${bytes}`);
   }
+}
+
+function verify(dir: string, output: Output): void {
+  const verified = verifyModel(dir);
+  if (!verified.complete) output.warn(`note: ${dir} has no ${CHECKSUMS}: only the weights were compared`);
+  if (output.json) output.record(verified);
+  else for (const { name, bytes } of verified.files) output.line(`ok    ${name}, ${bytes} bytes`);
 }
 
 function modelRows({ description, bitsPerWeight, weightBytesPerToken }: InspectedModel): [string, string][] {
