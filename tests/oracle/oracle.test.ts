@@ -530,7 +530,18 @@ describe("a random model against real numbers", () => {
     { D: 96, H: 6, P: 16, N: 16, G: 2, W: 3, V: 30, normGroups: 2, projectionBias: true },
     { D: 33, H: 7, P: 7, N: 17, G: 7, W: 4, V: 30, normGroups: 7 },
     { D: 40, H: 4, P: 12, N: 20, G: 2, W: 4, V: 30, weightGroup: 16, wide: ["lm_head"], stateBits: 16 },
-    { D: 96, H: 6, P: 16, N: 16, G: 2, W: 3, V: 30, normGroups: 2, unrotated: [0, 1], wide: ["layers.0.out_proj", "layers.1.in_proj"] },
+    {
+      D: 96,
+      H: 6,
+      P: 16,
+      N: 16,
+      G: 2,
+      W: 3,
+      V: 30,
+      normGroups: 2,
+      unrotated: [0, 1],
+      wide: ["layers.0.out_proj", "layers.1.in_proj"],
+    },
     { D: 50, H: 4, P: 8, N: 24, G: 1, W: 4, V: 30, unrotated: [0], stateBits: 16, weightGroup: 16 },
   ];
   // The second residual has one rounded layer behind it, the logits have two: A4 is coarse, and no code is fitted here.

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { packageRoot } from "../../host/package.ts";
 import { Model } from "../../host/runtime/model.ts";
+import { caseName } from "../units/support.ts";
 import { quantizedTiny, VARIANTS } from "./support.ts";
 
 const TOKENS = 64;
@@ -37,14 +38,16 @@ function hashElsewhere(node: string, dir: string): string {
   return execFileSync(node, ["--input-type=module", "-e", script], { encoding: "utf8" });
 }
 
-for (const [bits, headBits] of [
-  [4, 4],
-  [5, 4],
-  [6, 8],
-  [8, 4],
-] as const) {
-  test(`engines, ${bits}-bit activations, ${headBits}-bit lm_head`, async (t) => {
-    const dir = await quantizedTiny(bits, headBits);
+const FORMATS: Parameters<typeof quantizedTiny>[] = [
+  [4],
+  [5, { group: 16, stateBits: 16 }],
+  [6, { wide: ["lm_head"], stateBits: 16 }],
+  [8, { wide: ["layers.0.in_proj", "layers.1.out_proj"], group: 16 }],
+];
+
+for (const [bits, format] of FORMATS) {
+  test(`engines, ${caseName({ bits, ...format })}`, async (t) => {
+    const dir = await quantizedTiny(bits, format);
     const hashes = VARIANTS.map((variant) => logitsHash(Model.load(dir, { variant }), createHash, FIRST, TOKENS));
 
     await t.test("plain and relaxed SIMD", () => assert.equal(hashes[1], hashes[0]));

@@ -7,10 +7,13 @@ import { Random } from "../oracle/random.ts";
 import { assertSame, caseName } from "../units/support.ts";
 import { emptyDirectory, openRuntime, quantizedTiny, readModel, VARIANTS, writeModel } from "./support.ts";
 
-const TOKENS = 12;
+const TOKENS = 10;
 
 /** normGroups is G: a model directory has no other. */
-const SHAPES: readonly Omit<RandomShape, "activationBits" | "stress" | "normGroups">[] = [
+type Base = Omit<RandomShape, keyof Format | "stress" | "normGroups">;
+type Format = Pick<RandomShape, "activationBits" | "weightGroup" | "stateBits" | "wide" | "unrotated">;
+
+const SHAPES: readonly Base[] = [
   { D: 32, H: 4, P: 8, N: 16, G: 1, W: 4, V: 40, layers: 2 },
   { D: 24, H: 5, P: 8, N: 24, G: 1, W: 3, V: 17, layers: 2, projectionBias: true },
   { D: 33, H: 3, P: 7, N: 5, G: 1, W: 2, V: 9, layers: 3 },
@@ -34,7 +37,7 @@ function compare(dir: string, model: OracleModel, tokens: readonly number[]): vo
       const what = `${variant}, token ${t}`;
       session.feed(token);
       assertSame(whole.rawLogits(), expected.logits, `${what}: logits`);
-      staged.session.feedByLayer(token, model.layers.length, (layer) => {
+      staged.session.feedByLayer(token, (layer) => {
         assertSame(staged.residual(), expected.residuals[layer + 1]!, `${what}: residual after layer ${layer}`);
       });
       assertSame(staged.logits(), expected.logits, `${what}: logits by layer`);
@@ -51,34 +54,85 @@ function text(model: OracleModel): string {
   );
 }
 
-describe("random models", () => {
+const ACTIVATIONS = [4, 5, 6, 8] as const;
+/** Matrices of 8-bit weights. */
+const WIDE: readonly (readonly string[])[] = [
+  [],
+  ["lm_head"],
+  ["layers.0.in_proj"],
+  ["layers.0.in_proj", "layers.0.out_proj", "lm_head"],
+];
+
+function check(shape: RandomShape, seed: number, tokens: number): void {
+  test(`${caseName(shape)}, seed ${seed}`, () => {
+    const model = randomModel(seed, shape);
+    const dir = emptyDirectory();
+    writeModel(model, dir);
+    // The directory says all there is: read back, it is the same model.
+    assert.ok(text(readModel(dir)) === text(model), "the directory reads back as another model");
+    const random = new Random(seed);
+    compare(
+      dir,
+      model,
+      Array.from({ length: tokens }, () => random.integer(0, shape.V - 1)),
+    );
+  });
+}
+
+describe("random models of every shape", () => {
   let seed = 0;
   for (const base of SHAPES) {
-    for (const activationBits of [4, 8] as const) {
-      for (const stress of [false, true, true]) {
-        const shape: RandomShape = { ...base, activationBits, stress, normGroups: base.G };
+    for (const activationBits of ACTIVATIONS) {
+      for (const stress of [false, true]) {
         const own = ++seed;
-        test(`${caseName(shape)}, seed ${own}`, () => {
-          const model = randomModel(own, shape);
-          const dir = emptyDirectory();
-          writeModel(model, dir);
-          // The directory says all there is: read back, it is the same model.
-          assert.ok(text(readModel(dir)) === text(model), "the directory reads back as another model");
-          const random = new Random(own);
-          compare(
-            dir,
-            model,
-            Array.from({ length: TOKENS }, () => random.integer(0, shape.V - 1)),
-          );
-        });
+        // The other formats take turns; each of them meets each activation below.
+        const format: Format = {
+          activationBits,
+          weightGroup: own % 3 === 0 ? 16 : 32,
+          stateBits: own % 5 < 2 ? 16 : 8,
+          wide: WIDE[own % 7] ?? [],
+          unrotated: own % 4 === 1 ? [0] : [],
+        };
+        check({ ...base, ...format, stress, normGroups: base.G }, own, TOKENS);
       }
     }
   }
 });
 
-for (const bits of [4, 8] as const) {
-  test(`models/tiny, quantized with ${bits}-bit activations`, async () => {
-    const dir = await quantizedTiny(bits);
+/** D and E beyond one frame of 256 inputs, E of order 12, and norms both plain and grouped. */
+const FORMAT_SHAPES: readonly Base[] = [
+  { D: 40, H: 4, P: 9, N: 20, G: 1, W: 4, V: 30, layers: 2 },
+  { D: 270, H: 6, P: 48, N: 16, G: 2, W: 3, V: 12, layers: 2, projectionBias: true },
+];
+
+describe("random models of every format", () => {
+  let seed = 1000;
+  for (const activationBits of ACTIVATIONS) {
+    for (const weightGroup of [16, 32] as const) {
+      for (const stateBits of [8, 16] as const) {
+        for (const wide of WIDE) {
+          for (const unrotated of [[], [1], [0, 1]]) {
+            const own = ++seed;
+            // The small shape mostly; the large one, which takes long, meets each format's parts in turn.
+            const base = FORMAT_SHAPES[own % 8 === 0 ? 1 : 0]!;
+            const format: Format = { activationBits, weightGroup, stateBits, wide, unrotated };
+            check({ ...base, ...format, stress: own % 3 === 0, normGroups: base.G }, own, 4);
+          }
+        }
+      }
+    }
+  }
+});
+
+const TINY: Parameters<typeof quantizedTiny>[] = [
+  [4],
+  [5, { wide: ["lm_head"] }],
+  [6, { group: 16, stateBits: 16 }],
+  [8, { group: 128, wide: ["layers.0.in_proj"] }],
+];
+for (const [bits, format = {}] of TINY) {
+  test(`models/tiny, quantized: ${caseName({ bits, ...format })}`, async () => {
+    const dir = await quantizedTiny(bits, format);
     compare(dir, readModel(dir), [1, 700, 4095]);
   });
 }

@@ -59,7 +59,7 @@ describe("a conversation goes on with the same bits", () => {
       same(goOn(model, fork), expected);
       // The original is where it was; its own logits have to be made again.
       const again = session.fork();
-      assert.deepEqual(again.stateBytes(), session.stateBytes());
+      assert.deepEqual(again.state(), session.state());
       assert.equal(session.tokens, PROMPT.length);
     });
 
@@ -105,7 +105,7 @@ describe("a conversation goes on with the same bits", () => {
         const path = newPath();
         session.save(path, 7);
         sizes.add(statSync(path).size);
-        sizes.add(session.stateBytes().length - model.stateBytes + statSync(path).size);
+        sizes.add(session.state().length - model.stateBytes + statSync(path).size);
       }
       session.feed(i % 60);
     }
@@ -124,7 +124,7 @@ describe("a conversation goes on with the same bits", () => {
 /** The package's own error, and the session still holds what it held. */
 function refused(model: Model, path: string, field?: string): void {
   const session = started(model);
-  const before = session.stateBytes();
+  const before = session.state();
   assert.throws(
     () => session.restore(path),
     (error: unknown) => {
@@ -134,7 +134,7 @@ function refused(model: Model, path: string, field?: string): void {
       return true;
     },
   );
-  assert.deepEqual(session.stateBytes(), before);
+  assert.deepEqual(session.state(), before);
 }
 
 /** A saved state with its tensors or metadata changed. */

@@ -12,10 +12,12 @@ import {
   type Fractions,
   MODEL_FILES,
   type ModelDescription,
+  type ModelHeader,
   readModelHeader,
+  type WeightRecipe,
 } from "../../host/model/description.ts";
-import { inProjOrder, plainOrder, type RowOrder, unpack } from "../../host/model/frames.ts";
-import { modelTensors, TENSOR_ALIGNMENT } from "../../host/model/tensors.ts";
+import { inProjOrder, type PackedMatrix, plainOrder, type RowOrder, unpack } from "../../host/model/frames.ts";
+import { modelTensors, TENSOR_ALIGNMENT, type WeightFormat } from "../../host/model/tensors.ts";
 import { quantizeCheckpoint } from "../../host/quantize/index.ts";
 import { instantiate, type Variant } from "../../host/runtime/engine.ts";
 import { loadWeights } from "../../host/runtime/load.ts";
@@ -47,10 +49,15 @@ export function emptyDirectory(): string {
 }
 
 /** models/tiny quantized, with little calibration. */
-export async function quantizedTiny(activationBits: ActivationBits, headBits: 4 | 8 = 4): Promise<string> {
+export async function quantizedTiny(
+  activationBits: ActivationBits,
+  format: { wide?: string[]; group?: WeightRecipe["group"]; stateBits?: 8 | 16 } = {},
+): Promise<string> {
   const source = join(import.meta.dirname, "../../models/tiny");
-  const weights = { method: "rtn", headBits } as const;
-  return (await quantizeCheckpoint(source, newPath(), { calibrationTokens: 32, activationBits, weights })).dir;
+  const { wide = [], group = 32, stateBits = 8 } = format;
+  const weights = { method: "rtn", wide, group } as const;
+  return (await quantizeCheckpoint(source, newPath(), { calibrationTokens: 32, activationBits, stateBits, weights }))
+    .dir;
 }
 
 /** The runtime with a model in it, as Model.load has it, with its memory in view. */
@@ -58,8 +65,9 @@ export function openRuntime(dir: string, variant: Variant) {
   const header = readModelHeader(dir);
   const engine = instantiate(variant);
   loadWeights(engine, header);
-  const { vocabSize, vocabUsed, dModel } = header.config;
-  const session = new Session({ engine, vocabSize, vocabUsed, modelId: header.description.weightsSha256 });
+  const { vocabSize, vocabUsed, dModel, nLayers: layers } = header.config;
+  const modelId = header.description.weightsSha256;
+  const session = new Session({ engine, vocabSize, vocabUsed, layers, modelId, free: [] });
   const view = (at: number, length: number) => new Int32Array(engine.memory.buffer, at, length);
   return {
     engine,
@@ -118,24 +126,40 @@ export function configOf(model: OracleModel): Mamba2Config {
   };
 }
 
+/** Matrices by name, in the order of a description. */
+function matricesOf({ layers, lmHead }: OracleModel): [name: string, linear: OracleLinear][] {
+  const own = layers.flatMap(({ inProj, outProj }, i): [string, OracleLinear][] => [
+    [`layers.${i}.in_proj`, inProj],
+    [`layers.${i}.out_proj`, outProj],
+  ]);
+  return [...own, ["lm_head", lmHead]];
+}
+
+function weightFormatOf(model: OracleModel): WeightFormat {
+  const wide = matricesOf(model).flatMap(([name, { bits }]) => (bits === 8 ? [name] : []));
+  return { wide, group: model.lmHead.group };
+}
+
 function descriptionOf(model: OracleModel): ModelDescription {
   const { blocks, m, k } = model.hadamard;
   const names = Object.entries(FRACTION_NAMES);
+  const unrotated = model.layers.flatMap(({ rotates }, i) => (rotates ? [] : [i]));
   return {
     generator: "tests",
-    weights: { method: "rtn", headBits: 4, group: 32, powerOfTwoScales: false },
+    weights: { method: "rtn", ...weightFormatOf(model), powerOfTwoScales: false },
     activationBits: model.activationBits,
-    stateBits: 8,
+    stateBits: model.stateBits,
     rotation: {
       residual: { blocks: model.shape.D, order: 1, log2: 0 },
       signSeed: 0,
       inner: { blocks, order: m, log2: k },
+      unrotated,
     },
     vocabUsed: model.shape.V,
     residualFraction: model.FR,
     layers: model.layers.map((layer) => Object.fromEntries(names.map(([key, of]) => [key, layer[of]])) as never),
     calibration: { source: "sampled", tokens: 1, seed: 0, sha256: "" },
-    errors: { layers: [], headDb: 0 },
+    errors: { layers: model.layers.map(() => ({ inProjDb: 0, outProjDb: 0 })), headDb: 0 },
     sourceSha256: "",
     weightsSha256: "of a random model",
   };
@@ -188,7 +212,7 @@ export function tensorsOf(model: OracleModel): RawTensor[] {
   model.layers.forEach((layer, i) => {
     addLayer(data, `layers.${i}`, layer, config);
   });
-  return [...modelTensors(config, 4)].map(([name, spec]) => {
+  return [...modelTensors(config, weightFormatOf(model))].map(([name, spec]) => {
     const { buffer, byteOffset, byteLength } = data.get(name)!;
     return { name, ...spec, data: new Uint8Array(buffer, byteOffset, byteLength) };
   });
@@ -216,9 +240,17 @@ function readerOf(file: SafetensorsFile) {
   };
 }
 
-function readLinear(read: Reader, name: string, order: RowOrder, inputs: number): OracleLinear {
+type FormatReader = Reader & { weights: WeightFormat };
+
+function readLinear(read: FormatReader, name: string, order: RowOrder, inputs: number): OracleLinear {
+  const { wide, group } = read.weights;
   const rowExponents = Int8Array.from(read.i8(`${name}.row_exponent`));
-  const linear = linearFrom(unpack({ frames: read.u8(`${name}.frames`), planes: 1, rowExponents }, order, inputs));
+  const packed: PackedMatrix = {
+    frames: read.u8(`${name}.frames`),
+    planes: wide.includes(name) ? 2 : 1,
+    rowExponents,
+  };
+  const linear = linearFrom(unpack(packed, order, inputs, group));
   if (!read.has(`${name}.bias`)) return linear;
   const stored = read.i32(`${name}.bias`);
   const bias: number[] = [];
@@ -231,7 +263,12 @@ function readLinear(read: Reader, name: string, order: RowOrder, inputs: number)
 const rowsOf = (values: number[], width: number): number[][] =>
   Array.from({ length: values.length / width }, (_, row) => values.slice(row * width, (row + 1) * width));
 
-function readLayer(read: Reader, i: number, config: Mamba2Config, fractions: Fractions): OracleLayer {
+function readLayer(
+  read: FormatReader,
+  i: number,
+  { config, description }: Pick<ModelHeader, "config" | "description">,
+): OracleLayer {
+  const fractions = description.layers[i]!;
   const name = `layers.${i}`;
   const names = Object.entries(FRACTION_NAMES) as [keyof Fractions, keyof Fixed][];
   const inner = config.dInner / config.nGroups;
@@ -239,6 +276,7 @@ function readLayer(read: Reader, i: number, config: Mamba2Config, fractions: Fra
   const channels = taps.length / config.convWidth;
   const layer: Omit<OracleLayer, keyof Fixed> = {
     inProj: readLinear(read, `${name}.in_proj`, inProjOrder(config), config.dModel),
+    rotates: !description.rotation.unrotated.includes(i),
     outProj: readLinear(read, `${name}.out_proj`, plainOrder(config.dModel), config.dInner),
     convWeight: Array.from({ length: channels }, (_, c) => taps.filter((_, at) => at % channels === c)),
     convBias: read.i32(`${name}.conv.bias`),
@@ -256,15 +294,15 @@ function readLayer(read: Reader, i: number, config: Mamba2Config, fractions: Fra
 export function readModel(dir: string): OracleModel {
   const { config, description } = readModelHeader(dir);
   const file = SafetensorsFile.open(join(dir, MODEL_FILES.weights));
-  const read = readerOf(file);
+  const read = { ...readerOf(file), weights: description.weights };
   const { dModel: D, nHeads: H, headDim: P, dState: N, nGroups: G, convWidth: W, vocabSize: V } = config;
-  const { activationBits, residualFraction: FR, rotation } = description;
-  if (activationBits === 5 || activationBits === 6) throw new RangeError("the oracle has no such activations");
+  const { activationBits, stateBits, residualFraction: FR, rotation } = description;
   const { blocks, order: m, log2: k } = rotation.inner;
   const [dtLow, dtHigh] = config.timeStepLimit.map((limit) => Math.round(Math.min(limit * 2 ** 24, 2 ** 30)));
   const model: OracleModel = {
     shape: { D, H, P, N, G, W, V },
     activationBits,
+    stateBits,
     FR,
     normGroups: G,
     dtLow: dtLow!,
@@ -278,7 +316,7 @@ export function readModel(dir: string): OracleModel {
       em: read.u16("embedding.scale"),
       ee: read.i8("embedding.exponent"),
     },
-    layers: description.layers.map((fractions, i) => readLayer(read, i, config, fractions)),
+    layers: description.layers.map((_, i) => readLayer(read, i, { config, description })),
     lmHead: readLinear(read, "lm_head", plainOrder(V), D),
   };
   file.close();

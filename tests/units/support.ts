@@ -13,7 +13,10 @@ export function assertSame(found: Values, expected: Values, what: string): void 
 
 /** `K 32, rows 8, bits 4`. */
 export function caseName(shape: object): string {
-  const part = (value: unknown) => (typeof value === "object" && value ? `(${caseName(value)})` : String(value));
+  const part = (value: unknown) => {
+    if (Array.isArray(value)) return value.join(" + ") || "none";
+    return typeof value === "object" && value ? `(${caseName(value)})` : String(value);
+  };
   return Object.entries(shape)
     .map(([key, value]) => `${key} ${part(value)}`)
     .join(", ");
