@@ -64,11 +64,12 @@ function wasmHashes(): string[] {
   return paths.filter((path) => existsSync(path)).map(hashOfFile);
 }
 
-function make({ steps, checkpoint, ids }: Inputs, model: OurModel, idsPath: string, name: string): void {
+function make({ steps, checkpoint, ids, jobs }: Inputs, model: OurModel, idsPath: string, name: string): void {
   const { directory, recipe } = model;
   const cli = (...args: string[]) => readProgram(process.execPath, [CLI, ...args], steps.log(name));
   const widths = ["--activation-bits", String(recipe.activations), "--head-bits", String(recipe.head)];
-  cli("quantize", checkpoint.path, "--output", directory, "--force", "--quiet", ...widths);
+  const how = ["--threads", String(jobs), "--force", "--quiet"];
+  cli("quantize", checkpoint.path, "--output", directory, ...how, ...widths);
   const text = ["--ids-file", idsPath, "--limit", String(ids.length)];
   const evaluation = cli("eval", directory, ...text, "--reference", checkpoint.path, "--json", "--quiet");
   const inspection = cli("inspect", directory, "--json");
