@@ -4,10 +4,11 @@ import { createHash } from "node:crypto";
 import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "../../host/checkpoint/safetensors.ts";
-import { LightMambaError } from "../../host/errors.ts";
+import { type ExitName, LightMambaError } from "../../host/errors.ts";
 import { Model } from "../../host/runtime/model.ts";
 import type { Session } from "../../host/runtime/session.ts";
-import { type RandomShape, randomModel } from "../oracle/model.ts";
+import { initialState, type RandomShape, randomModel, step, TOKEN_PERIOD } from "../oracle/model.ts";
+import { stateLayout } from "../units/backend.ts";
 import { assertSame } from "../units/support.ts";
 import { emptyDirectory, newPath, VARIANTS, writeModel } from "./support.ts";
 
@@ -73,7 +74,7 @@ describe("a conversation goes on with the same bits", () => {
       // The state says nothing of the variant either.
       for (const other of VARIANTS) {
         const fresh = Model.load(dir, { variant: other });
-        const restored = fresh.session({ seed: 99 });
+        const restored = fresh.session({ ...SAMPLING, seed: 99 });
         assert.equal(restored.restore(path), last);
         assert.equal(restored.tokens, PROMPT.length);
         restored.feed(last);
@@ -122,7 +123,7 @@ describe("a conversation goes on with the same bits", () => {
 });
 
 /** The package's own error, and the session still holds what it held. */
-function refused(model: Model, path: string, field?: string): void {
+function refused(model: Model, path: string, { exit, field }: { exit?: ExitName; field?: string } = {}): void {
   const session = started(model);
   const before = session.state();
   assert.throws(
@@ -131,6 +132,7 @@ function refused(model: Model, path: string, field?: string): void {
       assert.ok(error instanceof LightMambaError, `not a LightMambaError: ${(error as Error).stack}`);
       assert.equal(error.detail.file, path);
       if (field !== undefined) assert.equal(error.detail.field, field);
+      if (exit !== undefined) assert.equal(error.exit, exit);
       return true;
     },
   );
@@ -155,6 +157,15 @@ function rewritten(
   return target;
 }
 
+/** The same, with a checksum that holds. */
+function resealed(path: string, edit: Parameters<typeof rewritten>[1]): string {
+  return rewritten(path, (tensors, metadata) => {
+    edit(tensors, metadata);
+    const hash = createHash("sha256").update(tensors.get("state")!).update(tensors.get("sampler")!);
+    metadata.sha256 = hash.update(metadata.last_token ?? "").digest("hex");
+  });
+}
+
 describe("refused", () => {
   const model = Model.load(dir);
   const path = newPath();
@@ -171,35 +182,45 @@ describe("refused", () => {
     refused(
       model,
       rewritten(path, (_, metadata) => Object.assign(metadata, { model: "another" })),
-      "model",
+      { field: "model" },
     );
     const other = newPath();
     const shape = { ...SHAPE, N: 16 };
     const otherModel = Model.load(directory(2, shape));
     otherModel.session().save(other, 1);
     // Random models have no checksum of their own: the size tells these two apart.
-    refused(model, other, "state");
+    refused(model, other, { field: "state" });
   });
 
   const metadata: [field: string, value: string][] = [
     ["format", "something"],
     ["version", "2"],
     ["model", ""],
-    ["sha256", "0".repeat(64)],
   ];
+  for (const value of ["0".repeat(64), "", undefined]) {
+    test(`metadata: sha256 is ${value}`, () => {
+      refused(
+        model,
+        rewritten(path, (_, found) =>
+          value === undefined ? Reflect.deleteProperty(found, "sha256") : Object.assign(found, { sha256: value }),
+        ),
+        { exit: "verification" },
+      );
+    });
+  }
   for (const [field, value] of metadata) {
     test(`metadata: ${field} is "${value}"`, () => {
       refused(
         model,
         rewritten(path, (_, found) => Object.assign(found, { [field]: value })),
-        field,
+        { exit: "badInput", field },
       );
     });
     test(`metadata: no ${field}`, () => {
       refused(
         model,
         rewritten(path, (_, found) => Reflect.deleteProperty(found, field)),
-        field,
+        { exit: "badInput", field },
       );
     });
   }
@@ -209,13 +230,13 @@ describe("refused", () => {
       refused(
         model,
         rewritten(path, (tensors) => tensors.delete(part)),
-        part,
+        { field: part },
       ));
     for (const by of [-1, 1]) {
       test(`${part} ${by < 0 ? "shorter" : "longer"}`, () => {
         const resize = (tensors: Map<string, Uint8Array>) =>
           tensors.set(part, new Uint8Array(tensors.get(part)!.length + by));
-        refused(model, rewritten(path, resize), part);
+        refused(model, rewritten(path, resize), { exit: "badInput", field: part });
       });
     }
     test(`a bit of ${part} flipped`, () => {
@@ -224,7 +245,7 @@ describe("refused", () => {
           const bytes = tensors.get(part)!;
           bytes[Math.floor((at * bytes.length) / 40)]! ^= 1 << (at % 8);
         };
-        refused(model, rewritten(path, flip), "sha256");
+        refused(model, rewritten(path, flip), { exit: "verification" });
       }
     });
   }
@@ -242,10 +263,7 @@ describe("refused", () => {
   test("a byte of the file flipped", () => {
     const bytes = readFileSync(path);
     const header = 8 + Number(bytes.readBigUInt64LE(0));
-    const token = bytes.indexOf("last_token");
     for (let at = 0; at < bytes.length; at += at < header ? 1 : 37) {
-      // The token to come is the next test's.
-      if (at >= token && at < token + 'last_token":"4"'.length) continue;
       const flipped = Buffer.from(bytes);
       flipped[at]! ^= 1 << (at % 8);
       const target = newPath();
@@ -254,67 +272,232 @@ describe("refused", () => {
     }
   });
 
-  const FAULT = "session.ts: last_token is outside the checksum and unchecked";
-  for (const last of ["x", "-1", "1.5", "60", "1e999", " "]) {
-    test(`a token to come that is none: "${last}"`, { todo: FAULT }, () => {
+  for (const last of ["x", "-1", "1.5", "60", "1e999", " ", "0x1", "+1"]) {
+    test(`a token to come that is none: "${last}"`, () => {
       refused(
         model,
         rewritten(path, (_, found) => Object.assign(found, { last_token: last })),
+        { exit: "verification" },
+      );
+      refused(
+        model,
+        resealed(path, (_, found) => Object.assign(found, { last_token: last })),
+        { exit: "badInput", field: "last_token" },
       );
     });
   }
-  test("a token to come that is not the one that was saved", { todo: FAULT }, () => {
+  test("a token to come that is not the one that was saved", () => {
     refused(
       model,
       rewritten(path, (_, found) => Object.assign(found, { last_token: "5" })),
+      { exit: "verification" },
     );
   });
+});
 
-  /** assembly/sampler.ts: ids from here on are never drawn. */
-  const USABLE_OFFSET = 52;
-  for (const usable of [0, -1, 2 ** 30]) {
-    const fault = "session.ts: a restored sampler is not checked, and draws and writes outside the vocabulary";
-    test(`a sampler of ${usable} usable tokens, with its own checksum`, { todo: fault }, () => {
-      const forged = rewritten(path, (tensors, found) => {
-        const sampler = tensors.get("sampler")!;
-        new DataView(sampler.buffer, sampler.byteOffset).setInt32(USABLE_OFFSET, usable, true);
-        found.sha256 = createHash("sha256").update(tensors.get("state")!).update(sampler).digest("hex");
+/** Puts a value into the state of layer 0 and seals it with its own checksum. */
+function forged(path: string, at: number, bytes: 1 | 2 | 4, value: number): string {
+  return resealed(path, (tensors) => {
+    const state = tensors.get("state")!;
+    const view = new DataView(state.buffer, state.byteOffset);
+    if (bytes === 1) view.setInt8(at, value);
+    else if (bytes === 2) view.setInt16(at, value, true);
+    else view.setUint32(at, value, true);
+  });
+}
+
+describe("forged, with its own checksum", () => {
+  for (const stateBits of [8, 16] as const) {
+    const model = Model.load(directory(1, { ...SHAPE, stateBits }));
+    const path = newPath();
+    started(model).save(path, 4);
+    const at = stateLayout(SHAPE);
+    const [bytes, lowest] = stateBits === 8 ? ([1, -128] as const) : ([2, -32768] as const);
+    const last = at.codes + (SHAPE.H * SHAPE.P * at.groups * 16 - 1) * bytes;
+    const rows: [what: string, at: number, bytes: 1 | 2 | 4, inside: number[], outside: number[]][] = [
+      ["t", 0, 4, [0, TOKEN_PERIOD - 1], [TOKEN_PERIOD, 2 ** 32 - 1]],
+      ["F", at.decay, 4, [0, 2 ** 24 - 1], [2 ** 24, 2 ** 32 - 1]],
+      ["F of the last head", at.decay + 4 * (SHAPE.H - 1), 4, [2 ** 24 - 1], [2 ** 24]],
+      ["an exponent", at.exponents, 1, [-64, 63], [-65, 64, -128, 127]],
+      ["a code", at.codes, bytes, [lowest + 1, -lowest - 1], [lowest]],
+      ["the last code", last, bytes, [lowest + 1], [lowest]],
+    ];
+    for (const [what, offset, size, inside, outside] of rows) {
+      test(`${stateBits}-bit state: ${what} at its ends, and beyond`, () => {
+        for (const value of outside) refused(model, forged(path, offset, size, value), { field: "state" });
+        for (const value of inside) {
+          const session = model.session();
+          assert.equal(session.restore(forged(path, offset, size, value)), 4);
+          session.feed(4);
+          session.close();
+        }
       });
-      // Refused, or mended.
+    }
+  }
+
+  test("a sampler of any bytes: the next token is one of the vocabulary", () => {
+    const model = Model.load(dir);
+    const path = newPath();
+    started(model).save(path, 4);
+    for (const fill of [0, 0x7f, 0x80, 0xff]) {
       const session = started(model);
-      try {
-        session.restore(forged);
-      } catch (error) {
-        assert.ok(error instanceof LightMambaError, (error as Error).stack);
-        return;
+      session.restore(resealed(path, (tensors) => tensors.get("sampler")!.fill(fill)));
+      for (let i = 0; i < 20; i++) {
+        const token = session.sample();
+        assert.ok(token >= 0 && token < SHAPE.V, `token ${token}`);
+        session.feed(token);
       }
-      const token = session.sample();
-      assert.ok(token >= 0 && token < SHAPE.V, `token ${token}`);
+      session.close();
+    }
+  });
+
+  test("the rules are those of the session that restores", () => {
+    const model = Model.load(dir);
+    const path = newPath();
+    started(model).save(path, 4);
+    const greedy = () => model.session({ temperature: 0 });
+    const [session, expected] = [greedy(), greedy()];
+    session.restore(path);
+    for (const token of PROMPT) expected.feed(token);
+    same(goOn(model, fed(session, 4)), goOn(model, fed(expected, 4)));
+  });
+});
+
+function fed(session: Session, token: number): Session {
+  session.feed(token);
+  return session;
+}
+
+describe("t goes from 3 · 2^30 - 1 to 0", () => {
+  for (const W of [2, 3, 4]) {
+    for (const stateBits of [8, 16] as const) {
+      test(`W ${W}, ${stateBits}-bit state`, () => {
+        const oracle = randomModel(W, { ...SHAPE, W, stateBits });
+        const where = emptyDirectory();
+        writeModel(oracle, where);
+        const state = initialState(oracle);
+        state.t = TOKEN_PERIOD - 5;
+        const sessions = VARIANTS.map((variant) => {
+          const model = Model.load(where, { variant });
+          const [session, path] = [model.session(), newPath()];
+          session.save(path, undefined);
+          session.restore(forged(path, 0, 4, state.t));
+          return { model, session };
+        });
+        for (const token of [...PROMPT, 1, 2]) {
+          const { logits } = step(oracle, state, token);
+          for (const { model, session } of sessions) {
+            session.feed(token);
+            assertSame(model.rawLogits(), logits, `logits of t before ${state.t}`);
+            assert.equal(session.tokens, state.t);
+          }
+        }
+        assert.equal(state.t, PROMPT.length + 2 - 5);
+      });
+    }
+  }
+});
+
+describe("closed", () => {
+  const SHARED = "session.ts: sampler methods of a closed session work on the memory of the session that has it now";
+  test("its memory serves the next session, which starts empty", () => {
+    const model = Model.load(dir);
+    const expected = goOn(model, started(model));
+    const used = started(model);
+    goOn(model, used);
+    const bytes = model.memoryBytes;
+    used.close();
+    used.close();
+    for (let i = 0; i < 200; i++) {
+      const session = started(model);
+      if (i % 50 === 0) same(goOn(model, session), expected);
+      session.close();
+    }
+    assert.equal(model.memoryBytes, bytes);
+    // Closed twice, its memory is not given out twice.
+    const [one, two] = [started(model), model.session()];
+    two.feed(1);
+    assert.equal(one.tokens, PROMPT.length);
+    assert.equal(two.tokens, 1);
+  });
+
+  test("its sampler is no longer its own", { todo: SHARED }, () => {
+    const model = Model.load(dir);
+    const expected = goOn(model, started(model));
+    const closed = model.session();
+    closed.close();
+    const next = started(model);
+    try {
+      closed.seed(99);
+    } catch {}
+    same(goOn(model, next), expected);
+  });
+
+  const acts: Record<string, (session: Session) => unknown> = {
+    feed: (session) => session.feed(1),
+    feedByLayer: (session) => session.feedByLayer(1, () => {}),
+    tokens: (session) => session.tokens,
+    state: (session) => session.state(),
+    fork: (session) => session.fork(),
+    save: (session) => session.save(newPath(), 1),
+    restore: (session) => session.restore(saved()),
+    sample: (session) => session.sample(),
+    seed: (session) => session.seed(1),
+    setSampler: (session) => session.setSampler({}),
+  };
+  const saved = () => {
+    const path = newPath();
+    Model.load(dir).session().save(path, 1);
+    return path;
+  };
+  for (const [name, act] of Object.entries(acts)) {
+    const todo = ["sample", "seed", "setSampler"].includes(name) && SHARED;
+    test(`${name} says so`, { todo }, () => {
+      const session = Model.load(dir).session();
+      session.close();
+      assert.throws(
+        () => act(session),
+        (error: unknown) => error instanceof LightMambaError && error.exit === "usage",
+      );
     });
   }
 });
 
 describe("arguments that are none", () => {
   const model = Model.load(dir);
-  const rows: [what: string, act: () => unknown, fault?: string][] = [
-    ["a token id below 0", () => model.session().feed(-1)],
-    ["a token id beyond the vocabulary", () => model.session().feed(SHAPE.V)],
-    ["half a token id", () => model.session().feed(0.5)],
-    [
-      "a token id by layers",
-      () => model.session().feedByLayer(-1, 1, () => {}),
-      "session.ts: feedByLayer does not check",
-    ],
-    [
-      "more layers than there are",
-      () => model.session().feedByLayer(1, 99, () => {}),
-      "session.ts: feedByLayer does not check",
-    ],
-    ["a seed of 1.5", () => model.session({ seed: 1.5 }), "session.ts: a RangeError of BigInt"],
-  ];
-  for (const [what, act, fault] of rows) {
-    test(what, fault === undefined ? {} : { todo: fault }, () => {
-      assert.throws(act, (error: unknown) => error instanceof LightMambaError);
+  const ids = [-1, SHAPE.V, 0.5, Number.NaN, 2 ** 32];
+  for (const id of ids) {
+    test(`token id ${id}`, () => {
+      const session = model.session();
+      assert.throws(() => session.feed(id), LightMambaError);
+      assert.throws(() => session.feedByLayer(id, () => {}), LightMambaError);
+      assert.equal(session.tokens, 0);
+    });
+  }
+  for (const seed of [1.5, Number.NaN, 2 ** 53, Number.POSITIVE_INFINITY]) {
+    test(`seed ${seed}`, () => {
+      assert.throws(() => model.session({ seed }), LightMambaError);
+      assert.throws(() => model.session().seed(seed), LightMambaError);
+    });
+  }
+
+  const wild = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, 1e300, 5e-324];
+  for (const name of ["temperature", "topK", "topP", "minP", "repetitionPenalty", "presencePenalty"] as const) {
+    test(`${name} of any number: refused, or tokens of the vocabulary`, () => {
+      for (const value of wild) {
+        const session = model.session();
+        try {
+          session.setSampler({ [name]: value });
+        } catch (error) {
+          assert.ok(error instanceof LightMambaError, (error as Error).stack);
+          continue;
+        }
+        for (const token of PROMPT) {
+          session.feed(token);
+          const next = session.sample();
+          assert.ok(next >= 0 && next < SHAPE.V, `${name} ${value}: token ${next}`);
+        }
+      }
     });
   }
 });

@@ -183,7 +183,7 @@ class WasmBackend implements Backend {
 const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /** Where the state of layer 0 keeps what: assembly/state.ts. */
-function stateLayout({ H, P, N, G, W }: OracleModel["shape"]) {
+export function stateLayout({ H, P, N, G, W }: OracleModel["shape"]) {
   const groups = Math.ceil(N / 16);
   const channels = H * P + 2 * G * N;
   const decay = 64;
