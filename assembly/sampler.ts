@@ -3,6 +3,8 @@ import { config } from "./config";
 import { LOGIT_FRACTION } from "./contract";
 import { allocate } from "./memory";
 
+/** Below this a temperature is greedy: a quotient could overflow, and no two logits (steps of 2^-16) are that near. */
+const COLDEST: f64 = 1e-6;
 /** Tokens less likely than 2^-32 of the likeliest are never drawn: keeps the sort short, changes nothing measurable. */
 const NEGLIGIBLE: f64 = 22.18070977791825; // 32 ln 2
 
@@ -80,7 +82,7 @@ function counter(at: usize, token: i32): usize {
 /** Draws the next token from logits i32 [V], Q16. Order: penalties, temperature, top-k, top-p, min-p. */
 export function sample(at: usize, logits: usize): i32 {
   const sampler = changetype<Sampler>(at);
-  if (sampler.temperature <= 0) return likeliest(sampler, logits);
+  if (sampler.temperature < COLDEST) return likeliest(sampler, logits);
   let count = candidates(sampler, logits);
   sort(count);
   if (sampler.topK > 0) count = min(count, sampler.topK);

@@ -17,11 +17,11 @@ export class StopFilter {
   push(text: string): string {
     if (this.#stopped) return "";
     const all = this.#held + text;
-    const found = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
-    if (found.length > 0) {
+    const end = this.#firstEnd(all);
+    if (end !== undefined) {
       this.#stopped = true;
       this.#held = "";
-      return all.slice(0, Math.min(...found));
+      return all.slice(0, end);
     }
     const keep = this.#longestBeginning(all);
     this.#held = all.slice(all.length - keep);
@@ -33,6 +33,15 @@ export class StopFilter {
     const rest = this.#held;
     this.#held = "";
     return rest;
+  }
+
+  /** Where the text ends: at the start of the stop text that is complete first, however the text comes in pieces. */
+  #firstEnd(text: string): number | undefined {
+    const found = this.#stops
+      .map((stop) => ({ start: text.indexOf(stop), length: stop.length }))
+      .filter(({ start }) => start >= 0)
+      .sort((a, b) => a.start + a.length - (b.start + b.length) || a.start - b.start);
+    return found[0]?.start;
   }
 
   /** Length of the longest end of `text` with which some stop text begins. */

@@ -27,7 +27,7 @@ function put(x: usize, i: i32, value: f32): void {
 
 /** Smallest power of two with which the widest range gets a scale of at most 255. */
 function unitFor(widest: f32, levels: f32): f32 {
-  return <f32>2 ** Math.ceil(Math.log2(<f64>widest / <f64>(levels * LARGEST_SCALE)));
+  return <f32>Math.pow(2, Math.ceil(Math.log2(<f64>widest / <f64>(levels * LARGEST_SCALE))));
 }
 
 function groupScale(range: f32, unit: f32, levels: f32): f32 {
@@ -86,7 +86,7 @@ function wholeRow(x: usize, n: i32): void {
   let widest: f32 = 0;
   for (let i = 0; i < n; i++) widest = max(widest, abs(at(x, i)));
   if (widest == 0) return;
-  let scale = <f32>2 ** Math.ceil(Math.log2(<f64>widest / 127));
+  let scale = <f32>Math.pow(2, Math.ceil(Math.log2(<f64>widest / 127)));
   if (floor<f32>((widest / scale) * 2 + 0.5) <= 127) scale /= 2;
   for (let i = 0; i < n; i++) put(x, i, min<f32>(127, max<f32>(-127, floor<f32>(at(x, i) / scale + 0.5))) * scale);
 }

@@ -11,6 +11,8 @@ export const TEXT_TOKENS = 256;
 export interface CalibrationOptions {
   /** Token ids of a text; without, the model writes its own. */
   ids: Int32Array | undefined;
+  /** What an interrupted run of the same options has sampled. */
+  sampled: Int32Array | undefined;
   tokens: number;
   seed: number;
   progress(done: number, total: number): void;
@@ -33,11 +35,12 @@ export async function calibrationIds(
   const sequences = Math.max(1, Math.floor(options.tokens / length));
   const ids = options.ids
     ? cut(options.ids, sequences, length)
-    : await pool.sample(
+    : (options.sampled ??
+      (await pool.sample(
         checkpoint.path,
         { sequences, tokens: length, seed: options.seed, bos: firstToken(checkpoint.config) },
         options.progress,
-      );
+      )));
   const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const source = options.ids ? "file" : "sampled";

@@ -4,15 +4,18 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  readFileSync,
+  readdirSync,
+  realpathSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { InputFile } from "../checkpoint/file.ts";
 import { openCheckpoint } from "../checkpoint/index.ts";
+import { decodeUtf8 } from "../checkpoint/json.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../checkpoint/safetensors.ts";
 import type { Checkpoint, Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
@@ -36,6 +39,7 @@ import { matrixCosts } from "./errors-by-layer.ts";
 import { quantizeLayers, type RoundedModel } from "./layers.ts";
 import { Pool } from "./pool.ts";
 import { CALIBRATION_TOKENS, DEFAULT_RECIPE, type Recipe } from "./recipe.ts";
+import { ResumeStore } from "./resume.ts";
 import { fullRotation, noRotation } from "./rotate.ts";
 
 export interface QuantizeOptions {
@@ -79,7 +83,8 @@ export interface QuantizeResult {
 
 /**
  * Quantizes the checkpoint in `source` to the directory `output`. Deterministic: the same checkpoint and options give the
- * same bytes. The directory appears when it is complete, or not at all.
+ * same bytes. The directory appears when it is complete, or not at all; a run that was interrupted behind its first layer
+ * leaves `<output>.resume`, from which the same call goes on.
  */
 export async function quantizeCheckpoint(
   source: string,
@@ -89,20 +94,44 @@ export async function quantizeCheckpoint(
   if (existsSync(output) && !options.force) {
     throw new LightMambaError("usage", "the output exists", { file: output, hint: "choose another name, or --force" });
   }
+  refuseOverlap(source, output);
   const checkpoint = openCheckpoint(source);
   const partial = partialDirectory(output);
+  let parent: string | undefined;
   const pool = new Pool(options.threads ?? 2);
   try {
     checkLimits(checkpoint.config, join(source, MODEL_FILES.config));
-    mkdirSync(dirname(partial), { recursive: true });
+    parent = mkdirSync(dirname(partial), { recursive: true });
     mkdirSync(partial);
-    const result = await new Quantizer(checkpoint, options, pool).write(partial);
+    const quantizer = new Quantizer(checkpoint, output, options, pool);
+    const result = await quantizer.write(partial);
     replaceDirectory(partial, output);
+    quantizer.finish();
     return { ...result, dir: output };
   } finally {
     pool.end();
     rmSync(partial, { recursive: true, force: true });
+    if (parent !== undefined) removeEmpty(dirname(partial), parent);
     checkpoint.close();
+  }
+}
+
+/** With --force, the checkpoint itself, or a folder around it, would be replaced. */
+function refuseOverlap(source: string, output: string): void {
+  const [from, to] = [existingPath(source), existingPath(output)];
+  if (from !== to && !from.startsWith(`${to}${sep}`)) return;
+  throw new LightMambaError("usage", "the output would replace the checkpoint", { file: output });
+}
+
+function existingPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : resolve(path);
+}
+
+/** Folders that were made for an output that did not come about, from the innermost to `outermost`. */
+function removeEmpty(innermost: string, outermost: string): void {
+  for (let folder = resolve(innermost); folder.startsWith(resolve(outermost)); folder = dirname(folder)) {
+    if (!existsSync(folder) || readdirSync(folder).length > 0) return;
+    rmdirSync(folder);
   }
 }
 
@@ -131,9 +160,11 @@ class Quantizer {
   readonly #options: QuantizeOptions;
   readonly #recipe: Recipe;
   readonly #pool: Pool;
+  readonly #store: ResumeStore;
+  readonly #sourceSha256: string;
   readonly #notes: string[] = [];
 
-  constructor(checkpoint: Checkpoint, options: QuantizeOptions, pool: Pool) {
+  constructor(checkpoint: Checkpoint, output: string, options: QuantizeOptions, pool: Pool) {
     this.#checkpoint = checkpoint;
     this.#config = checkpoint.config;
     this.#options = options;
@@ -145,12 +176,22 @@ class Quantizer {
       rotation: options.rotation ?? DEFAULT_RECIPE.rotation,
       smooth: options.smooth ?? DEFAULT_RECIPE.smooth,
     };
+    this.#sourceSha256 = checkpoint.hash();
+    const { threads, progress, force, ...result } = options;
+    this.#store = new ResumeStore(output, [packageVersion(), this.#sourceSha256, result, calibrationHash(options)]);
+  }
+
+  /** The output is in its place: nothing is left to resume. */
+  finish(): void {
+    this.#store.clear();
   }
 
   async write(dir: string): Promise<Omit<QuantizeResult, "dir">> {
+    this.#checkTokenizer();
     const { seed = 0 } = this.#options;
     const plain = weightsFromCheckpoint(this.#checkpoint);
     const calibration = await this.#calibration(seed);
+    this.#store.keepCalibration(calibration.ids);
     const rounded = await this.#rounded(plain, calibration, seed);
     const weightsFile = join(dir, MODEL_FILES.weights);
     writeSafetensors(weightsFile, this.#tensors(rounded, plain.finalNorm), { align: TENSOR_ALIGNMENT });
@@ -175,16 +216,17 @@ class Quantizer {
       layers: fractions,
       calibration,
       errors,
-      sourceSha256: this.#checkpoint.hash(),
+      sourceSha256: this.#sourceSha256,
       weightsSha256: fileSha256(weightsFile),
     };
   }
 
   async #calibration(seed: number) {
     const { calibrationFile, calibrationTokens, progress } = this.#options;
-    const text = calibrationFile === undefined ? undefined : readFileSync(calibrationFile, "utf8");
+    const text = calibrationFile === undefined ? undefined : readTextFile(calibrationFile);
     return calibrationIds(this.#pool, this.#checkpoint, {
       ids: text === undefined ? undefined : Int32Array.from(loadTokenizer(this.#checkpoint.path).encode(text)),
+      sampled: this.#store.calibration(),
       tokens: calibrationTokens ?? CALIBRATION_TOKENS[this.#recipe.weights.method],
       seed,
       progress: (done, total) => progress?.("sampling calibration text", done, total),
@@ -193,10 +235,10 @@ class Quantizer {
 
   async #rounded(plain: ReferenceWeights, calibration: CalibrationText, seed: number): Promise<RoundedModel> {
     const { klBudget } = this.#options;
-    let rounded = await this.#roundedOnce(plain, calibration, seed);
-    while (klBudget !== undefined && rounded.calibrationKl > klBudget) {
+    let rounded = await this.#roundedOnce(plain, calibration, seed, 0);
+    for (let attempt = 1; klBudget !== undefined && rounded.calibrationKl > klBudget; attempt++) {
       this.#widen(plain, rounded, calibration, klBudget);
-      rounded = await this.#roundedOnce(plain, calibration, seed);
+      rounded = await this.#roundedOnce(plain, calibration, seed, attempt);
     }
     return rounded;
   }
@@ -229,24 +271,31 @@ class Quantizer {
   }
 
   /** With rotation auto, the whole model is rounded in both bases of the residual stream, and the nearer one stays. */
-  async #roundedOnce(plain: ReferenceWeights, calibration: CalibrationText, seed: number): Promise<RoundedModel> {
+  async #roundedOnce(
+    plain: ReferenceWeights,
+    calibration: CalibrationText,
+    seed: number,
+    attempt: number,
+  ): Promise<RoundedModel> {
     const { dModel, dInner } = this.#config;
     const { progress } = this.#options;
     const full = fullRotation(dModel, dInner, seed);
     const none = noRotation(dModel, dInner);
-    const round = (rotation: Rotation, chooseInner: boolean) =>
+    const round = (rotation: Rotation, chooseInner: boolean, pass: string) =>
       quantizeLayers(this.#pool, plain, {
+        store: this.#store,
+        pass: `${attempt}-${pass}`,
         recipe: this.#recipe,
         rotation,
         chooseInner,
         ...calibration,
         ...(progress && { progress }),
       });
-    if (this.#recipe.rotation === "off") return round(none, false);
+    if (this.#recipe.rotation === "off") return round(none, false, "plain");
     this.#noteBlocks(full);
-    if (this.#recipe.rotation === "on") return round(full, false);
-    const rotated = await round(full, true);
-    const unrotated = await round({ ...none, inner: full.inner }, true);
+    if (this.#recipe.rotation === "on") return round(full, false, "rotated");
+    const rotated = await round(full, true, "rotated");
+    const unrotated = await round({ ...none, inner: full.inner }, true, "plain");
     return rotated.calibrationKl <= unrotated.calibrationKl ? rotated : unrotated;
   }
 
@@ -268,21 +317,36 @@ class Quantizer {
     });
   }
 
-  #copyTokenizer(dir: string): void {
+  #checkTokenizer(): void {
     const source = this.#checkpoint.path;
-    if (!hasTokenizer(source)) {
-      this.#notes.push("the checkpoint has no tokenizer.json: the model takes token ids only");
-      return;
-    }
-    checkTokenizer(loadTokenizer(source), this.#config.vocabUsed);
+    if (hasTokenizer(source)) checkTokenizer(loadTokenizer(source), this.#config.vocabUsed);
+    else this.#notes.push("the checkpoint has no tokenizer.json: the model takes token ids only");
+  }
+
+  #copyTokenizer(dir: string): void {
     for (const name of [...TOKENIZER_FILES, "generation_config.json"]) {
-      if (existsSync(join(source, name))) copyFileSync(join(source, name), join(dir, name));
+      const file = join(this.#checkpoint.path, name);
+      if (existsSync(file)) copyFileSync(file, join(dir, name));
     }
   }
 }
 
+/** A calibration file may change under the same name. */
+function calibrationHash({ calibrationFile }: QuantizeOptions): string {
+  return calibrationFile === undefined ? "" : fileSha256(calibrationFile);
+}
+
 function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+function readTextFile(path: string): string {
+  const file = InputFile.open(path);
+  try {
+    return decodeUtf8(file.read(0, file.size), path);
+  } finally {
+    file.close();
+  }
 }
 
 function fileSha256(path: string): string {

@@ -37,6 +37,13 @@ export interface GramPart {
 /** With the Hadamard transform before out_proj, or without. */
 export type InnerBasis = "rotated" | "plain";
 
+/** A chunk between two layers, for a run that goes on later. */
+export interface SavedStream {
+  index: number;
+  exact: Float32Array;
+  rounded: Float32Array;
+}
+
 interface Stream {
   /** [S·T, D]. */
   residual: Float32Array;
@@ -79,6 +86,22 @@ export class Lane {
     for (const { index, residual } of chunks) {
       this.#exact.set(index, { residual, inner: new Map() });
       this.#rounded.set(index, { residual: residual.slice(), inner: new Map() });
+    }
+  }
+
+  streams(): SavedStream[] {
+    return [...this.#exact].map(([index, { residual }]) => ({
+      index,
+      exact: residual,
+      rounded: this.#rounded.get(index)!.residual,
+    }));
+  }
+
+  /** Takes on chunks where an earlier run left them. */
+  resume(saved: SavedStream[]): void {
+    for (const { index, exact, rounded } of saved) {
+      this.#exact.set(index, { residual: exact, inner: new Map() });
+      this.#rounded.set(index, { residual: rounded, inner: new Map() });
     }
   }
 

@@ -11,6 +11,7 @@ import { chooseFractions, residualFraction } from "./fractions.ts";
 import type { GramPart, InnerBasis } from "./lane.ts";
 import { type Pool, shareable } from "./pool.ts";
 import type { Recipe } from "./recipe.ts";
+import type { LayerRecord, ResumeStore } from "./resume.ts";
 import { rotateWeights } from "./rotate.ts";
 import { type RoundRules, signalToNoise } from "./round.ts";
 
@@ -25,6 +26,9 @@ export interface LayerOptions {
   /** Calibration texts [S, length]. */
   ids: Int32Array;
   length: number;
+  /** Where finished layers are kept, and under which name. */
+  store: ResumeStore;
+  pass: string;
   progress?(phase: string, done: number, total: number): void;
 }
 
@@ -72,12 +76,16 @@ class LayerQuantizer {
   }
 
   async run(): Promise<RoundedModel> {
-    await this.#begin();
     const { nLayers } = this.#config;
+    const { store, pass } = this.#options;
     const maxima: Maxima = [];
+    const done = store.done(pass);
+    await this.#begin(done);
     for (let i = 0; i < nLayers; i++) {
       this.#progress(i);
-      maxima[i] = await this.#layer(i);
+      if (i < done) this.#keepLayer(i, this.#rotated.layer(i), store.layer(pass, i));
+      else await this.#layer(i);
+      maxima[i] = this.#layers[i]!.maxima;
     }
     this.#progress(nLayers);
     maxima[nLayers] = { r: Math.max(...(await this.#pool.all("residualMaximum"))) };
@@ -112,7 +120,8 @@ class LayerQuantizer {
     this.#options.progress?.("quantizing", layer, this.#config.nLayers + 1);
   }
 
-  async #begin(): Promise<void> {
+  /** Starts the streams at the embedding, or behind the layers that an earlier run has done. */
+  async #begin(done: number): Promise<void> {
     const { ids, length, recipe, rotation } = this.#options;
     const { dModel } = this.#config;
     await this.#pool.all("setup", {
@@ -122,6 +131,11 @@ class LayerQuantizer {
       tokens: length,
       sequences: Math.min(CHUNK_TEXTS, ids.length / length),
     });
+    if (done > 0) {
+      const { store, pass } = this.#options;
+      await this.#pool.deal("resume", store.streams(pass, done - 1), (share) => [share]);
+      return;
+    }
     const rows = CHUNK_TEXTS * length;
     const chunks = Array.from({ length: Math.ceil(ids.length / rows) }, (_, index) => {
       const part = ids.subarray(index * rows, (index + 1) * rows);
@@ -134,7 +148,7 @@ class LayerQuantizer {
     await this.#pool.deal("begin", chunks, (share) => [share]);
   }
 
-  async #layer(i: number): Promise<Maxima[number]> {
+  async #layer(i: number): Promise<void> {
     const { dModel } = this.#config;
     let weights = shareLayer(this.#rotated.layer(i));
     const r = Math.max(...(await this.#pool.all("residualMaximum")));
@@ -146,16 +160,30 @@ class LayerQuantizer {
     const seen = await this.#pool.all("inner", weights, inValues, bases);
     const outProj = await this.#outProj(i, weights, bases);
 
-    this.#errors.layers[i] = {
-      inProjDb: signalToNoise(weights.inProj, inProj.values),
-      outProjDb: signalToNoise(outProj.exact, outProj.rounded.values),
+    const tensors = new Map([
+      ...matrixTensors(`layers.${i}.in_proj`, inProj.matrix, this.#orders.inProj),
+      ...matrixTensors(`layers.${i}.out_proj`, outProj.rounded.matrix, this.#orders.outProj),
+    ]);
+    const record: LayerRecord = {
+      tensors,
+      error: {
+        inProjDb: signalToNoise(weights.inProj, inProj.values),
+        outProjDb: signalToNoise(outProj.exact, outProj.rounded.values),
+      },
+      maxima: { ...maximum(seen), r },
+      unrotated: outProj.basis === "plain" && bases.length > 1,
+      gateNorm: weights.gateNorm,
     };
-    this.#keepMatrix(`layers.${i}.in_proj`, inProj.matrix, this.#orders.inProj);
-    this.#keepMatrix(`layers.${i}.out_proj`, outProj.rounded.matrix, this.#orders.outProj);
-    const maxima = { ...maximum(seen), r };
-    const light = { ...weights, inProj: new Float32Array(0), outProj: new Float32Array(0) };
-    this.#layers[i] = { weights: light, maxima };
-    return maxima;
+    this.#keepLayer(i, weights, record);
+    this.#options.store.keepLayer(this.#options.pass, i, record, (await this.#pool.all("streams")).flat());
+  }
+
+  #keepLayer(i: number, weights: ReferenceLayer, record: LayerRecord): void {
+    for (const [name, view] of record.tensors) this.#tensors.set(name, view);
+    this.#errors.layers[i] = record.error;
+    if (record.unrotated) this.#unrotated.push(i);
+    const light = { ...weights, gateNorm: record.gateNorm, inProj: NOTHING, outProj: NOTHING };
+    this.#layers[i] = { weights: light, maxima: record.maxima };
   }
 
   #bases(): InnerBasis[] {
@@ -199,7 +227,6 @@ class LayerQuantizer {
       candidates.push({ basis, exact, inBasis, rounded, values, loss });
     }
     const best = candidates.reduce((a, b) => (b.loss < a.loss ? b : a));
-    if (best.basis === "plain" && bases.length > 1) this.#unrotated.push(i);
     await this.#pool.all("output", shareable(best.inBasis), best.values, weights.outProjBias, best.basis);
     return best;
   }
@@ -224,7 +251,7 @@ class LayerQuantizer {
     const factors = await this.#factors(dModel, () => this.#pool.all("inputs", finalNorm));
     const { matrix, values } = await this.#pool.round(lmHead, dModel, this.#rules("lm_head"), factors);
     this.#errors.headDb = signalToNoise(lmHead, values);
-    this.#keepMatrix("lm_head", matrix, plainOrder(vocabSize));
+    for (const [name, view] of matrixTensors("lm_head", matrix, plainOrder(vocabSize))) this.#tensors.set(name, view);
     await this.#pool.all("inputs", finalNorm);
     const last = Math.ceil(this.#options.ids.length / (CHUNK_TEXTS * this.#options.length)) - 1;
     const parts = await this.#pool.all("divergence", last, shareable(lmHead), shareable(values));
@@ -239,12 +266,6 @@ class LayerQuantizer {
   async #factors(k: number, statistics: () => Promise<GramPart[][]>): Promise<Feedback | undefined> {
     const gram = await this.#gram(k, statistics);
     return gram && this.#pool.factors(gram, k);
-  }
-
-  #keepMatrix(name: string, matrix: QuantizedMatrix, order: RowOrder): void {
-    const { frames, rowExponents } = pack(matrix, order);
-    this.#tensors.set(`${name}.frames`, frames);
-    this.#tensors.set(`${name}.row_exponent`, rowExponents);
   }
 
   #keepConstants(i: number, fractions: Fractions, fr: number): void {
@@ -269,6 +290,16 @@ class LayerQuantizer {
     this.#tensors.set("embedding.scale", scale);
     this.#tensors.set("embedding.exponent", exponent);
   }
+}
+
+const NOTHING = new Float32Array(0);
+
+function matrixTensors(name: string, matrix: QuantizedMatrix, order: RowOrder): [string, Uint8Array | Int8Array][] {
+  const { frames, rowExponents } = pack(matrix, order);
+  return [
+    [`${name}.frames`, frames],
+    [`${name}.row_exponent`, rowExponents],
+  ];
 }
 
 /** The same layer in memory that all threads see. */

@@ -14,13 +14,15 @@ import {
   weightsFromCheckpoint,
 } from "../reference/index.ts";
 import { type Feedback, feedbackFactors, type Gram } from "./feedback.ts";
-import { type Chunk, type GramPart, type InnerBasis, Lane, type LaneSetup } from "./lane.ts";
+import { type Chunk, type GramPart, type InnerBasis, Lane, type LaneSetup, type SavedStream } from "./lane.ts";
 import { type Rounded, type RoundRules, roundMatrix } from "./round.ts";
 
 /** What a thread can be asked to do: its arguments and its answer. */
 interface Tasks {
   setup(setup: LaneSetup): void;
   begin(chunks: Chunk[]): void;
+  streams(): SavedStream[];
+  resume(saved: SavedStream[]): void;
   inputs(norm: Float32Array): GramPart[];
   residualMaximum(): number;
   inner(exact: ReferenceLayer, inProj: Float32Array, bases: InnerBasis[]): Maxima[number];
@@ -213,6 +215,8 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
       lane = new Lane(setup);
     },
     begin: (chunks) => lane.begin(chunks),
+    streams: () => lane.streams(),
+    resume: (saved) => lane.resume(saved),
     inputs: (norm) => lane.inputs(norm),
     residualMaximum: () => lane.residualMaximum(),
     inner: (...args) => lane.inner(...args),

@@ -110,6 +110,7 @@ class Rounder {
     this.#offline.floats(at.w, w.length).set(w);
     this.#offline.bytes(at.exponents, rows).set(exponents);
     this.#offline.bytes(at.codes, codes.length).fill(0);
+    this.#offline.bytes(at.scales, scales.length).fill(1);
     this.#offline.kernels.roundRows(
       at.w,
       at.codes,

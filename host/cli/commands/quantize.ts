@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { type QuantizeResult, quantizeCheckpoint, removePartial } from "../../quantize/index.ts";
+import { resumeDirectory } from "../../quantize/resume.ts";
 import { defineCommand } from "../command.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { decimal, integer, oneOf } from "../options.ts";
@@ -83,7 +85,11 @@ export function define(output: Output): Command {
 
 /** The work is in threads, so Ctrl-C is heard; what was written by then is removed. */
 async function quantize(checkpoint: string, options: QuantizeOptions, output: Output): Promise<void> {
-  const heard = onInterrupt(() => removePartial(options.output));
+  const heard = onInterrupt(() => {
+    removePartial(options.output);
+    const kept = resumeDirectory(options.output);
+    if (existsSync(kept)) output.warn(`\ninterrupted: the same command goes on from ${kept}`);
+  });
   const phases = phaseProgress(output);
   const result = await quantizeCheckpoint(checkpoint, options.output, {
     ...(options.calibration !== undefined && { calibrationFile: options.calibration }),
