@@ -44,7 +44,7 @@ export function measureSpeed(
 }
 
 function theirContestants(rows: readonly Row[], { llama, ids, theirs, steps }: SpeedInputs): Contestant[] {
-  const index = theirs.findIndex(({ type }) => type === "Q4_0");
+  const index = theirs.findIndex(({ recipe }) => recipe.name === "Q4_0");
   return [1, 2]
     .filter((threads) => threads <= availableParallelism())
     .map((threads) => ({

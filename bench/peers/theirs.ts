@@ -1,10 +1,10 @@
 /** llama.cpp's quantizations of a checkpoint: files, and logits of the ids. */
 
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Checkpoint } from "../../host/checkpoint/types.ts";
 import { writeMamba2Gguf } from "../gguf-mamba2.ts";
-import { type GgufHeader, readGgufHeader } from "../gguf-reader.ts";
+import { type GgufEntry, type GgufHeader, readGgufHeader } from "../gguf-reader.ts";
 import { judge } from "./judge.ts";
 import type { Llama } from "./llama.ts";
 import { ROOT } from "./options.ts";
@@ -12,7 +12,16 @@ import { runProgram } from "./programs.ts";
 import { hashOf, hashOfFile, type Steps } from "./step.ts";
 import type { Row } from "./table.ts";
 
-const TYPES = ["F16", "Q8_0", "Q4_K_M", "Q4_0"] as const;
+/** As llama-quantize takes them. "Pure" has 4 bits in the head as well, as our default has. */
+const RECIPES = [
+  { name: "F16", type: "F16", flags: [] },
+  { name: "Q8_0", type: "Q8_0", flags: [] },
+  { name: "Q4_K_M", type: "Q4_K_M", flags: [] },
+  { name: "Q4_0", type: "Q4_0", flags: [] },
+  { name: "Q4_0 pure", type: "Q4_0", flags: ["--pure"] },
+] as const;
+
+type Recipe = (typeof RECIPES)[number];
 /** What the file is made by: a change of these makes it anew. */
 const WRITERS = ["gguf-format", "gguf-mamba2", "gguf-tokenizer", "gguf-writer"];
 
@@ -24,7 +33,7 @@ export interface Inputs {
 }
 
 export interface TheirModel {
-  type: string;
+  recipe: Recipe;
   gguf: string;
   logits: string;
 }
@@ -45,11 +54,12 @@ export function makeTheirs(llama: Llama, inputs: Inputs): TheirModel[] {
   steps.once(`gguf-${key}`, "writing the checkpoint as GGUF", made, [original], () =>
     writeMamba2Gguf(checkpoint, original),
   );
-  return TYPES.map((type) => {
-    const model = { type, gguf: join(folder, `${type}.gguf`), logits: join(folder, `${type}.logits`) };
-    const madeHere = [...made, llama.source, type];
-    quantize(llama, inputs, original, model, madeHere, `${type}-${key}`);
-    writeLogits(llama, inputs, model, madeHere, `logits-${type}-${key}`);
+  return RECIPES.map((recipe) => {
+    const file = recipe.name.replace(" ", "-");
+    const model = { recipe, gguf: join(folder, `${file}.gguf`), logits: join(folder, `${file}.logits`) };
+    const madeHere = [...made, llama.source, recipe.type, ...recipe.flags];
+    quantize(llama, inputs, original, model, madeHere, `${file}-${key}`);
+    writeLogits(llama, inputs, model, madeHere, `logits-${file}-${key}`);
     return model;
   });
 }
@@ -58,22 +68,22 @@ function quantize(
   llama: Llama,
   inputs: Inputs,
   original: string,
-  { type, gguf }: TheirModel,
+  { recipe, gguf }: TheirModel,
   made: string[],
   name: string,
 ) {
   const { steps, jobs } = inputs;
-  steps.once(name, `llama-quantize ${type}`, made, [gguf], () => {
+  steps.once(name, `llama-quantize ${recipe.name}`, made, [gguf], () => {
     const temporary = `${gguf}.tmp`;
-    runProgram(llama.quantize, [original, temporary, type, String(jobs)], steps.log(name));
+    runProgram(llama.quantize, [...recipe.flags, original, temporary, recipe.type, String(jobs)], steps.log(name));
     renameSync(temporary, gguf);
   });
 }
 
-function writeLogits(llama: Llama, inputs: Inputs, { type, gguf, logits }: TheirModel, made: string[], name: string) {
+function writeLogits(llama: Llama, inputs: Inputs, { recipe, gguf, logits }: TheirModel, made: string[], name: string) {
   const { steps, ids } = inputs;
   const from = [...made, String(ids), hashOfFile(llama.peer)];
-  steps.once(name, `llama.cpp: logits of ${ids.length} tokens, ${type}`, from, [logits], () => {
+  steps.once(name, `llama.cpp: logits of ${ids.length} tokens, ${recipe.name}`, from, [logits], () => {
     runProgram(llama.peer, ["logits", gguf, idsFile(inputs), logits, "1"], steps.log(name));
   });
 }
@@ -84,16 +94,15 @@ export function judgeTheirs(models: readonly TheirModel[], { checkpoint, ids }: 
     ids,
     models.map(({ logits }) => logits),
   );
-  return models.map(({ type, gguf }, i) => {
+  return models.map(({ recipe, gguf }, i) => {
     const { perplexity, kl, top1Agreement } = metrics[i]!;
     const header = readGgufHeader(gguf);
-    const { fileBytes, bytesPerToken } = sizes(header);
     return {
       engine: "llama.cpp",
-      name: type,
+      name: recipe.name,
       about: typesOf(header),
-      fileBytes,
-      bytesPerToken,
+      fileBytes: statSync(gguf).size,
+      bytesPerToken: bytesPerToken(header),
       perplexity,
       kl,
       top1Agreement,
@@ -102,12 +111,11 @@ export function judgeTheirs(models: readonly TheirModel[], { checkpoint, ids }: 
 }
 
 /** Each token reads every tensor once, but of an embedding that is not the head as well only a row. */
-function sizes({ tensors }: GgufHeader): { fileBytes: number; bytesPerToken: number } {
-  const fileBytes = Math.max(...tensors.map(({ begin, bytes }) => begin + bytes));
+function bytesPerToken({ tensors }: GgufHeader): number {
   const untied = tensors.some(({ name }) => name === "output.weight");
-  const read = ({ name, shape, bytes }: GgufHeader["tensors"][number]) =>
+  const read = ({ name, shape, bytes }: GgufEntry) =>
     untied && name === "token_embd.weight" ? bytes / shape[0]! : bytes;
-  return { fileBytes, bytesPerToken: tensors.reduce((sum, tensor) => sum + read(tensor), 0) };
+  return tensors.reduce((sum, tensor) => sum + read(tensor), 0);
 }
 
 /** The types a quantizer really chose, by site, where "Q4_K_M" is only a recipe. */
