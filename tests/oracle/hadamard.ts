@@ -139,19 +139,29 @@ export function sylvester(a: number, b: number): number {
   return sign;
 }
 
+const sylvesterRows = new Map<number, number[][]>();
+
+/** H_2^k, made once for each k. */
+function sylvesterOf(k: number): number[][] {
+  const known = sylvesterRows.get(k) ?? square(2 ** k, sylvester);
+  sylvesterRows.set(k, known);
+  return known;
+}
+
 /** Section 3.4: w = (H_m ⊗ H_2^k) u in each block, a product by the whole matrix. |u| <= 2^17: sums below 2^31. */
 export function transform(u: readonly number[], hadamard: OracleHadamard): number[] {
   const { blocks, m, k, signs } = hadamard;
   const width = 2 ** k;
   const size = m * width;
   if (u.length !== blocks * size) throw new RangeError(`transform of ${u.length} values`);
+  const inner = sylvesterOf(k);
   const w: number[] = [];
   for (let block = 0; block < blocks; block++) {
     for (let row = 0; row < size; row++) {
+      const [outerRow, innerRow] = [signs[Math.floor(row / width)]!, inner[row % width]!];
       let sum = 0;
       for (let column = 0; column < size; column++) {
-        const outer = signs[Math.floor(row / width)]![Math.floor(column / width)]!;
-        sum += outer * sylvester(row % width, column % width) * u[block * size + column]!;
+        sum += outerRow[Math.floor(column / width)]! * innerRow[column % width]! * u[block * size + column]!;
       }
       w.push(sum);
     }

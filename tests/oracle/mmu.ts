@@ -68,23 +68,35 @@ export function planesOf(q: number): { hi: number; lo: number } {
   return { hi, lo };
 }
 
+const knownPlanes = new WeakMap<number[][], number[][][]>();
+
+/** The matrices of 4-bit weights that make one up: itself, or its high and its low halves. */
+export function planes({ q, bits }: OracleLinear): number[][][] {
+  const known = knownPlanes.get(q);
+  if (known) return known;
+  for (const code of bits === 4 ? q.flat() : []) {
+    if (code < -8 || code > 7) throw new RangeError(`weight ${code} passes 4 bits`);
+  }
+  const half = (part: "hi" | "lo") => q.map((row) => row.map((code) => planesOf(code)[part]));
+  const made = bits === 4 ? [q] : [half("hi"), half("lo")];
+  knownPlanes.set(q, made);
+  return made;
+}
+
 /** acc of one row of 4-bit weights, int32. */
 function accOfPlane(q: readonly number[], sw: readonly number[], codes: Codes, group: 16 | 32): bigint {
-  for (const code of q) if (code < -8 || code > 7) throw new RangeError(`weight ${code} passes 4 bits`);
   const acc = codes.bits === 8 ? acc8(q, sw, codes, group) : accScaled(q, sw, codes, group);
   if (acc > 2n ** 31n - 1n || acc < -(2n ** 31n)) throw new RangeError(`acc ${acc} passes 32 bits`);
   return acc;
 }
 
 /** acc of every row: 32 bits, or 36 of two planes. */
-export function accumulate({ q: rows, sw: scales, bits, group }: OracleLinear, codes: Codes): number[] {
-  return rows.map((q, row) => {
-    const sw = scales[row]!;
-    if (bits === 4) return toNumber(accOfPlane(q, sw, codes, group));
-    const planes = q.map(planesOf);
-    const hi = planes.map((plane) => plane.hi);
-    const lo = planes.map((plane) => plane.lo);
-    return toNumber(accOfPlane(hi, sw, codes, group) * 16n + accOfPlane(lo, sw, codes, group));
+export function accumulate(linear: OracleLinear, codes: Codes): number[] {
+  const { sw, group } = linear;
+  const [high, low] = planes(linear);
+  return high!.map((q, row) => {
+    const acc = accOfPlane(q, sw[row]!, codes, group);
+    return toNumber(low === undefined ? acc : acc * 16n + accOfPlane(low[row]!, sw[row]!, codes, group));
   });
 }
 

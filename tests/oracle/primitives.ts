@@ -3,8 +3,12 @@
  * shows up as a difference. Powers of two are multiplied by and floor-divided by; no machine shift is used.
  */
 
+const POWERS: readonly bigint[] = Array.from({ length: 128 }, (_, s) => 2n ** BigInt(s));
+
 /** 2^s for s >= 0. */
 export function pow2(s: number): bigint {
+  const known = POWERS[s];
+  if (known !== undefined) return known;
   if (!Number.isInteger(s) || s < 0) throw new RangeError(`pow2(${s})`);
   return 2n ** BigInt(s);
 }

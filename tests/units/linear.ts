@@ -9,7 +9,7 @@ import {
   type RowOrder,
   scaleInputs,
 } from "../../host/model/frames.ts";
-import { type OracleLinear, planesOf } from "../oracle/mmu.ts";
+import { type OracleLinear, planes } from "../oracle/mmu.ts";
 
 /** As the host has it; with 8 bits only where no code is below -128. */
 export function hostMatrix({ bits, group, q, sw, rw }: OracleLinear): QuantizedMatrix {
@@ -26,9 +26,10 @@ export function hostMatrix({ bits, group, q, sw, rw }: OracleLinear): QuantizedM
 /** Frames; of 8-bit codes each block of high halves, then the one of low halves. */
 export function packLinear(linear: OracleLinear, order: RowOrder): PackedMatrix {
   if (linear.bits === 4) return pack(hostMatrix(linear), order);
-  const plane = (part: "hi" | "lo") =>
-    pack(hostMatrix({ ...linear, bits: 4, q: linear.q.map((row) => row.map((q) => planesOf(q)[part])) }), order);
-  const [hi, lo] = [plane("hi"), plane("lo")];
+  const [hi, lo] = planes(linear).map((q) => pack(hostMatrix({ ...linear, bits: 4, q }), order)) as [
+    PackedMatrix,
+    PackedMatrix,
+  ];
   const bytes = blockBytes(linear.q[0]!.length, linear.group);
   const frames = new Uint8Array(2 * hi.frames.length);
   for (let block = 0; block < order.length / BLOCK_ROWS; block++) {
