@@ -1,4 +1,5 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { printable } from "../checkpoint/file.ts";
 import { badInput } from "../errors.ts";
 import type { TokenizerFiles } from "./files.ts";
 
@@ -33,7 +34,8 @@ export function makeEncoder({ file, tokenizer, tokenizerConfig }: TokenizerFiles
   try {
     library = new HuggingFaceTokenizer(tokenizer, tokenizerConfig);
   } catch (error) {
-    throw badInput(`cannot be used: ${error instanceof Error ? error.message : String(error)}`, { file });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw badInput(`cannot be used: ${printable(reason)}`, { file });
   }
   correctPatterns(library.pre_tokenizer as PreTokenizerPart | null);
   return (text) => library.encode(text).ids;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { badInput } from "../errors.ts";
 import { isObject, type JsonObject, type TokenizerFiles } from "./files.ts";
-import type { Structure } from "./structure.ts";
+import { type Structure, shown } from "./structure.ts";
 
 function idsIn(config: JsonObject, field: string, size: number, file: string): number[] {
   const value = config[field];
@@ -9,7 +9,12 @@ function idsIn(config: JsonObject, field: string, size: number, file: string): n
   return (Array.isArray(value) ? value : [value]).map((id: unknown) => {
     if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < size) return id;
     const expected = `a whole number from 0 to ${size - 1}`;
-    throw badInput("names a token that does not exist", { file, field, expected, found: JSON.stringify(id) });
+    throw badInput("names a token that does not exist", {
+      file,
+      field,
+      expected,
+      found: shown(id),
+    });
   });
 }
 

@@ -1,3 +1,4 @@
+import { printable } from "../checkpoint/file.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import { BYTE_SYMBOLS } from "./bytes.ts";
 import { isObject, type JsonObject } from "./files.ts";
@@ -18,10 +19,18 @@ export interface Structure {
 /** An id beyond this is a fault in the file: it would make us allocate without bound. */
 const MAX_ID = (1 << 24) - 1;
 
+const LONGEST_SHOWN = 120;
+
+/** Any value, on one line and not too long. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
+}
+
 function checkId(id: unknown, file: string, field: string): number {
   if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id <= MAX_ID) return id;
   const expected = `a whole number from 0 to ${MAX_ID}`;
-  throw badInput("not a token id", { file, field, expected, found: JSON.stringify(id) ?? "nothing" });
+  throw badInput("not a token id", { file, field, expected, found: shown(id) });
 }
 
 /** The steps of a normalizer, pre-tokenizer or decoder, with sequences taken apart. */
@@ -37,7 +46,7 @@ function stepTypes(part: unknown, listName: string): string[] {
 function checkSteps(types: string[], known: readonly string[], file: string, field: string): void {
   const stranger = types.find((type) => !known.includes(type));
   if (stranger === undefined) return;
-  const detail = { file, field, expected: known.join(", "), found: stranger };
+  const detail = { file, field, expected: known.join(", "), found: printable(stranger) };
   const hint = "only byte-level BPE tokenizers can be used";
   throw new LightMambaError("unsupported", "has a step of another type", { ...detail, hint });
 }
@@ -65,9 +74,7 @@ function readModel(tokenizer: JsonObject, file: string): { vocab: Map<string, nu
     throw new LightMambaError("unsupported", "not supported", { file, field: `model.${name}` });
   }
   const entries = Object.entries(model.vocab);
-  const vocab = new Map(
-    entries.map(([token, id]) => [token, checkId(id, file, `model.vocab[${JSON.stringify(token)}]`)]),
-  );
+  const vocab = new Map(entries.map(([token, id]) => [token, checkId(id, file, `model.vocab["${printable(token)}"]`)]));
   return { vocab, merges: model.merges };
 }
 
@@ -76,10 +83,11 @@ function checkMerges(merges: unknown[], vocab: Map<string, number>, file: string
     const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
     const field = `model.merges[${index}]`;
     if (!Array.isArray(parts) || parts.length !== 2 || !parts.every((part) => typeof part === "string")) {
-      throw badInput("not a pair of tokens", { file, field, found: JSON.stringify(merge) });
+      throw badInput("not a pair of tokens", { file, field, found: shown(merge) });
     }
     const token = parts.join("");
-    if (!vocab.has(token)) throw badInput("makes a token that the vocabulary lacks", { file, field, found: token });
+    if (!vocab.has(token))
+      throw badInput("makes a token that the vocabulary lacks", { file, field, found: printable(token) });
   });
 }
 
