@@ -8,8 +8,8 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { packageRoot } from "../../host/package.ts";
 import { Model } from "../../host/runtime/model.ts";
-import { caseName } from "../units/support.ts";
-import { quantizedTiny, VARIANTS } from "./support.ts";
+import { type RandomShape, randomModel } from "../oracle/model.ts";
+import { emptyDirectory, quantizedTiny, VARIANTS, writeModel } from "./support.ts";
 
 const TOKENS = 64;
 const FIRST = 17;
@@ -38,16 +38,25 @@ function hashElsewhere(node: string, dir: string): string {
   return execFileSync(node, ["--input-type=module", "-e", script], { encoding: "utf8" });
 }
 
-const FORMATS: Parameters<typeof quantizedTiny>[] = [
-  [4],
-  [5, { group: 16, stateBits: 16 }],
-  [6, { wide: ["lm_head"], stateBits: 16 }],
-  [8, { wide: ["layers.0.in_proj", "layers.1.out_proj"], group: 16 }],
-];
+function randomDirectory(format: Partial<RandomShape>): string {
+  const dir = emptyDirectory();
+  const shape: RandomShape = { D: 72, H: 6, P: 16, N: 40, G: 2, W: 4, V: 500, layers: 3, normGroups: 2 };
+  writeModel(randomModel(1, { ...shape, ...format }), dir);
+  return dir;
+}
 
-for (const [bits, format] of FORMATS) {
-  test(`engines, ${caseName({ bits, ...format })}`, async (t) => {
-    const dir = await quantizedTiny(bits, format);
+const MODELS: Record<string, () => string | Promise<string>> = {
+  "tiny, 4-bit activations": () => quantizedTiny(4),
+  "random, 5-bit activations, groups of 16, 16-bit state": () =>
+    randomDirectory({ activationBits: 5, weightGroup: 16, stateBits: 16 }),
+  "tiny, 6-bit activations, 8-bit lm_head, 16-bit state": () => quantizedTiny(6, { wide: ["lm_head"], stateBits: 16 }),
+  "random, 8-bit activations, a layer of 8-bit weights, one unrotated": () =>
+    randomDirectory({ activationBits: 8, wide: ["layers.0.in_proj", "layers.0.out_proj"], unrotated: [1] }),
+};
+
+for (const [name, make] of Object.entries(MODELS)) {
+  test(`engines: ${name}`, async (t) => {
+    const dir = await make();
     const hashes = VARIANTS.map((variant) => logitsHash(Model.load(dir, { variant }), createHash, FIRST, TOKENS));
 
     await t.test("plain and relaxed SIMD", () => assert.equal(hashes[1], hashes[0]));
