@@ -2,6 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import type { Llama } from "./llama.ts";
+import { busyRemark } from "./machine.ts";
 import { CLI, type OurModel } from "./ours.ts";
 import { readProgram, say } from "./programs.ts";
 import type { Steps } from "./step.ts";
@@ -10,8 +11,10 @@ import type { TheirModel } from "./theirs.ts";
 
 const ROUNDS = 7;
 const DECODED = 64;
-/** A handful of tokens before the clock starts, as a prompt would be. */
-const PROMPT = 4;
+/** Tokens before the clock starts: caches and compilers are warm by then, and a recurrent state grows no slower. */
+const PROMPT = 128;
+/** About as many tokens for us. */
+const PROMPT_TEXT = "It was a dark and stormy night, and nobody was abroad. ".repeat(8);
 
 interface Contestant {
   row: Row;
@@ -37,6 +40,8 @@ export function measureSpeed(
 ): void {
   const contestants = [...theirContestants(theirRows, inputs), ...ourContestants(ourRows, inputs)];
   say(`decoding ${DECODED} tokens, ${ROUNDS} rounds of ${contestants.length} in turn …`);
+  const busy = busyRemark();
+  if (busy !== undefined) say(busy);
   for (let round = 0; round < ROUNDS; round++) for (const { run, seen } of contestants) seen.push(run());
   for (const { row, threads, seen } of contestants) {
     if (rows.includes(row)) row.decode = { ...row.decode, [threads]: spread(seen) };
@@ -64,7 +69,7 @@ function ourContestants(rows: readonly Row[], { ours, steps }: SpeedInputs): Con
     threads: 1,
     seen: [],
     run: () => {
-      const args = ["run", "It was", "--model", directory, "--greedy", "-n", String(DECODED), "--json", "--quiet"];
+      const args = ["run", PROMPT_TEXT, "--model", directory, "--greedy", "-n", String(DECODED), "--json", "--quiet"];
       const last = readProgram(process.execPath, [CLI, ...args], steps.log("speed"))
         .trim()
         .split("\n")
