@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Checkpoint } from "../../host/checkpoint/types.ts";
 import { writeMamba2Gguf } from "../gguf-mamba2.ts";
-import { type GgufEntry, type GgufHeader, readGgufHeader } from "../gguf-reader.ts";
+import { type GgufHeader, readGgufHeader } from "../gguf-reader.ts";
 import { judge } from "./judge.ts";
 import type { Llama } from "./llama.ts";
 import { ROOT } from "./options.ts";
@@ -110,12 +110,12 @@ export function judgeTheirs(models: readonly TheirModel[], { checkpoint, ids }: 
   });
 }
 
-/** Each token reads every tensor once, but of an embedding that is not the head as well only a row. */
+/** Of the matrices, as `lightmamba inspect` counts: each token reads them once. The head is the embedding where they are tied. */
 function bytesPerToken({ tensors }: GgufHeader): number {
   const untied = tensors.some(({ name }) => name === "output.weight");
-  const read = ({ name, shape, bytes }: GgufEntry) =>
-    untied && name === "token_embd.weight" ? bytes / shape[0]! : bytes;
-  return tensors.reduce((sum, tensor) => sum + read(tensor), 0);
+  const head = untied ? "output.weight" : "token_embd.weight";
+  const matrices = tensors.filter(({ name }) => name === head || /\.ssm_(in|out)\.weight$/.test(name));
+  return matrices.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** The types a quantizer really chose, by site, where "Q4_K_M" is only a recipe. */
