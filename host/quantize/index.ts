@@ -1,5 +1,4 @@
 /** A checkpoint to a model directory: fold, rotate, calibrate, round, pack. */
-import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -17,6 +16,7 @@ import { InputFile } from "../checkpoint/file.ts";
 import { openCheckpoint } from "../checkpoint/index.ts";
 import { decodeUtf8 } from "../checkpoint/json.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../checkpoint/safetensors.ts";
+import { fileSha256 } from "../checkpoint/sha256.ts";
 import type { Checkpoint, Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
 import {
@@ -34,6 +34,7 @@ import { modelTensors, TENSOR_ALIGNMENT } from "../model/tensors.ts";
 import { packageVersion } from "../package.ts";
 import { type ReferenceWeights, weightsFromCheckpoint } from "../reference/index.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, TOKENIZER_FILES } from "../tokenizer/index.ts";
+import { writeChecksums } from "../verify.ts";
 import { type CalibrationText, calibrationIds } from "./calibrate.ts";
 import { matrixCosts } from "./errors-by-layer.ts";
 import { quantizeLayers, type RoundedModel } from "./layers.ts";
@@ -187,10 +188,10 @@ class Quantizer {
   }
 
   async write(dir: string): Promise<Omit<QuantizeResult, "dir">> {
-    this.#checkTokenizer();
+    this.#copyTokenizer(dir);
     const { seed = 0 } = this.#options;
     const plain = weightsFromCheckpoint(this.#checkpoint);
-    const calibration = await this.#calibration(seed);
+    const calibration = await this.#calibration(dir, seed);
     this.#store.keepCalibration(calibration.ids);
     const rounded = await this.#rounded(plain, calibration, seed);
     const weightsFile = join(dir, MODEL_FILES.weights);
@@ -198,7 +199,7 @@ class Quantizer {
     const description = this.#describe(rounded, calibration.record, weightsFile);
     writeFileSync(join(dir, MODEL_FILES.description), descriptionJson(description));
     writeFileSync(join(dir, MODEL_FILES.config), configJson(this.#config));
-    this.#copyTokenizer(dir);
+    writeChecksums(dir);
     const bytes = statSync(weightsFile).size;
     return { description, bytes, calibrationKl: rounded.calibrationKl, notes: this.#notes };
   }
@@ -221,11 +222,11 @@ class Quantizer {
     };
   }
 
-  async #calibration(seed: number) {
+  async #calibration(dir: string, seed: number) {
     const { calibrationFile, calibrationTokens, progress } = this.#options;
     const text = calibrationFile === undefined ? undefined : readTextFile(calibrationFile);
     return calibrationIds(this.#pool, this.#checkpoint, {
-      ids: text === undefined ? undefined : Int32Array.from(loadTokenizer(this.#checkpoint.path).encode(text)),
+      ids: text === undefined ? undefined : Int32Array.from(loadTokenizer(dir).encode(text)),
       sampled: this.#store.calibration(),
       tokens: calibrationTokens ?? CALIBRATION_TOKENS[this.#recipe.weights.method],
       seed,
@@ -317,19 +318,20 @@ class Quantizer {
     });
   }
 
-  #checkTokenizer(): void {
-    const source = this.#checkpoint.path;
-    if (hasTokenizer(source)) checkTokenizer(loadTokenizer(source), this.#config.vocabUsed);
-    else this.#notes.push("the checkpoint has no tokenizer.json: the model takes token ids only");
-  }
-
+  /** The checkpoint's tokenizer into the model's directory: first of all, since one that does not fit ends everything. */
   #copyTokenizer(dir: string): void {
-    for (const name of [...TOKENIZER_FILES, "generation_config.json"]) {
+    const carried = this.#checkpoint.tokenizerFiles?.();
+    for (const [name, bytes] of carried ?? []) writeFileSync(join(dir, name), bytes);
+    for (const name of [...TOKENIZER_FILES, GENERATION_CONFIG]) {
       const file = join(this.#checkpoint.path, name);
-      if (existsSync(file)) copyFileSync(file, join(dir, name));
+      if (carried === undefined && existsSync(file)) copyFileSync(file, join(dir, name));
     }
+    if (hasTokenizer(dir)) checkTokenizer(loadTokenizer(dir), this.#config.vocabUsed);
+    else this.#notes.push("the checkpoint has no tokenizer: the model takes token ids only");
   }
 }
+
+const GENERATION_CONFIG = "generation_config.json";
 
 /** A calibration file may change under the same name. */
 function calibrationHash({ calibrationFile }: QuantizeOptions): string {
@@ -347,12 +349,4 @@ function readTextFile(path: string): string {
   } finally {
     file.close();
   }
-}
-
-function fileSha256(path: string): string {
-  const file = InputFile.open(path);
-  const hash = createHash("sha256");
-  for (const piece of file.pieces(0, file.size)) hash.update(piece);
-  file.close();
-  return hash.digest("hex");
 }

@@ -3,6 +3,7 @@ import type { Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
 import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts";
+import { checkQuickly } from "../verify.ts";
 import { bestVariant, type Engine, instantiate, type Variant } from "./engine.ts";
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
@@ -33,6 +34,7 @@ export class Model {
 
   /** Reads and checks a model directory. Throws LightMambaError. */
   static load(dir: string, options: LoadOptions = {}): Model {
+    checkQuickly(dir);
     const header = readModelHeader(dir);
     const engine = instantiate(options.variant ?? bestVariant());
     loadWeights(engine, header);
