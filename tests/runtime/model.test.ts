@@ -112,10 +112,10 @@ describe("random models of every format", () => {
     for (const weightGroup of [16, 32] as const) {
       for (const stateBits of [8, 16] as const) {
         for (const wide of WIDE) {
-          for (const unrotated of [[], [1], [0, 1]]) {
+          for (const unrotated of [[], [1]]) {
             const own = ++seed;
             // The small shape mostly; the large one, which takes long, meets each format's parts in turn.
-            const base = FORMAT_SHAPES[own % 16 === 0 ? 1 : 0]!;
+            const base = FORMAT_SHAPES[own % 11 === 0 ? 1 : 0]!;
             const format: Format = { activationBits, weightGroup, stateBits, wide, unrotated };
             check({ ...base, ...format, stress: own % 3 === 0, normGroups: base.G }, own, 4);
           }
