@@ -1,7 +1,7 @@
-// SSMU with a 16-bit state: the same update with 8 guard bits in int32, rounded to nearest (docs/numerics.md section 3.5).
+// SSMU with a 16-bit state: the same update with 8 guard bits in int32 (docs/numerics.md section 3.5).
 import { stateGroups } from "../config";
 import { STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "../contract";
-import { HeadStep, readTerm } from "./ssmu";
+import { ditherIndex, HeadStep, readTerm, SsmuBuffers } from "./ssmu";
 
 /** Bits of a below its code, and of b below a product of codes. */
 const STATE_GUARD: i32 = 8;
@@ -9,14 +9,22 @@ const INPUT_GUARD: i32 = 9;
 const LARGEST_CODE: i32 = 32767;
 
 /** codes i16 [Np] and exponents i8 [Np/16] in place; returns Σ h·C in Q12, before 2^-F. */
-export function scanChannelWide(step: HeadStep, codes: usize, exponents: usize, q: i32): i32 {
+export function scanChannelWide(
+  b: SsmuBuffers,
+  step: HeadStep,
+  codes: usize,
+  exponents: usize,
+  q: i32,
+  channel: i32,
+): i32 {
   const groups = stateGroups();
   const x = i16x8.splat(<i16>q);
   let bCodes = step.bCodes;
   let cCodes = step.cCodes;
   let y = 0;
   for (let g = 0; g < groups; g++) {
-    y += scanGroup(step, codes, exponents, x, bCodes, cCodes);
+    const dither = v128.load(b.dither1 + ((<usize>ditherIndex(step.t, channel, g)) << 4));
+    y += scanGroup(step, codes, exponents, x, bCodes, cCodes, dither);
     codes += STATE_GROUP * 2;
     exponents++;
     bCodes += STATE_GROUP * 2;
@@ -42,7 +50,15 @@ function lanesSum(v: v128): i32 {
   return i32x4.extract_lane(s, 0) + i32x4.extract_lane(s, 1);
 }
 
-function scanGroup(step: HeadStep, codes: usize, exponents: usize, x: v128, bCodes: usize, cCodes: usize): i32 {
+function scanGroup(
+  step: HeadStep,
+  codes: usize,
+  exponents: usize,
+  x: v128,
+  bCodes: usize,
+  cCodes: usize,
+  dither: v128,
+): i32 {
   let h0 = v128.load(codes);
   let h1 = v128.load(codes, 16);
   let eh = <i32>load<i8>(exponents) - step.k;
@@ -73,13 +89,27 @@ function scanGroup(step: HeadStep, codes: usize, exponents: usize, x: v128, bCod
     return 0;
   }
   eh = min(eh, STATE_EXPONENT_MAX);
-  h0 = i16x8.narrow_i32x4_s(rshLanes(a0, r), rshLanes(a1, r));
-  h1 = i16x8.narrow_i32x4_s(rshLanes(a2, r), rshLanes(a3, r));
+  const d0 = i16x8.extend_low_i8x16_u(dither);
+  const d1 = i16x8.extend_high_i8x16_u(dither);
+  h0 = i16x8.narrow_i32x4_s(
+    ditherLanes(a0, i32x4.extend_low_i16x8_u(d0), r),
+    ditherLanes(a1, i32x4.extend_high_i16x8_u(d0), r),
+  );
+  h1 = i16x8.narrow_i32x4_s(
+    ditherLanes(a2, i32x4.extend_low_i16x8_u(d1), r),
+    ditherLanes(a3, i32x4.extend_high_i16x8_u(d1), r),
+  );
   v128.store(codes, h0);
   v128.store(codes, h1, 16);
   store<i8>(exponents, <i8>eh);
   const dots = i32x4.add(i32x4.dot_i16x8_s(h0, v128.load(cCodes)), i32x4.dot_i16x8_s(h1, v128.load(cCodes, 16)));
   return readTerm(lanesSum(dots), eh, step.readShift);
+}
+
+/** (a + the 8-bit dither scaled to r bits) >> r, 0 ≤ r ≤ 10. */
+function ditherLanes(a: v128, dither: v128, r: i32): v128 {
+  const offset = r > 8 ? i32x4.add(i32x4.shl(dither, r - 8), i32x4.splat(1 << (r - 9))) : i32x4.shr_u(dither, 8 - r);
+  return i32x4.shr_s(i32x4.add(a, offset), r);
 }
 
 /** h · 2^8 and b · 2^9, each aligned to the working exponent by a rounding shift, added. */

@@ -33,6 +33,11 @@ const TERM_LIMIT: i64 = 0x3ffffff;
 const DITHER_N: i32 = 11;
 const DITHER_CHANNEL: i32 = 57;
 
+/** Row of the dither tables for group g of a channel's n. */
+export function ditherIndex(t: u32, channel: i32, g: i32): i32 {
+  return (<i32>t + DITHER_CHANNEL * channel + DITHER_N * STATE_GROUP * g) & 255;
+}
+
 export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
   const e = dInner();
   const bc = config.groups * stateGroups() * STATE_GROUP * 2;
@@ -162,7 +167,7 @@ function scanHead(b: SsmuBuffers, layer: Layer, state: LayerState, t: u32, head:
     const sum =
       config.stateBits == 8
         ? scanChannel(b, step, state.codes + code, exponents, q, channel)
-        : scanChannelWide(step, state.codes + 2 * code, exponents, q);
+        : scanChannelWide(b, step, state.codes + 2 * code, exponents, q, channel);
     const skip = rsh(d * <i64>load<i16>(x + ((<usize>i) << 1)), layer.fSkip + layer.fXs - Y_FRACTION);
     store<i32>(b.y + ((<usize>channel) << 2), <i32>sat(rsh(<i64>sum * c, 16) + skip, 32));
   }
@@ -246,13 +251,11 @@ function scanChannel(b: SsmuBuffers, step: HeadStep, codes: usize, exponents: us
   const groups = stateGroups();
   const x = i16x8.splat(<i16>q);
   const slow = i8x16.splat(<i8>bitReverse8(step.t >> 8));
-  let index = <i32>step.t + DITHER_CHANNEL * channel;
   let bCodes = step.bCodes;
   let cCodes = step.cCodes;
   let y = 0;
   for (let g = 0; g < groups; g++) {
-    const dither = <usize>((index & 255) << 4);
-    index += DITHER_N * STATE_GROUP;
+    const dither = (<usize>ditherIndex(step.t, channel, g)) << 4;
     let h = v128.load(codes);
     let eh = <i32>load<i8>(exponents) - step.k;
     if (eh < STATE_EXPONENT_MIN) {

@@ -59,13 +59,17 @@ export class Session {
     this.seed(options.seed ?? 0);
   }
 
-  get #state(): number {
-    if (this.#open) return this.#memory.state;
+  get #owned(): SessionMemory {
+    if (this.#open) return this.#memory;
     throw new LightMambaError("usage", "the session is closed");
   }
 
+  get #state(): number {
+    return this.#owned.state;
+  }
+
   get #sampler(): number {
-    return this.#memory.sampler;
+    return this.#owned.sampler;
   }
 
   /** Gives the session's memory to the next one. A program that opens many sessions must close them. */
