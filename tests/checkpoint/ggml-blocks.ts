@@ -3,17 +3,6 @@
  * in layout (a list of bits for each element) and in arithmetic (rounded to FP32 after every step).
  */
 
-/** xorshift32. */
-export function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
 /** binary16 by its fields. */
 export function halfValue(bits: number): number {
   const [sign, exponent, mantissa] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];

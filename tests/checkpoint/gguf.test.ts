@@ -9,7 +9,8 @@ import { ggmlTypeNamed } from "../../host/checkpoint/ggml-types.ts";
 import { openCheckpoint } from "../../host/checkpoint/index.ts";
 import type { Checkpoint } from "../../host/checkpoint/types.ts";
 import { loadTokenizer } from "../../host/tokenizer/index.ts";
-import { dequantizeSlowly, halfBits, random } from "./ggml-blocks.ts";
+import { randomOf } from "../fuzz/random.ts";
+import { dequantizeSlowly, halfBits } from "./ggml-blocks.ts";
 import { type Encode, ggufOf, TENSOR_TYPES, tokenizerKeys, value, writeGguf } from "./gguf-writer.ts";
 import { emptyDirectory, expectError, GOLDEN, syntheticCheckpoint, TINY } from "./support.ts";
 
@@ -26,7 +27,7 @@ const WIDE = { hidden_size: 256, expand: 2, head_dim: 64, num_heads: 8, vocab_si
 function randomBlocks(type: string, seed: number): Encode {
   const [, elements, bytes] = TENSOR_TYPES[type]!;
   return (values) => {
-    const pick = random(seed);
+    const pick = randomOf(seed);
     const data = Uint8Array.from({ length: (values.length / elements) * bytes }, () => pick(256));
     const halves: Record<string, number[]> = { Q4_1: [0, 2], Q5_1: [0, 2], Q4_K: [0, 2], Q5_K: [0, 2], Q6_K: [208] };
     for (let block = 0; block < data.length; block += bytes) {

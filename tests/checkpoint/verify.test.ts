@@ -20,7 +20,7 @@ import { writeSafetensors } from "../../host/checkpoint/safetensors.ts";
 import { fileSha256 } from "../../host/checkpoint/sha256.ts";
 import { LightMambaError } from "../../host/errors.ts";
 import { CHECKSUMS, checkQuickly, verifyModel, writeChecksums } from "../../host/verify.ts";
-import { random } from "./ggml-blocks.ts";
+import { randomOf } from "../fuzz/random.ts";
 import { editBytes, editJson, emptyDirectory, expectError, GOLDEN } from "./support.ts";
 
 const MODEL = join(import.meta.dirname, "../../models/tiny-w4a4");
@@ -51,7 +51,7 @@ function fullModel(): string {
 
 /** Changes the byte at each place, one after another, and expects `check` to end in `verification`. */
 function flipEach(path: string, places: Iterable<number>, seed: number, check: () => unknown): number {
-  const pick = random(seed);
+  const pick = randomOf(seed);
   const descriptor = openSync(path, "r+");
   const byte = Buffer.alloc(1);
   let flips = 0;
@@ -99,7 +99,7 @@ describe("a changed byte", () => {
 
   test("500 of the embedded model's weights", () => {
     const dir = fullModel();
-    const pick = random(4);
+    const pick = randomOf(4);
     const { size } = statSync(join(dir, WEIGHTS));
     const places = Array.from({ length: 500 }, () => pick(size));
     assert.equal(

@@ -58,7 +58,7 @@ function changeTensor(whole: Gguf, pick: Pick): void {
       tensor.type = TYPES[pick(TYPES.length)]!;
       break;
     case 1:
-      tensor.dims = tensor.dims.with(pick(tensor.dims.length), number);
+      tensor.dims = tensor.dims.map((size) => (pick(tensor.dims.length) === 0 ? number : size));
       break;
     case 2:
       tensor.dims = pick(2) === 0 ? tensor.dims.slice(1) : [...tensor.dims, 1 + pick(2)];
