@@ -145,8 +145,7 @@ function tokenizerConfig(fields: Fields, { tokens }: Vocabulary) {
 }
 
 function unsupported(fields: Fields, key: string, expected: string): LightMambaError {
-  const hint =
-    "token ids work without; or put the tokenizer.json that was published with the checkpoint beside the model";
+  const hint = "put the tokenizer.json that was published with the checkpoint beside the GGUF file";
   const detail = { file: fields.file, field: key, expected, found: describe(fields.get(key)), hint };
   return new LightMambaError("unsupported", "the tokenizer in the file is not supported", detail);
 }

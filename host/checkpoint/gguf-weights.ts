@@ -1,7 +1,7 @@
 /** A GGUF file as a checkpoint: its configuration, where its tensors lie, its tokenizer. */
 
 import { readdirSync } from "node:fs";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { badInput } from "../errors.ts";
 import { checkArchitecture, ggufConfig, isWantedKey } from "./config-gguf.ts";
 import { Fields } from "./fields.ts";
@@ -13,6 +13,9 @@ import type { Mamba2Config } from "./types.ts";
 import type { WeightRange, Weights } from "./weights.ts";
 
 const EXTENSION = ".gguf";
+/** The first must be there. */
+const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json"];
+const LARGEST_TOKENIZER = 2 ** 27;
 
 export interface GgufCheckpoint {
   config: Mamba2Config;
@@ -53,11 +56,30 @@ export function openGguf(path: string): GgufCheckpoint {
     return {
       config: ggufConfig(fields, head, vocabulary),
       weights: { path, files: [file], ranges: rangesOf(file, head) },
-      tokenizerFiles: () => vocabulary && tokenizerFiles(fields, vocabulary),
+      tokenizerFiles: () => publishedTokenizer(path) ?? (vocabulary && tokenizerFiles(fields, vocabulary)),
     };
   } catch (error) {
     file.close();
     throw error;
+  }
+}
+
+/** The tokenizer's own files beside the GGUF file say more than its metadata: the normal form, every kind of split. */
+function publishedTokenizer(path: string): Map<string, Uint8Array> | undefined {
+  const beside = TOKENIZER_FILES.filter((name) => exists(join(dirname(path), name)));
+  if (!beside.includes(TOKENIZER_FILES[0]!)) return undefined;
+  return new Map(beside.map((name) => [name, readWhole(join(dirname(path), name))]));
+}
+
+function readWhole(path: string): Uint8Array {
+  const file = InputFile.open(path);
+  try {
+    if (file.size > LARGEST_TOKENIZER) {
+      throw badInput("too large", { file: path, expected: `at most ${LARGEST_TOKENIZER} bytes`, found: file.size });
+    }
+    return file.read(0, file.size);
+  } finally {
+    file.close();
   }
 }
 

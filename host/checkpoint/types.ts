@@ -70,8 +70,9 @@ export interface Checkpoint {
   /** SHA-256 over the weight files' bytes and the configuration, in hex; the same for the same checkpoint. */
   hash(): string;
   /**
-   * Only where the weights' file carries the tokenizer (GGUF): the files to write beside a model, by name. Undefined when
-   * it has none; throws `unsupported` when it has one that is not byte-level BPE as known here.
+   * Only of a GGUF file: the tokenizer's files to write into a model's directory, by name. They are those beside the GGUF
+   * file, or else made from its metadata. Undefined when there are none; throws `unsupported` when the metadata has a
+   * tokenizer that is not byte-level BPE as known here.
    */
   tokenizerFiles?(): Map<string, Uint8Array> | undefined;
   close(): void;

@@ -1,13 +1,14 @@
 /** Checkpoints through GGUF and back: equal tensors, an equal configuration, an equal tokenizer. */
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { decode } from "../../host/checkpoint/dequantize.ts";
 import { ggmlTypeNamed } from "../../host/checkpoint/ggml-types.ts";
 import { openCheckpoint } from "../../host/checkpoint/index.ts";
 import type { Checkpoint } from "../../host/checkpoint/types.ts";
+import { quantizeCheckpoint } from "../../host/quantize/index.ts";
 import { loadTokenizer } from "../../host/tokenizer/index.ts";
 import { randomOf } from "../fuzz/random.ts";
 import { dequantizeSlowly, halfBits } from "./ggml-blocks.ts";
@@ -129,6 +130,15 @@ describe("GGUF: the same checkpoint", () => {
   });
 });
 
+test("GGUF: quantized, it is the same model", async () => {
+  const root = emptyDirectory();
+  const options = { calibrationTokens: 64, weights: { method: "rtn" }, rotation: "off" } as const;
+  await quantizeCheckpoint(writeGguf(join(root, "a.gguf"), ggufOf(ODD)), join(root, "a"), options);
+  await quantizeCheckpoint(ODD, join(root, "b"), options);
+  const weights = (name: string) => readFileSync(join(root, name, "model.safetensors"));
+  assert.ok(weights("a").equals(weights("b")));
+});
+
 describe("GGUF: block types, against a dequantizer of its own", () => {
   for (const type of Object.keys(TENSOR_TYPES).filter((name) => name.startsWith("Q"))) {
     test(`${type}: random blocks`, () => {
@@ -194,6 +204,16 @@ describe("GGUF: the tokenizer", () => {
       assert.equal(checkpoint.config.vocabUsed, 4094);
       const json = JSON.parse(new TextDecoder().decode(checkpoint.tokenizerFiles!()!.get("tokenizer.json")));
       assert.equal(Object.keys(json.model.vocab).length, 4094);
+    });
+  });
+
+  test("beside the file comes first", () => {
+    const path = withTokenizer("llama-bpe");
+    for (const name of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(TINY, name), join(dirname(path), name));
+    withCheckpoint(path, (checkpoint) => {
+      const files = checkpoint.tokenizerFiles!()!;
+      assert.deepEqual([...files.keys()], ["tokenizer.json", "tokenizer_config.json"]);
+      assert.ok(readFileSync(join(TINY, "tokenizer.json")).equals(files.get("tokenizer.json")!));
     });
   });
 
