@@ -137,9 +137,14 @@ export function updateGroup(group: StateGroup, update: Update, bits: StateBits):
   return bits === 8 ? updateGroup8(group, update) : updateGroup16(group, update);
 }
 
-/** Section 3.5: no dither, int32. rshSmall beyond 40 gives 0 for these values, as it does at 40. */
-export function updateGroup16(group: StateGroup, update: Omit<Update, "t" | "n0" | "ch">): StateGroup {
-  const { k, q, ex, Bq, eB } = update;
+/** o of section 3.5: d1 in the place of half of 2^r. */
+function dither16(d1: number, r: number): number {
+  return r <= 8 ? floorShiftSmall(d1, 8 - r) : d1 * 2 ** (r - 8) + 2 ** (r - 9);
+}
+
+/** Section 3.5: int32. rshSmall beyond 40 gives 0 for these values, as it does at 40. */
+export function updateGroup16(group: StateGroup, update: Update): StateGroup {
+  const { k, q, ex, Bq, eB, t, n0, ch } = update;
   const flushed = group.eh - k < -64;
   const ehNow = flushed ? -64 : group.eh - k;
   const ea = ehNow - 8;
@@ -156,7 +161,8 @@ export function updateGroup16(group: StateGroup, update: Omit<Update, "t" | "n0"
   while (M > 32767 * 2 ** r) r++;
   const eh = ew + r;
   if (M === 0 || eh < -64) return { h: acc.map(() => 0), eh: -64 };
-  return { h: acc.map((value) => rshSmall(value, r)), eh: Math.min(eh, 63) };
+  const h = acc.map((value, i) => floorShiftSmall(value + dither16(dither(t, n0 + i, ch).d1, r), r));
+  return { h, eh: Math.min(eh, 63) };
 }
 
 /** 8-bit codes. Every value is below 2^17, so plain numbers are exact. */

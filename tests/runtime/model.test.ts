@@ -37,6 +37,8 @@ function compare(dir: string, model: OracleModel, tokens: readonly number[]): vo
       const what = `${variant}, token ${t}`;
       session.feed(token);
       assertSame(whole.rawLogits(), expected.logits, `${what}: logits`);
+      const residual = expected.residuals.at(-1)!.map((value) => value / 2 ** model.FR);
+      assertSame(whole.residual(), residual, `${what}: residual, in real numbers`);
       staged.session.feedByLayer(token, (layer) => {
         assertSame(staged.residual(), expected.residuals[layer + 1]!, `${what}: residual after layer ${layer}`);
       });

@@ -164,11 +164,11 @@ for (const backend of BACKENDS) {
       }
     }
 
-    const todo = "numerics.md 3.5: without dither, what is below half a code of the group is lost at every token";
-    test("16 bits, step: every value of a group within 10 %, also those of a sixteenth", { todo }, (t) => {
+    // Without dither what is below half a code of the group is lost at every token: 95 % after 30,000 of them.
+    test("16 bits, step: every value of a group within 3 %, also those of a sixteenth", (t) => {
       const worst = valueErrors(backend);
       t.diagnostic(listed(worst));
-      for (const error of worst) assert.ok(error < 0.1, listed(worst));
+      for (const error of worst) assert.ok(error < 0.03, listed(worst));
     });
   });
 }
