@@ -14,19 +14,17 @@ import { BLOCK_ROWS, LOGIT_FRACTION, ROW_SKEW } from "./contract";
 import { clamp, Factor, norm, rsh, sat } from "./fixed";
 import { allocate } from "./memory";
 import { advance, layerState, tokenIndex } from "./state";
+import { embedRow, RESIDUAL_LIMIT } from "./units/embed";
 import { transform } from "./units/htu";
 import { gemv, productShift } from "./units/mmu";
 import { allocateCodes, Codes, guardBits, quantize } from "./units/nqu";
 import { allocateSsmu, gate, SsmuBuffers, scan } from "./units/ssmu";
 import { Layer, layerAt, weights } from "./weights";
 
-/** Largest residual: a group's range then fits 32 unsigned bits. */
-const RESIDUAL_LIMIT: i64 = 0x3fffffff;
-
 let residual: usize = 0; // i32 [D padded to 32], Q residualFraction
 let acc: usize = 0; //      i32 [2 · largest row count of a matrix]: two planes of an 8-bit one
 let logits: usize = 0; //   i32 [V padded to 8], Q16
-let scratch: usize = 0; //  i32 [E], HTU
+let scratch: usize = 0; //  i32 [E] for the HTU, [2 · padded D] for the embedding
 const modelCodes: Codes = changetype<Codes>(memory.data(offsetof<Codes>(), 16));
 const innerCodes: Codes = changetype<Codes>(memory.data(offsetof<Codes>(), 16));
 const ssmu: SsmuBuffers = changetype<SsmuBuffers>(memory.data(offsetof<SsmuBuffers>(), 16));
@@ -37,7 +35,7 @@ export function allocateBuffers(): void {
   residual = allocate(paddedInputs(config.dModel) * 4);
   acc = allocate(2 * max(max(inProjRows(), outProjRows()), headRows()) * 4);
   logits = allocate(headRows() * 4);
-  scratch = allocate(dInner() * 4);
+  scratch = allocate(max(dInner(), 2 * paddedInputs(config.dModel)) * 4);
   allocateCodes(modelCodes, config.dModel, config.activationBits);
   allocateCodes(innerCodes, dInner(), config.activationBits);
   allocateSsmu(ssmu, paddedInputs(dInner()));
@@ -53,13 +51,7 @@ export function forward(state: usize, token: i32): void {
 
 /** Embedding row → residual. */
 export function embed(token: i32): void {
-  const codes = weights.embedding + <usize>token * <usize>config.dModel;
-  const scale = <i64>load<u16>(weights.embeddingScale + ((<usize>token) << 1));
-  const shift = -(<i32>load<i8>(weights.embeddingExponent + token) + config.residualFraction);
-  for (let i = 0; i < config.dModel; i++) {
-    const value = rsh(<i64>load<i8>(codes + i) * scale, shift);
-    store<i32>(residual + ((<usize>i) << 2), <i32>clamp(value, -RESIDUAL_LIMIT, RESIDUAL_LIMIT));
-  }
+  embedRow(residual, token, scratch);
 }
 
 /** Layer i, from residual to residual; the state's token index is that of the token being consumed. */

@@ -88,6 +88,29 @@ export function setEmbedding(codes: usize, scale: usize, exponent: usize): void 
   weights.embeddingExponent = exponent;
 }
 
+/**
+ * Instead of setEmbedding, for an 8-bit lm_head: rows are those of lm_head, turned back out of the final γ.
+ * inverseGamma i16 [D] in Q fraction; D = blocks · order · 2^log2; signs and their transpose i8 [order][order].
+ */
+export function setTiedEmbedding(
+  inverseGamma: usize,
+  fraction: i32,
+  blocks: i32,
+  order: i32,
+  log2: i32,
+  signs: usize,
+  transposed: usize,
+): void {
+  weights.embedding = 0;
+  weights.inverseGamma = inverseGamma;
+  weights.inverseGammaFraction = fraction;
+  weights.tiedBlocks = blocks;
+  weights.tiedOrder = order;
+  weights.tiedLog2 = log2;
+  weights.tiedSigns = signs;
+  weights.tiedTransposed = transposed;
+}
+
 /** frames u8 [headRows/8][block], or [headRows/8][2][block] for 8 bits; row exponents i8 [headRows]. */
 export function setHead(frames: usize, rowExponents: usize, bits: i32): void {
   weights.headPlanes = bits / 4;

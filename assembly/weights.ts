@@ -44,12 +44,20 @@ export class Layer {
 @unmanaged
 export class Weights {
   layers: usize; //           Layer [L]
-  embedding: usize; //        i8 [V][D]
+  embedding: usize; //        i8 [V][D]; 0: rows of lm_head, turned back
   embeddingScale: usize; //   u16 [V]
   embeddingExponent: usize; // i8 [V]
   headFrames: usize; //        u8 [R/8][planes][block]
   headRowExponents: usize; //  i8 [R]
   headPlanes: i32;
+  // Embedding from the head: the residual's Hadamard transform, and unit² / γ of the final norm
+  inverseGamma: usize; //      i16 [D], Q inverseGammaFraction
+  inverseGammaFraction: i32;
+  tiedBlocks: i32; //          D = tiedBlocks · tiedOrder · 2^tiedLog2
+  tiedOrder: i32;
+  tiedLog2: i32;
+  tiedSigns: usize; //         i8 [order][order]
+  tiedTransposed: usize; //    i8 [order][order]
 }
 
 export const weights: Weights = changetype<Weights>(memory.data(offsetof<Weights>(), 16));

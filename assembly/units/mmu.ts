@@ -151,3 +151,24 @@ function gemvWhole(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
     acc += 32;
   }
 }
+
+/** Codes times scales of one row of an 8-bit matrix: out i32 [k] = (16 · hi + lo) · sw. */
+export function readRow(out: usize, frames: usize, row: i32, k: i32): void {
+  const bytes = <usize>blockBytes(k);
+  const high = frames + <usize>(row / BLOCK_ROWS) * 2 * bytes;
+  const r = row % BLOCK_ROWS;
+  const scales = scaleBytes();
+  let frame: usize = 0;
+  for (let from = 0; from < k; from += FRAME_INPUTS) {
+    const inputs = min(k - from, FRAME_INPUTS);
+    for (let i = 0; i < inputs; i++) {
+      const byte = frame + <usize>(scales + (i >> 2) * 16 + 2 * r + (i & 1));
+      const shift = (i & 2) << 1;
+      const hi = ((<i32>load<u8>(high + byte) >> shift) & 15) - 8;
+      const lo = ((<i32>load<u8>(high + bytes + byte) >> shift) & 15) - 8;
+      const scale = <i32>load<u8>(high + frame + <usize>((i / config.weightGroup) * BLOCK_ROWS + r));
+      store<i32>(out + ((<usize>(from + i)) << 2), (16 * hi + lo) * scale);
+    }
+    frame += <usize>(scales + (inputs / WEIGHT_GROUP) * GROUP_CODE_BYTES);
+  }
+}

@@ -4,7 +4,8 @@ import { LightMambaError } from "../errors.ts";
 import { notMamba2 } from "./architectures.ts";
 import { Fields } from "./fields.ts";
 import type { GgufHead } from "./gguf.ts";
-import { isPaddingToken, type Vocabulary } from "./gguf-tokenizer.ts";
+import type { Selection } from "./gguf-metadata.ts";
+import { isPaddingToken, TOKENIZER_LISTS, type Vocabulary } from "./gguf-tokenizer.ts";
 import { NAMINGS } from "./naming.ts";
 import { readShape, VOCABULARY } from "./shape.ts";
 import type { Mamba2Config } from "./types.ts";
@@ -17,9 +18,10 @@ const WIDTH = "mamba2.embedding_length";
 const LARGEST_INNER = 2 ** 23;
 
 /** The keys that are read here and for the tokenizer. */
-export function isWantedKey(key: string): boolean {
-  return key === ARCHITECTURE || key === SPLITS || /^(mamba2|tokenizer\.ggml)\./.test(key);
-}
+export const selectKey: Selection = (key) => {
+  if (TOKENIZER_LISTS.includes(key)) return "list";
+  return key === ARCHITECTURE || key === SPLITS || /^(mamba2|tokenizer\.ggml)\./.test(key) ? "value" : undefined;
+};
 
 /** Refuses by name what is not a whole Mamba-2. */
 export function checkArchitecture(fields: Fields): void {

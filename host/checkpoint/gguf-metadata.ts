@@ -6,6 +6,8 @@ import type { JsonObject, JsonValue } from "./json.ts";
 
 const LONGEST_KEY = 2 ** 16 - 1;
 const LONGEST_TEXT = 2 ** 26;
+/** As many as a vocabulary may have: a number takes eight times its byte here. */
+const LONGEST_LIST = 2 ** 24;
 const DEEPEST_ARRAY = 4;
 const STRING = 8;
 const ARRAY = 9;
@@ -25,8 +27,12 @@ const SCALARS: Record<number, [bytes: number, read: (view: DataView, at: number)
   12: [8, (view, at) => view.getFloat64(at, true)],
 };
 
+export type Wanted = "value" | "list";
+/** Which keys are kept, and whether they may be lists. */
+export type Selection = (key: string) => Wanted | undefined;
+
 /** The values of the keys that are wanted; the others are checked and passed over. */
-export function readMetadata(cursor: GgufCursor, keys: number, wanted: (key: string) => boolean): JsonObject {
+export function readMetadata(cursor: GgufCursor, keys: number, wanted: Selection): JsonObject {
   const metadata: JsonObject = Object.create(null);
   const seen = new Set<string>();
   for (let i = 0; i < keys; i++) {
@@ -35,21 +41,29 @@ export function readMetadata(cursor: GgufCursor, keys: number, wanted: (key: str
     if (seen.has(key)) throw cursor.error(field, "the key is given twice");
     seen.add(key);
     const type = cursor.u32(field);
-    if (wanted(key)) metadata[key] = readValue(cursor, type, field, 0);
+    const kind = wanted(key);
+    if (kind !== undefined) metadata[key] = readValue(cursor, type, field, kind);
     else skipValue(cursor, type, field, 0);
   }
   return metadata;
 }
 
-function readValue(cursor: GgufCursor, type: number, field: string, depth: number): JsonValue {
+/** A list where one value is wanted, or a list of lists, is checked and stands for itself as an empty one. */
+function readValue(cursor: GgufCursor, type: number, field: string, kind: Wanted): JsonValue {
   if (type === STRING) return cursor.text(field, LONGEST_TEXT);
-  if (type !== ARRAY) {
-    const [bytes, read] = scalar(cursor, type, field);
-    return cursor.take(bytes, field, (view, at) => valid(cursor, read(view, at), field));
-  }
-  const [itemType, length] = arrayHead(cursor, field, depth);
+  if (type === ARRAY) return kind === "list" ? readList(cursor, field) : skipArray(cursor, field, 0);
+  const [bytes, read] = scalar(cursor, type, field);
+  return cursor.take(bytes, field, (view, at) => valid(cursor, read(view, at), field));
+}
+
+function readList(cursor: GgufCursor, field: string): JsonValue[] {
+  const [itemType, length] = arrayHead(cursor, field, 0);
+  if (length > LONGEST_LIST) throw cursor.error(field, "the list is too long", `at most ${LONGEST_LIST}`, length);
   const items: JsonValue[] = [];
-  for (let i = 0; i < length; i++) items.push(readValue(cursor, itemType, field, depth + 1));
+  for (let i = 0; i < length; i++) {
+    if (itemType === ARRAY) skipArray(cursor, field, 1);
+    else items.push(readValue(cursor, itemType, field, "value"));
+  }
   return items;
 }
 
@@ -59,13 +73,14 @@ function skipValue(cursor: GgufCursor, type: number, field: string, depth: numbe
   else cursor.skip(scalar(cursor, type, field)[0], field);
 }
 
-function skipArray(cursor: GgufCursor, field: string, depth: number): void {
+function skipArray(cursor: GgufCursor, field: string, depth: number): JsonValue[] {
   const [itemType, length] = arrayHead(cursor, field, depth);
   if (itemType === STRING || itemType === ARRAY) {
     for (let i = 0; i < length; i++) skipValue(cursor, itemType, field, depth + 1);
   } else {
     cursor.skip(length * scalar(cursor, itemType, field)[0], field);
   }
+  return [];
 }
 
 function scalar(cursor: GgufCursor, type: number, field: string): (typeof SCALARS)[number] {

@@ -16,6 +16,8 @@ const TOKENS = "tokenizer.ggml.tokens";
 const TYPES = "tokenizer.ggml.token_type";
 const MERGES = "tokenizer.ggml.merges";
 const PRE = "tokenizer.ggml.pre";
+/** The keys that are lists. */
+export const TOKENIZER_LISTS = [TOKENS, TYPES, MERGES];
 const [NORMAL, CONTROL, USER_DEFINED, UNUSED, HIGHEST_TYPE] = [1, 3, 4, 5, 6];
 const PADDING = /^\[PAD[0-9]+\]$/;
 

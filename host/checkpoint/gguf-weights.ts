@@ -3,7 +3,7 @@
 import { readdirSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
 import { badInput } from "../errors.ts";
-import { checkArchitecture, ggufConfig, isWantedKey } from "./config-gguf.ts";
+import { checkArchitecture, ggufConfig, selectKey } from "./config-gguf.ts";
 import { Fields } from "./fields.ts";
 import { exists, InputFile, isDirectory, systemReason } from "./file.ts";
 import { type GgufHead, readGguf } from "./gguf.ts";
@@ -49,7 +49,7 @@ function filesIn(path: string): string[] {
 export function openGguf(path: string): GgufCheckpoint {
   const file = InputFile.open(path);
   try {
-    const head = readGguf(file, isWantedKey);
+    const head = readGguf(file, selectKey);
     const fields = new Fields(path, head.metadata);
     checkArchitecture(fields);
     const vocabulary = readVocabulary(fields);

@@ -8,7 +8,7 @@ import { elementCount } from "./dtype.ts";
 import { type InputFile, printable } from "./file.ts";
 import { type GgmlType, ggmlType, READABLE_GGML_TYPES, refusedGgmlType } from "./ggml-types.ts";
 import { GgufCursor } from "./gguf-cursor.ts";
-import { readMetadata } from "./gguf-metadata.ts";
+import { readMetadata, type Selection } from "./gguf-metadata.ts";
 import { describe, type JsonObject, type JsonValue } from "./json.ts";
 
 const MAGIC = 0x46554747;
@@ -32,18 +32,18 @@ export interface GgufTensor {
 
 export interface GgufHead {
   version: number;
-  /** Values of the keys that `wanted` named. */
+  /** Values of the keys that were wanted. */
   metadata: JsonObject;
   tensors: Map<string, GgufTensor>;
 }
 
 /** Reads everything before the tensors' bytes. Values of keys that are not wanted are checked and passed over. */
-export function readGguf(file: InputFile, wanted: (key: string) => boolean): GgufHead {
+export function readGguf(file: InputFile, wanted: Selection): GgufHead {
   const cursor = new GgufCursor(file);
   const version = readVersion(cursor);
   const tensorCount = count(cursor, "tensor count", MOST_TENSORS);
   const keyCount = count(cursor, "metadata count", MOST_KEYS);
-  const metadata = readMetadata(cursor, keyCount, (key) => key === ALIGNMENT_KEY || wanted(key));
+  const metadata = readMetadata(cursor, keyCount, (key) => (key === ALIGNMENT_KEY ? "value" : wanted(key)));
   const alignment = readAlignment(cursor, metadata[ALIGNMENT_KEY]);
   const tensors = new Map<string, GgufTensor>();
   for (let i = 0; i < tensorCount; i++) {

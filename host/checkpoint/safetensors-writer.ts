@@ -17,6 +17,8 @@ export interface SafetensorsTensor {
   shape: readonly number[];
   /** Little-endian bytes; a function is called once, when the tensor's turn to be written comes. */
   data: Uint8Array | (() => Uint8Array);
+  /** Start on a multiple of this instead of the file's `align`. */
+  align?: number;
 }
 
 export interface WriteOptions {
@@ -32,10 +34,13 @@ export function isPadding(name: string): boolean {
 
 /** Writes the tensors in the order given. */
 export function writeSafetensors(path: string, tensors: Iterable<SafetensorsTensor>, options: WriteOptions = {}): void {
+  const all = [...tensors];
   const align = options.align ?? 1;
-  if (!Number.isSafeInteger(align) || align < 1) throw misuse(path, "align", `a multiple to align to, not ${align}`);
-  const ordered = withPadding(path, [...tensors], align);
-  const header = encodeHeader(ordered, options.metadata, align);
+  const aligns = [align, ...all.map((tensor) => tensor.align ?? align)];
+  const wrong = aligns.find((value) => !Number.isSafeInteger(value) || value < 1);
+  if (wrong !== undefined) throw misuse(path, "align", `a multiple to align to, not ${wrong}`);
+  const ordered = withPadding(path, all, align);
+  const header = encodeHeader(ordered, options.metadata, Math.max(...aligns));
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
   try {
     writeDurably(temporary, header, ordered, path);
@@ -57,7 +62,8 @@ function withPadding(path: string, tensors: SafetensorsTensor[], align: number):
     if (isPadding(tensor.name) || tensor.name === "__metadata__")
       throw misuse(path, tensor.name, "the name is reserved");
     names.add(tensor.name);
-    const gap = (align - (end % align)) % align;
+    const step = tensor.align ?? align;
+    const gap = (step - (end % step)) % step;
     if (gap > 0) {
       ordered.push({
         name: `${PADDING_PREFIX}${paddings++}`,

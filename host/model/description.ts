@@ -66,6 +66,8 @@ export interface Rotation {
   unrotated: number[];
 }
 
+export const EMBEDDING_FRACTION_RANGE: [low: number, high: number] = [0, 30];
+
 /** Where the static formats come from. */
 export interface CalibrationRecord {
   source: "sampled" | "file";
@@ -92,6 +94,8 @@ export interface WeightRecipe {
   wide: string[];
   /** Inputs that share a scale; stored once per 32, or once per 16. */
   group: 16 | 32 | 64 | 128;
+  /** Rows of their own, or those of an 8-bit lm_head of a tied checkpoint, turned back: no table at all. */
+  embedding: "codes" | "head";
   /** Scales that are powers of two only, as in the paper's hardware. */
   powerOfTwoScales: boolean;
 }
@@ -102,6 +106,8 @@ export interface ModelDescription {
   activationBits: ActivationBits;
   stateBits: 8 | 16;
   rotation: Rotation;
+  /** Fraction bits of embedding.inverse_gamma; 0 where there is none. */
+  embeddingFraction: number;
   /** Rows of the vocabulary that stand for tokens. */
   vocabUsed: number;
   residualFraction: number;
@@ -195,8 +201,10 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
       method: only("method", "rtn", "gptq"),
       wide: parseWide(fields, config.nLayers),
       group: only("weight_group", 16, 32, 64, 128),
+      embedding: only("embedding", "codes", "head"),
       powerOfTwoScales: fields.boolean("power_of_two_scales", false),
     },
+    embeddingFraction: fields.integer("embedding_fraction", EMBEDDING_FRACTION_RANGE),
     activationBits: only("activation_bits", 4, 5, 6, 8),
     stateBits: only("state_bits", 8, 16),
     rotation: {
@@ -286,7 +294,8 @@ export function descriptionJson(description: ModelDescription): string {
     power_of_two_scales: weights.powerOfTwoScales,
     activation_bits: description.activationBits,
     eight_bit_matrices: weights.wide,
-    embedding_bits: 8,
+    embedding: weights.embedding,
+    embedding_fraction: description.embeddingFraction,
     state_bits: description.stateBits,
     state_group: 16,
     rotation: {

@@ -100,6 +100,10 @@ function paleyII(q: number, chi: Int8Array): Int8Array {
   return h;
 }
 
+export function transpose(signs: Int8Array, order: number): Int8Array {
+  return signs.map((_, i) => signs[(i % order) * order + Math.floor(i / order)]!);
+}
+
 /** x → (I ⊗ H_m ⊗ H_2^k) x for vectors of one size, in place and not normalised. Holds its own scratch. */
 export class HadamardTransform {
   readonly shape: HadamardShape;
@@ -113,7 +117,7 @@ export class HadamardTransform {
     this.size = shape.blocks * shape.order * 2 ** shape.log2;
     const { order } = shape;
     this.#signs = hadamardSigns(order);
-    this.#transposed = this.#signs.map((_, i) => this.#signs[(i % order) * order + Math.floor(i / order)]!);
+    this.#transposed = transpose(this.#signs, order);
     this.#scratch = new Float64Array(shape.order * 2 ** shape.log2);
   }
 

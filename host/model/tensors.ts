@@ -10,19 +10,28 @@ export interface TensorSpec {
   shape: number[];
 }
 
-/** Files and DMA windows start on pages. */
-export const TENSOR_ALIGNMENT = 4096;
+/** Where a tensor starts: weights that a DMA engine streams on a page, everything else on a beat. */
+export function tensorAlignment(name: string): 4096 | 64 {
+  return name.endsWith(".frames") ? 4096 : 64;
+}
+
+/** The coarsest of them: where the first tensor is put in memory. */
+export const PAGE = 4096;
 
 /** What decides the size of the frames. */
-export type WeightFormat = Pick<WeightRecipe, "wide" | "group">;
+export type WeightFormat = Pick<WeightRecipe, "wide" | "group" | "embedding">;
 
 export function modelTensors(config: Mamba2Config, format: WeightFormat): Map<string, TensorSpec> {
   const { dModel: D, nLayers, vocabSize: V } = config;
-  const specs = new Map<string, TensorSpec>([
-    ["embedding.codes", { dtype: "I8", shape: [V, D] }],
-    ["embedding.scale", { dtype: "U16", shape: [V] }],
-    ["embedding.exponent", { dtype: "I8", shape: [V] }],
-  ]);
+  const specs = new Map<string, TensorSpec>(
+    format.embedding === "head"
+      ? [["embedding.inverse_gamma", { dtype: "I16", shape: [D] }]]
+      : [
+          ["embedding.codes", { dtype: "I8", shape: [V, D] }],
+          ["embedding.scale", { dtype: "U16", shape: [V] }],
+          ["embedding.exponent", { dtype: "I8", shape: [V] }],
+        ],
+  );
   for (let i = 0; i < nLayers; i++) addLayer(specs, config, `layers.${i}`, format);
   addMatrix(specs, "lm_head", padded(V), D, format);
   specs.set("final_norm", { dtype: "F32", shape: [D] });

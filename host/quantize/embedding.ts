@@ -1,4 +1,5 @@
-/** Embedding rows as int8 codes with one scale a row: docs/numerics.md section 3. */
+/** Embedding rows, as int8 codes with one scale a row or out of an 8-bit lm_head: docs/numerics.md section 3. */
+import { EMBEDDING_FRACTION_RANGE } from "../model/description.ts";
 import { mantissa } from "./fractions.ts";
 
 export interface QuantizedEmbedding {
@@ -29,4 +30,25 @@ export function quantizeEmbedding(embedding: Float32Array, rows: number, dModel:
     }
   }
   return out;
+}
+
+/** unit² / γ of the final norm as int16: what turns a row of lm_head back into one of the embedding. */
+export interface InverseGamma {
+  values: Int16Array;
+  fraction: number;
+}
+
+/** Channels whose γ is this much smaller than the largest would lose too much. */
+const SMALLEST_GAMMA = 1 / 64;
+
+/** Undefined where a γ is too small: the embedding then needs a table of its own. */
+export function inverseGamma(gamma: Float32Array, unit: number): InverseGamma | undefined {
+  const magnitudes = gamma.map(Math.abs);
+  const [least, most] = [Math.min(...magnitudes), Math.max(...magnitudes)];
+  if (!(least > most * SMALLEST_GAMMA)) return undefined;
+  const largest = unit ** 2 / least;
+  const [low, high] = EMBEDDING_FRACTION_RANGE;
+  const fraction = Math.min(high, Math.floor(Math.log2(32767 / largest)));
+  if (fraction < low) return undefined;
+  return { fraction, values: Int16Array.from(gamma, (value) => Math.round((unit ** 2 / value) * 2 ** fraction)) };
 }

@@ -30,12 +30,14 @@ import {
   type Rotation,
   type WeightRecipe,
 } from "../model/description.ts";
-import { modelTensors, TENSOR_ALIGNMENT } from "../model/tensors.ts";
+import { HadamardTransform } from "../model/hadamard.ts";
+import { modelTensors, tensorAlignment } from "../model/tensors.ts";
 import { packageVersion } from "../package.ts";
 import { type ReferenceWeights, weightsFromCheckpoint } from "../reference/index.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, TOKENIZER_FILES } from "../tokenizer/index.ts";
 import { writeChecksums } from "../verify.ts";
 import { type CalibrationText, calibrationIds } from "./calibrate.ts";
+import { type InverseGamma, inverseGamma } from "./embedding.ts";
 import { matrixCosts } from "./errors-by-layer.ts";
 import { quantizeLayers, type RoundedModel } from "./layers.ts";
 import { Pool } from "./pool.ts";
@@ -195,7 +197,7 @@ class Quantizer {
     this.#store.keepCalibration(calibration.ids);
     const rounded = await this.#rounded(plain, calibration, seed);
     const weightsFile = join(dir, MODEL_FILES.weights);
-    writeSafetensors(weightsFile, this.#tensors(rounded, plain.finalNorm), { align: TENSOR_ALIGNMENT });
+    writeSafetensors(weightsFile, this.#tensors(rounded, plain.finalNorm), { align: 64 });
     const description = this.#describe(rounded, calibration.record, weightsFile);
     writeFileSync(join(dir, MODEL_FILES.description), descriptionJson(description));
     writeFileSync(join(dir, MODEL_FILES.config), configJson(this.#config));
@@ -205,13 +207,14 @@ class Quantizer {
   }
 
   #describe(rounded: RoundedModel, calibration: CalibrationRecord, weightsFile: string): ModelDescription {
-    const { rotation, residualFraction, fractions, errors } = rounded;
+    const { rotation, residualFraction, fractions, errors, embeddingFraction } = rounded;
     return {
       generator: `lightmamba ${packageVersion()}`,
       weights: this.#recipe.weights,
       activationBits: this.#recipe.activationBits,
       stateBits: this.#recipe.stateBits,
       rotation,
+      embeddingFraction,
       vocabUsed: this.#config.vocabUsed,
       residualFraction,
       layers: fractions,
@@ -284,6 +287,7 @@ class Quantizer {
     const none = noRotation(dModel, dInner);
     const round = (rotation: Rotation, chooseInner: boolean, pass: string) =>
       quantizeLayers(this.#pool, plain, {
+        inverseGamma: this.#tiedEmbedding(plain, rotation),
         store: this.#store,
         pass: `${attempt}-${pass}`,
         recipe: this.#recipe,
@@ -300,6 +304,16 @@ class Quantizer {
     return rotated.calibrationKl <= unrotated.calibrationKl ? rotated : unrotated;
   }
 
+  /** A tied checkpoint with an 8-bit head needs no table for its embedding. */
+  #tiedEmbedding(plain: ReferenceWeights, rotation: Rotation): InverseGamma | undefined {
+    const { weights } = this.#recipe;
+    const tied = this.#config.tieEmbeddings && weights.wide.includes("lm_head");
+    const { unit } = new HadamardTransform(rotation.residual);
+    const inverse = tied ? inverseGamma(plain.finalNorm, unit) : undefined;
+    weights.embedding = inverse ? "head" : "codes";
+    return inverse;
+  }
+
   #noteBlocks({ residual, inner }: Rotation): void {
     const { dModel, dInner } = this.#config;
     for (const [what, { blocks }, size] of [
@@ -314,7 +328,7 @@ class Quantizer {
   #tensors({ tensors }: RoundedModel, finalNorm: Float32Array): SafetensorsTensor[] {
     return [...modelTensors(this.#config, this.#recipe.weights)].map(([name, spec]) => {
       const view = name === "final_norm" ? finalNorm : tensors.get(name)!;
-      return { name, ...spec, data: bytesOf(view) };
+      return { name, ...spec, data: bytesOf(view), align: tensorAlignment(name) };
     });
   }
 

@@ -5,7 +5,7 @@ import { inProjOrder, pack, plainOrder, type QuantizedMatrix, type RowOrder } fr
 import { HadamardTransform, hadamardSigns } from "../model/hadamard.ts";
 import type { Maxima, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
 import { layerConstants } from "./constants.ts";
-import { quantizeEmbedding } from "./embedding.ts";
+import { type InverseGamma, quantizeEmbedding } from "./embedding.ts";
 import { type Feedback, Gram, outputLoss } from "./feedback.ts";
 import { chooseFractions, residualFraction } from "./fractions.ts";
 import type { GramPart, InnerBasis } from "./lane.ts";
@@ -26,6 +26,8 @@ export interface LayerOptions {
   /** Calibration texts [S, length]. */
   ids: Int32Array;
   length: number;
+  /** For an embedding out of lm_head. */
+  inverseGamma?: InverseGamma | undefined;
   /** Where finished layers are kept, and under which name. */
   store: ResumeStore;
   pass: string;
@@ -39,6 +41,8 @@ export interface RoundedModel {
   errors: ModelDescription["errors"];
   /** Mean KL(FP32 ‖ quantized) on the last calibration texts, simulated in floating point: nats per token. */
   calibrationKl: number;
+  /** Fraction bits of embedding.inverse_gamma; 0 where there is none. */
+  embeddingFraction: number;
   /** By the names of docs/format.md. */
   tensors: Map<string, ArrayBufferView>;
 }
@@ -95,10 +99,11 @@ class LayerQuantizer {
       chooseFractions(this.#config, weights, seen, i),
     );
     fractions.forEach((f, i) => void this.#keepConstants(i, f, fr));
-    this.#keepEmbedding();
+    const embeddingFraction = this.#keepEmbedding();
     this.#progress(nLayers + 1);
     return {
       calibrationKl,
+      embeddingFraction,
       rotation: { ...this.#options.rotation, unrotated: this.#unrotated },
       residualFraction: fr,
       fractions,
@@ -283,12 +288,19 @@ class LayerQuantizer {
     keep("gate_norm", constants.gateNorm);
   }
 
-  #keepEmbedding(): void {
+  /** Returns the fraction bits of inverse γ, or 0. */
+  #keepEmbedding(): number {
+    const inverse = this.#options.inverseGamma;
+    if (inverse) {
+      this.#tensors.set("embedding.inverse_gamma", inverse.values);
+      return inverse.fraction;
+    }
     const { vocabSize, dModel } = this.#config;
     const { codes, scale, exponent } = quantizeEmbedding(this.#rotated.embedding, vocabSize, dModel);
     this.#tensors.set("embedding.codes", codes);
     this.#tensors.set("embedding.scale", scale);
     this.#tensors.set("embedding.exponent", exponent);
+    return 0;
   }
 }
 

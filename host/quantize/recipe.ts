@@ -12,7 +12,7 @@ export interface Recipe {
 }
 
 export const DEFAULT_RECIPE: Recipe = {
-  weights: { method: "gptq", wide: [], group: 32, powerOfTwoScales: false },
+  weights: { method: "gptq", wide: [], group: 32, embedding: "codes", powerOfTwoScales: false },
   activationBits: 4,
   stateBits: 8,
   rotation: "on",

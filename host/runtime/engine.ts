@@ -36,6 +36,15 @@ export interface RuntimeExports {
   setHadamard(blocks: number, order: number, log2: number, signs: number): void;
   setTimeStepLimits(low: bigint, high: bigint): void;
   setEmbedding(codes: number, scale: number, exponent: number): void;
+  setTiedEmbedding(
+    inverseGamma: number,
+    fraction: number,
+    blocks: number,
+    order: number,
+    log2: number,
+    signs: number,
+    transposed: number,
+  ): void;
   setHead(frames: number, rowExponents: number, bits: number): void;
   setInProj(layer: number, frames: number, rowExponents: number, bias: number, bits: number): void;
   setOutProj(layer: number, frames: number, rowExponents: number, bias: number, bits: number, rotates: number): void;

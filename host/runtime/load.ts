@@ -5,8 +5,8 @@ import type { Mamba2Config } from "../checkpoint/types.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import { MODEL_FILES, type ModelHeader } from "../model/description.ts";
 import { ROW_EXPONENT_RANGE } from "../model/frames.ts";
-import { hadamardSigns } from "../model/hadamard.ts";
-import { modelTensors, TENSOR_ALIGNMENT, type TensorSpec, type WeightFormat } from "../model/tensors.ts";
+import { hadamardSigns, transpose } from "../model/hadamard.ts";
+import { modelTensors, PAGE, type TensorSpec, tensorAlignment, type WeightFormat } from "../model/tensors.ts";
 import { MAX_DECAY_SHIFT } from "../quantize/constants.ts";
 import { EMBEDDING_EXPONENT_RANGE } from "../quantize/embedding.ts";
 import { mantissa } from "../quantize/fractions.ts";
@@ -47,8 +47,13 @@ function checkTensors(file: SafetensorsFile, specs: Map<string, TensorSpec>, pat
     if (!found) throw badInput("the tensor is missing", { file: path, field: name });
     const want = `${spec.dtype} [${spec.shape}]`;
     const have = `${found.dtype} [${found.shape}]`;
-    if (want !== have)
+    if (want !== have) {
       throw badInput("another type or shape", { file: path, field: name, expected: want, found: have });
+    }
+    const alignment = tensorAlignment(name);
+    if (found.begin % alignment === 0) continue;
+    const detail = { expected: `a multiple of ${alignment}`, found: found.begin };
+    throw badInput("the tensor starts in the wrong place", { file: path, field: name, ...detail });
   }
   for (const name of file.tensors.keys()) {
     if (!specs.has(name) && !isPadding(name)) throw badInput("an unknown tensor", { file: path, field: name });
@@ -101,18 +106,19 @@ function scaledEpsilon(value: number, f: number): bigint {
 
 /** Reads the whole file behind its header in one piece, so that tensors keep the alignment they have on disk. */
 function readTensors(engine: Engine, file: SafetensorsFile, path: string): Addresses {
-  const first = Math.min(...[...file.tensors.values()].map(({ begin }) => begin));
+  // A page boundary in the file, so that what is on one there is on one in memory.
+  const first = Math.floor(Math.min(...[...file.tensors.values()].map(({ begin }) => begin)) / PAGE) * PAGE;
   const size = file.file.size - first;
   const used = engine.memory.buffer.byteLength;
-  if (used + size + TENSOR_ALIGNMENT > ADDRESS_SPACE) {
+  if (used + size + PAGE > ADDRESS_SPACE) {
     throw new LightMambaError("unsupported", "the model does not fit a 32-bit address space", {
       file: path,
-      expected: `at most ${ADDRESS_SPACE - used - TENSOR_ALIGNMENT} bytes`,
+      expected: `at most ${ADDRESS_SPACE - used - PAGE} bytes`,
       found: size,
     });
   }
-  const base = allocate(engine, size + TENSOR_ALIGNMENT, "the weights");
-  const start = Math.ceil(base / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+  const base = allocate(engine, size + PAGE, "the weights");
+  const start = Math.ceil(base / PAGE) * PAGE;
   file.file.readInto(new Uint8Array(engine.memory.buffer, start, size), first);
   return (name) => start + file.tensors.get(name)!.begin - first;
 }
@@ -136,7 +142,7 @@ function place(engine: Engine, config: Mamba2Config, { description }: ModelHeade
   const signsAt = allocate(engine, signs.length, "the Hadamard matrix");
   new Int8Array(engine.memory.buffer, signsAt, signs.length).set(signs);
   exports.setHadamard(inner.blocks, inner.order, inner.log2, signsAt);
-  exports.setEmbedding(at("embedding.codes"), at("embedding.scale"), at("embedding.exponent"));
+  placeEmbedding(engine, description, at);
   exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"), bits("lm_head"));
   description.layers.forEach((f, i) => {
     const tensor = (name: string) => at(`layers.${i}.${name}`);
@@ -156,6 +162,21 @@ function place(engine: Engine, config: Mamba2Config, { description }: ModelHeade
   });
 }
 
+function placeEmbedding({ exports, memory }: Engine, description: ModelHeader["description"], at: Addresses): void {
+  if (description.weights.embedding === "codes") {
+    exports.setEmbedding(at("embedding.codes"), at("embedding.scale"), at("embedding.exponent"));
+    return;
+  }
+  const { blocks, order, log2 } = description.rotation.residual;
+  const signs = hadamardSigns(order);
+  const tables = exports.allocate(2 * signs.length) >>> 0;
+  new Int8Array(memory.buffer, tables, signs.length).set(signs);
+  const transposed = tables + signs.length;
+  new Int8Array(memory.buffer, transposed, signs.length).set(transpose(signs, order));
+  const gamma = at("embedding.inverse_gamma");
+  exports.setTiedEmbedding(gamma, description.embeddingFraction, blocks, order, log2, tables, transposed);
+}
+
 /** The numbers that the arithmetic relies on. Weight codes and mantissas may be anything. */
 function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, at: Addresses, path: string): void {
   const { buffer } = engine.memory;
@@ -172,7 +193,10 @@ function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, 
     if (!name.endsWith(".row_exponent")) continue;
     inRange(name, new Int8Array(buffer, at(name), shape[0]), ROW_EXPONENT_RANGE);
   }
-  inRange("embedding.exponent", new Int8Array(buffer, at("embedding.exponent"), vocabSize), EMBEDDING_EXPONENT_RANGE);
+  if (header.description.weights.embedding === "codes") {
+    const exponents = new Int8Array(buffer, at("embedding.exponent"), vocabSize);
+    inRange("embedding.exponent", exponents, EMBEDDING_EXPONENT_RANGE);
+  }
   header.description.layers.forEach((_, i) => {
     const shifts = `layers.${i}.decay_shift`;
     inRange(shifts, new Uint8Array(buffer, at(shifts), nHeads), [0, MAX_DECAY_SHIFT]);
