@@ -76,6 +76,25 @@ const METADATA: Row[] = [
   ],
   ["a list longer than the file", "badInput", set("mamba2.x", array(V.u32, 2 ** 30)), "ends in the middle"],
   ["a list passed over, longer than the file", "badInput", set("x", array(V.u8, 2 ** 50)), "ends in the middle"],
+  [
+    "a list where one number is expected",
+    "badInput",
+    set("mamba2.block_count", value.u32s([3])),
+    "block_count",
+    "found []",
+  ],
+  [
+    "a list of tokens too long",
+    "badInput",
+    (g) => g.metadata.set("tokenizer.ggml.token_type", array(V.u8, 2 ** 24 + 1, new Uint8Array(2 ** 24 + 1))),
+    "the list is too long",
+  ],
+  [
+    "tokens that are lists",
+    "badInput",
+    set("tokenizer.ggml.tokens", array(V.array, 1, u32(V.u32), u64(0))),
+    "at least one token",
+  ],
   ["a list of unknown items", "badInput", set("x", array(77, 1)), "unknown type of value", "77"],
   [
     "lists without end in one another",

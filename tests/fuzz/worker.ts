@@ -33,7 +33,11 @@ function faultOf(error: unknown): string | undefined {
 
 function run({ target, seed, rounds, beat }: Job): Outcome {
   const { valid, make, read } = TARGETS[target]!();
-  read(valid);
+  try {
+    read(valid);
+  } catch (error) {
+    throw new Error(`the input that should be right is refused: ${(error as Error).message}`, { cause: error });
+  }
   const before = process.memoryUsage.rss();
   const outcome: Outcome = { refused: 0, slowest: 0, slowestRound: 0, grown: 0 };
   for (let round = 0; round < rounds; round++) {
