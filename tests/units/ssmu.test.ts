@@ -10,7 +10,8 @@ import {
   TOKEN_PERIOD,
 } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
-import type { StateBits } from "../oracle/ssmu.ts";
+import { dtTimesX, quantizeBC, type StateBits } from "../oracle/ssmu.ts";
+import { silu } from "../oracle/tables.ts";
 import { BACKENDS, type Ssmu } from "./backend.ts";
 import { SSMU_CASES, type SsmuCase, STATE_BITS } from "./cases.ts";
 import { gateToken, makeWild, nothingSeen, type Seen, scanToken, wildState } from "./scan.ts";
@@ -80,9 +81,58 @@ function run(shape: SsmuCase, bits: StateBits, seed: number, tokens: number, see
   }
 }
 
+/** No decay, a constant time step, and a conv that passes its newest input. */
+function plainModel(stateBits: StateBits): OracleModel {
+  const model = randomModel(1, { D: 8, H: 2, P: 8, N: 32, G: 1, W: 2, V: 2, layers: 1, stateBits });
+  const layer = model.layers[0]!;
+  Object.assign(layer, { fx: 11, fB: 11, fC: 11, fw: 14, fxs: 11, fBs: 11, fCs: 11 });
+  layer.convWeight = layer.convWeight.map(() => [0, 2 ** 14]);
+  layer.convBias = layer.convBias.map(() => 0);
+  layer.am = layer.am.map(() => 0);
+  [model.dtLow, model.dtHigh] = [2 ** 20, 2 ** 20];
+  return model;
+}
+
+/** Exponent of the products of codes that a token of a plain model adds to the state of a head. */
+function addedExponent({ shape, dtLow }: OracleModel, { x, B }: Segments, head: number): number {
+  const own = x.slice(head * shape.P, (head + 1) * shape.P).map((raw) => silu(BigInt(raw), 11));
+  const keys = B.map((raw) => silu(BigInt(raw), 11));
+  return dtTimesX(dtLow, 32768, own, 11).exponent + quantizeBC(keys, 11).exponent;
+}
+
+/** Codes at their ends and inputs of every size beside them: the largest sums, and each shift between the two. */
+function runFull(bits: StateBits, beside: number): void {
+  const model = plainModel(bits);
+  const random = new Random(beside + 50);
+  const units = BACKENDS.map((backend) => ({ name: backend.name, unit: backend.ssmu(model) }));
+  const { shape } = model;
+  const top = 2 ** (bits - 1) - 1;
+  const large = (length: number) => Array.from({ length }, () => random.integer(9000, 16000));
+  for (let t = 0; t < 40; t++) {
+    const [x, B] = [large(shape.H * shape.P), large(shape.N)];
+    const segments: Segments = { z: large(x.length), x, B, C: large(shape.N), dt: [0, 0] };
+    const state = initialState(model).layers[0]!;
+    state.groups = state.groups.map((groups, channel) =>
+      groups.map(() => {
+        const eh = addedExponent(model, segments, Math.floor(channel / shape.P)) + beside;
+        return { h: Array.from({ length: 16 }, () => top - random.integer(0, t % 4)), eh };
+      }),
+    );
+    for (const { unit } of units) unit.setState(state, t);
+    const y = scanToken(model, state, segments, t, nothingSeen());
+    for (const { name, unit } of units) {
+      assertSame(unit.token(segments, t).y, y, `${name}, token ${t}: y`);
+      compareState(unit.state(t + 1), state, `${name}, token ${t}`);
+    }
+  }
+}
+
 for (const bits of STATE_BITS) {
   describe(`SSMU, ${bits}-bit state`, () => {
     const seen = nothingSeen();
+    for (let beside = -18; beside <= 18; beside++) {
+      test(`full codes, their exponent ${beside} above the input's`, () => runFull(bits, beside));
+    }
     SSMU_CASES.forEach((shape, index) => {
       test(caseName(shape), () => {
         // Wild constants are drawn anew every ten tokens' worth.
