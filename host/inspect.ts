@@ -48,11 +48,11 @@ export function inspect(dir: string): InspectedCheckpoint | InspectedModel {
 function inspectCheckpoint(dir: string): InspectedCheckpoint {
   const checkpoint = openCheckpoint(dir);
   try {
-    const tensors = [...checkpoint.tensors.values()].map(({ name, dtype, shape }) => ({
+    const tensors = [...checkpoint.tensors.values()].map(({ name, dtype, shape, stored }) => ({
       name,
-      dtype,
+      dtype: stored?.type ?? dtype,
       shape,
-      bytes: elements(shape) * DTYPE_BYTES[dtype],
+      bytes: stored?.bytes ?? elements(shape) * DTYPE_BYTES[dtype],
     }));
     return {
       kind: "checkpoint",
