@@ -139,6 +139,11 @@ export function sylvester(a: number, b: number): number {
   return sign;
 }
 
+/** The transform by the transposed matrix: H_2^k is symmetric. */
+export function transposed(hadamard: OracleHadamard): OracleHadamard {
+  return { ...hadamard, signs: square(hadamard.m, (i, j) => hadamard.signs[j]![i]!) };
+}
+
 const sylvesterRows = new Map<number, number[][]>();
 
 /** H_2^k, made once for each k. */

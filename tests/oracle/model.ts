@@ -1,8 +1,8 @@
 /** Section 3 of docs/numerics.md: a whole token, on a model and a state of plain objects. */
-import { type OracleHadamard, transform } from "./hadamard.ts";
+import { type OracleHadamard, transform, transposed } from "./hadamard.ts";
 import { accumulate, type OracleLinear, rowOut, scaleBits } from "./mmu.ts";
 import { type ActivationBits, type Codes, codeFraction, nqu } from "./nqu.ts";
-import { clamp, floorShift, pow2, rsh, satN, toNumber } from "./primitives.ts";
+import { absolute, clamp, floorShift, pow2, rsh, satN, toNumber } from "./primitives.ts";
 import {
   conv,
   decay,
@@ -69,6 +69,20 @@ export interface OracleLayer extends GateFractions {
   rotates: boolean;
 }
 
+/** Rows of their own: [V][D] codes, and c · em · 2^ee. */
+export interface EmbeddingTable {
+  codes: number[][];
+  em: number[];
+  ee: number[];
+}
+
+/** Rows out of lm_head: inverseGamma [D] is Q fraction, int16; H of the residual's rotation. */
+export interface TiedEmbedding {
+  inverseGamma: number[];
+  fraction: number;
+  hadamard: OracleHadamard;
+}
+
 export interface OracleModel {
   shape: OracleShape;
   activationBits: ActivationBits;
@@ -85,7 +99,7 @@ export interface OracleModel {
   /** sqrt(E / normGroups). */
   rootE: Root;
   hadamard: OracleHadamard;
-  embedding: { codes: number[][]; em: number[]; ee: number[] };
+  embedding: EmbeddingTable | TiedEmbedding;
   layers: OracleLayer[];
   lmHead: OracleLinear;
 }
@@ -129,10 +143,33 @@ function saturateResidual(x: bigint): number {
 
 /** Embedding: saturated like the residual. */
 export function embed(model: OracleModel, token: number): number[] {
+  if ("inverseGamma" in model.embedding) return embedTied(model, model.embedding, token);
   const { codes, em, ee } = model.embedding;
   const row = codes[token];
   if (row === undefined) throw new RangeError(`token ${token}`);
   return row.map((code) => saturateResidual(rsh(BigInt(code) * BigInt(em[token]!), -(ee[token]! + model.FR))));
+}
+
+/** Section 3, embedding out of the head. */
+function embedTied(
+  { shape, lmHead, FR }: OracleModel,
+  { inverseGamma, fraction, hadamard }: TiedEmbedding,
+  token: number,
+): number[] {
+  const [q, sw, rw] = [lmHead.q[token], lmHead.sw[token], lmHead.rw[token]];
+  if (q === undefined || sw === undefined || rw === undefined) throw new RangeError(`token ${token}`);
+  const h = q.map((code, i) => code * sw[Math.floor(i / lmHead.group)]!);
+  if (h.length !== shape.D) throw new RangeError(`a row of ${h.length}`);
+  const p = transform(h, transposed(hadamard)).map((t, i) => BigInt(t) * BigInt(inverseGamma[i]!));
+  let most = 0n;
+  for (const value of p) if (absolute(value) > most) most = absolute(value);
+  let s = 0;
+  while (rsh(most, s) > pow2(17) - 1n) s++;
+  const w = transform(
+    p.map((value) => toNumber(rsh(value, s))),
+    hadamard,
+  );
+  return w.map((value) => saturateResidual(rsh(BigInt(value), -(rw + s - fraction + FR))));
 }
 
 /** norm(S + (epsD >> 2e), D). */

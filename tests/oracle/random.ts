@@ -1,7 +1,7 @@
 /** Random models for differential tests: small, deterministic, with signals neither all zero nor all saturated. */
-import { hadamardOf } from "./hadamard.ts";
+import { hadamardOf, type OracleHadamard } from "./hadamard.ts";
 import { type OracleLinear, scalesPerRow } from "./mmu.ts";
-import type { OracleLayer, OracleModel, OracleShape } from "./model.ts";
+import type { EmbeddingTable, OracleLayer, OracleModel, OracleShape, TiedEmbedding } from "./model.ts";
 import { type ActivationBits, codeFraction } from "./nqu.ts";
 import type { StateBits } from "./ssmu.ts";
 import { rootOf } from "./tables.ts";
@@ -15,6 +15,8 @@ export interface RandomShape extends OracleShape {
   wide?: readonly string[];
   /** 8 unless given. */
   stateBits?: StateBits;
+  /** Rows of lm_head are those of the embedding, through the residual's rotation or without one. */
+  tied?: "rotated" | "plain";
   /** Layers whose Hadamard is passed by. */
   unrotated?: readonly number[];
   /** 1 unless given. */
@@ -219,6 +221,25 @@ function randomLayer(random: Random, shape: RandomShape, index: number, FR: numb
   };
 }
 
+function randomTable(random: Random, { V, D, stress = false }: RandomShape): EmbeddingTable {
+  return {
+    codes: list(V, () => list(D, () => clampCode(random.normal() * 40, -127, 127))),
+    em: list(V, () => random.integer(2 ** 15, 2 ** 16 - 1)),
+    ee: list(V, () => -21 + random.offset(stress, 3)),
+  };
+}
+
+/** γ from 0.6 to 2, of either sign when stressed. */
+function randomTied(random: Random, { D, tied, stress = false }: RandomShape): TiedEmbedding {
+  const hadamard: OracleHadamard = tied === "rotated" ? hadamardOf(D) : { blocks: D, m: 1, k: 0, signs: [[1]] };
+  const unit = hadamard.blocks / D;
+  let fraction = 14 + random.offset(stress, 1);
+  while (2 ** (fraction + 1) * unit < 2 ** 14) fraction++;
+  const inverse = () =>
+    Math.round((2 ** fraction * unit) / random.uniform(0.6, 2)) * (stress ? random.integer(-1, 1) : 1);
+  return { hadamard, fraction, inverseGamma: list(D, () => clampCode(inverse(), -32768, 32767)) };
+}
+
 /** A model of a shape; the same seed gives the same model in every engine. */
 export function randomModel(seed: number, shape: RandomShape): OracleModel {
   const random = new Random(seed);
@@ -238,15 +259,12 @@ export function randomModel(seed: number, shape: RandomShape): OracleModel {
     rootD: rootOf(D),
     rootE: rootOf((H * P) / normGroups),
     hadamard: hadamardOf(H * P),
-    embedding: {
-      codes: list(V, () => list(D, () => clampCode(random.normal() * 40, -127, 127))),
-      em: list(V, () => random.integer(2 ** 15, 2 ** 16 - 1)),
-      ee: list(V, () => -21 + random.offset(stress, 3)),
-    },
+    embedding: shape.tied ? randomTied(random, shape) : randomTable(random, shape),
     layers: list(shape.layers, (index) => randomLayer(random, shape, index, FR, eps)),
     lmHead: randomLinear(
       random,
-      list(V, () => 2),
+      // Out of the head, a row of the embedding is of unit size.
+      list(V, () => (shape.tied ? Math.sqrt(D) : 2)),
       drawOf(shape, "lm_head", D),
     ),
   };

@@ -2,7 +2,7 @@
  * What an OracleModel means, in real numbers: a textbook Mamba-2 step on its weights with no activation or state
  * rounded. It checks the exponents of every formula of the page, which a second integer version would repeat.
  */
-import { sylvester } from "./hadamard.ts";
+import { type OracleHadamard, sylvester, transposed } from "./hadamard.ts";
 import type { OracleLinear } from "./mmu.ts";
 import type { OracleLayer, OracleModel } from "./model.ts";
 
@@ -45,8 +45,7 @@ function rmsNormalized(x: readonly number[], eps: number): number[] {
   return x.map((value) => value / Math.sqrt(mean + eps));
 }
 
-function rotated(model: OracleModel, u: readonly number[]): number[] {
-  const { blocks, m, k, signs } = model.hadamard;
+function rotated({ blocks, m, k, signs }: OracleHadamard, u: readonly number[]): number[] {
   const [width, size] = [2 ** k, m * 2 ** k];
   return Array.from({ length: blocks * size }, (_, index) => {
     const [block, row] = [Math.floor(index / size), index % size];
@@ -126,8 +125,19 @@ function realLayer(
   const u: number[] = [];
   for (let start = 0; start < E; start += size) u.push(...rmsNormalized(g.slice(start, start + size), eps));
   const scaled = u.map((value, ch) => (value * layer.gamma2[ch]!) / 2 ** layer.fGamma);
-  const added = product(layer.outProj, layer.rotates ? rotated(model, scaled) : scaled, () => model.FR);
+  const added = product(layer.outProj, layer.rotates ? rotated(model.hadamard, scaled) : scaled, () => model.FR);
   return r.map((value, i) => value + added[i]!);
+}
+
+function embedded({ embedding, lmHead }: OracleModel, token: number): number[] {
+  if ("codes" in embedding) {
+    return embedding.codes[token]!.map((code) => code * embedding.em[token]! * 2 ** embedding.ee[token]!);
+  }
+  const { inverseGamma, fraction, hadamard } = embedding;
+  const unit = 2 ** lmHead.rw[token]!;
+  const row = lmHead.q[token]!.map((q, i) => q * lmHead.sw[token]![Math.floor(i / lmHead.group)]! * unit);
+  const turned = rotated(transposed(hadamard), row).map((value, i) => (value * inverseGamma[i]!) / 2 ** fraction);
+  return rotated(hadamard, turned);
 }
 
 /** One token in real numbers. */
@@ -137,8 +147,7 @@ export function realStep(
   token: number,
   eps = 1e-5,
 ): { logits: number[]; residuals: number[][] } {
-  const { codes, em, ee } = model.embedding;
-  let r = codes[token]!.map((code) => code * em[token]! * 2 ** ee[token]!);
+  let r = embedded(model, token);
   const residuals = [r];
   model.layers.forEach((layer, index) => {
     r = realLayer(model, layer, state.layers[index]!, r, eps);

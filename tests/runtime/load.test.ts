@@ -6,7 +6,6 @@ import { describe, test } from "node:test";
 import { writeSafetensors } from "../../host/checkpoint/safetensors.ts";
 import { type ErrorDetail, type ExitName, LightMambaError } from "../../host/errors.ts";
 import { FRACTION_RANGES, MODEL_FILES } from "../../host/model/description.ts";
-import { TENSOR_ALIGNMENT } from "../../host/model/tensors.ts";
 import { Model } from "../../host/runtime/model.ts";
 import { type RandomShape, randomModel } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
@@ -143,6 +142,9 @@ const descriptionRows: Row<Json>[] = [
       { field: "eight_bit_matrices" },
     ],
   ),
+  ["an embedding of neither kind", set(["embedding", "tied"]), "badInput", { field: "embedding" }],
+  ["no fraction of the embedding", set(["embedding_fraction", undefined]), "badInput", { field: "embedding_fraction" }],
+  ["a fraction of 31", set(["embedding_fraction", 31]), "badInput", { field: "embedding_fraction" }],
   ["12-bit state", set(["state_bits", 12]), "badInput", { field: "state_bits", expected: "8 or 16", found: "12" }],
   ["no state bits", set(["state_bits", undefined]), "badInput", { field: "state_bits" }],
   ...[undefined, 1, [2], [-1], [0.5], ["0"], { 0: 1 }].map(
@@ -280,6 +282,19 @@ describe("config.json against the weights", () => {
     });
   }
 
+  test("an embedding out of the head where the file has a table", () => {
+    const dir = copyOf(good);
+    editJson(join(dir, MODEL_FILES.description), set(["embedding", "head"], ["eight_bit_matrices", ["lm_head"]]));
+    expectError(dir, MODEL_FILES.weights, "badInput", {});
+  });
+
+  const HALF = "load.ts: embedding head with a 4-bit lm_head is accepted, and read as two planes, past the frames";
+  test("an embedding out of a 4-bit head", { todo: HALF }, () => {
+    const dir = emptyDirectory();
+    writeModel(randomModel(1, { ...SHAPE, tied: "rotated" }), dir);
+    assert.throws(() => Model.load(dir), LightMambaError);
+  });
+
   test("weight groups of 16 where the file has 32", () => {
     const dir = copyOf(good);
     editJson(join(dir, MODEL_FILES.description), set(["weight_group", 16]));
@@ -412,36 +427,35 @@ const tensorRows: Row<Tensors>[] = [
   ],
 ];
 
-const rewriteTensors =
-  (align: number) =>
-  (path: string, edit: Edit<Tensors>): void => {
-    const tensors = new Map(tensorsOf(MODEL).map((tensor) => [tensor.name, { ...tensor }]));
-    edit(tensors);
-    writeSafetensors(path, tensors.values(), { align });
-  };
-table("model.safetensors", MODEL_FILES.weights, tensorRows, rewriteTensors(TENSOR_ALIGNMENT));
+function rewriteTensors(path: string, edit: Edit<Tensors>): void {
+  const tensors = new Map(tensorsOf(MODEL).map((tensor) => [tensor.name, { ...tensor }]));
+  edit(tensors);
+  writeSafetensors(path, tensors.values());
+}
+table("model.safetensors", MODEL_FILES.weights, tensorRows, rewriteTensors);
 
-const UNALIGNED = "load.ts: no check that tensors start on 4096; a RangeError from views of those that are unaligned";
 describe("model.safetensors of another writer", () => {
   // Another order, so that odd sizes are in front.
-  const write = (dir: string, align: number) => {
-    const tensors = tensorsOf(MODEL);
-    writeSafetensors(join(dir, MODEL_FILES.weights), [...tensors.slice(-1), ...tensors.slice(0, -1)], { align });
+  const write = (dir: string, align?: number) => {
+    const tensors = tensorsOf(MODEL).map((tensor) => ({ ...tensor, align: align ?? tensor.align! }));
+    writeSafetensors(join(dir, MODEL_FILES.weights), [...tensors.slice(-1), ...tensors.slice(0, -1)]);
   };
-  for (const align of [1, 2, 4, 8, 64, 2048]) {
-    test(`tensors aligned to ${align} are refused`, { todo: UNALIGNED }, () => {
+  for (const align of [1, 2, 4, 8, 32, 64, 2048]) {
+    test(`tensors aligned to ${align} are refused`, () => {
       const dir = copyOf(good);
       write(dir, align);
       expectError(dir, MODEL_FILES.weights, "badInput", {});
     });
   }
-  test("pages in another order load", () => {
-    const dir = copyOf(good);
-    write(dir, TENSOR_ALIGNMENT);
-    const [model, expected] = [Model.load(dir), Model.load(good)];
-    for (const each of [model, expected]) each.session().feed(1);
-    assert.deepEqual(model.rawLogits(), expected.rawLogits());
-  });
+  for (const align of [undefined, 4096, 8192]) {
+    test(`another order, aligned to ${align ?? "what each needs"}, loads`, () => {
+      const dir = copyOf(good);
+      write(dir, align);
+      const [model, expected] = [Model.load(dir), Model.load(good)];
+      for (const each of [model, expected]) each.session().feed(1);
+      assert.deepEqual(model.rawLogits(), expected.rawLogits());
+    });
+  }
 });
 
 // ----------------------------------------------------------------------------------------------- good ones

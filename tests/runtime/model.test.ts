@@ -127,6 +127,23 @@ describe("random models of every format", () => {
   }
 });
 
+/** D of order 1, 12 and 20, blocks of 2, and one beyond a frame. */
+const TIED_SIZES: readonly number[] = [32, 48, 40, 50, 288, 1];
+
+describe("random models whose embedding is out of the head", () => {
+  let seed = 2000;
+  for (const D of TIED_SIZES) {
+    for (const tied of ["rotated", "plain"] as const) {
+      for (const weightGroup of [16, 32] as const) {
+        const own = ++seed;
+        const base = { D, H: 4, P: 8, N: 16, G: 1, W: 4, V: 20, layers: 1, normGroups: 1 };
+        const activationBits = ACTIVATIONS[own % 4]!;
+        check({ ...base, tied, wide: ["lm_head"], weightGroup, activationBits, stress: own % 3 === 0 }, own, 8);
+      }
+    }
+  }
+});
+
 const TINY: Parameters<typeof quantizedTiny>[] = [
   [4],
   [6, { group: 16, stateBits: 16, wide: ["lm_head", "layers.0.in_proj"] }],

@@ -17,12 +17,12 @@ import {
   type WeightRecipe,
 } from "../../host/model/description.ts";
 import { inProjOrder, type PackedMatrix, plainOrder, type RowOrder, unpack } from "../../host/model/frames.ts";
-import { modelTensors, TENSOR_ALIGNMENT, type WeightFormat } from "../../host/model/tensors.ts";
+import { modelTensors, tensorAlignment, type WeightFormat } from "../../host/model/tensors.ts";
 import { quantizeCheckpoint } from "../../host/quantize/index.ts";
 import { instantiate, type Variant } from "../../host/runtime/engine.ts";
 import { loadWeights } from "../../host/runtime/load.ts";
 import { Session } from "../../host/runtime/session.ts";
-import { hadamardSigns } from "../oracle/hadamard.ts";
+import { type HadamardShape, hadamardSigns } from "../oracle/hadamard.ts";
 import type { OracleLinear } from "../oracle/mmu.ts";
 import type { OracleLayer, OracleModel } from "../oracle/model.ts";
 import { codeFraction } from "../oracle/nqu.ts";
@@ -126,6 +126,8 @@ export function configOf(model: OracleModel): Mamba2Config {
   };
 }
 
+const hostShape = ({ blocks, m, k }: HadamardShape) => ({ blocks, order: m, log2: k });
+
 /** Matrices by name, in the order of a description. */
 function matricesOf({ layers, lmHead }: OracleModel): [name: string, linear: OracleLinear][] {
   const own = layers.flatMap(({ inProj, outProj }, i): [string, OracleLinear][] => [
@@ -137,11 +139,11 @@ function matricesOf({ layers, lmHead }: OracleModel): [name: string, linear: Ora
 
 function weightFormatOf(model: OracleModel): WeightFormat {
   const wide = matricesOf(model).flatMap(([name, { bits }]) => (bits === 8 ? [name] : []));
-  return { wide, group: model.lmHead.group };
+  return { wide, group: model.lmHead.group, embedding: "inverseGamma" in model.embedding ? "head" : "codes" };
 }
 
 function descriptionOf(model: OracleModel): ModelDescription {
-  const { blocks, m, k } = model.hadamard;
+  const tied = "inverseGamma" in model.embedding ? model.embedding : undefined;
   const names = Object.entries(FRACTION_NAMES);
   const unrotated = model.layers.flatMap(({ rotates }, i) => (rotates ? [] : [i]));
   return {
@@ -150,12 +152,13 @@ function descriptionOf(model: OracleModel): ModelDescription {
     activationBits: model.activationBits,
     stateBits: model.stateBits,
     rotation: {
-      residual: { blocks: model.shape.D, order: 1, log2: 0 },
+      residual: hostShape(tied ? tied.hadamard : { blocks: model.shape.D, m: 1, k: 0 }),
       signSeed: 0,
-      inner: { blocks, order: m, log2: k },
+      inner: hostShape(model.hadamard),
       unrotated,
     },
     vocabUsed: model.shape.V,
+    embeddingFraction: tied?.fraction ?? 0,
     residualFraction: model.FR,
     layers: model.layers.map((layer) => Object.fromEntries(names.map(([key, of]) => [key, layer[of]])) as never),
     calibration: { source: "sampled", tokens: 1, seed: 0, sha256: "" },
@@ -191,37 +194,43 @@ function addLayer(data: Data, name: string, layer: OracleLayer, config: Mamba2Co
   data.set(`${name}.gate_norm`, Int16Array.from(layer.gamma2));
 }
 
+function addEmbedding(data: Data, embedding: OracleModel["embedding"]): void {
+  if ("inverseGamma" in embedding) {
+    data.set("embedding.inverse_gamma", Int16Array.from(embedding.inverseGamma));
+    return;
+  }
+  data.set("embedding.codes", Int8Array.from(embedding.codes.flat()));
+  data.set("embedding.scale", Uint16Array.from(embedding.em));
+  data.set("embedding.exponent", Int8Array.from(embedding.ee));
+}
+
 export interface RawTensor {
   name: string;
   dtype: SafetensorsDtype;
   shape: number[];
+  align?: number;
   data: Uint8Array;
 }
 
 /** The tensors of a model's file, in order. */
 export function tensorsOf(model: OracleModel): RawTensor[] {
   const config = configOf(model);
-  const { codes, em, ee } = model.embedding;
-  const data: Data = new Map<string, ArrayBufferView>([
-    ["embedding.codes", Int8Array.from(codes.flat())],
-    ["embedding.scale", Uint16Array.from(em)],
-    ["embedding.exponent", Int8Array.from(ee)],
-    ["final_norm", new Float32Array(config.dModel).fill(1)],
-  ]);
+  const data: Data = new Map<string, ArrayBufferView>([["final_norm", new Float32Array(config.dModel).fill(1)]]);
+  addEmbedding(data, model.embedding);
   addLinear(data, "lm_head", model.lmHead, plainOrder(config.vocabSize));
   model.layers.forEach((layer, i) => {
     addLayer(data, `layers.${i}`, layer, config);
   });
   return [...modelTensors(config, weightFormatOf(model))].map(([name, spec]) => {
     const { buffer, byteOffset, byteLength } = data.get(name)!;
-    return { name, ...spec, data: new Uint8Array(buffer, byteOffset, byteLength) };
+    return { name, ...spec, align: tensorAlignment(name), data: new Uint8Array(buffer, byteOffset, byteLength) };
   });
 }
 
 export function writeModel(model: OracleModel, dir: string): void {
   writeFileSync(join(dir, MODEL_FILES.config), configJson(configOf(model)));
   writeFileSync(join(dir, MODEL_FILES.description), descriptionJson(descriptionOf(model)));
-  writeSafetensors(join(dir, MODEL_FILES.weights), tensorsOf(model), { align: TENSOR_ALIGNMENT });
+  writeSafetensors(join(dir, MODEL_FILES.weights), tensorsOf(model));
 }
 
 // ------------------------------------------------------------------------------------- directory → oracle
@@ -290,6 +299,17 @@ function readLayer(
   return Object.assign(layer, Object.fromEntries(names.map(([key, of]) => [of, fractions[key]])) as unknown as Fixed);
 }
 
+function readEmbedding(read: FormatReader, description: ModelDescription): OracleModel["embedding"] {
+  if (description.weights.embedding === "head") {
+    const { blocks, order: m, log2: k } = description.rotation.residual;
+    const hadamard = { blocks, m, k, signs: hadamardSigns(m) };
+    return { hadamard, fraction: description.embeddingFraction, inverseGamma: read.i16("embedding.inverse_gamma") };
+  }
+  const em = read.u16("embedding.scale");
+  const codes = read.i8("embedding.codes");
+  return { codes: rowsOf(codes, codes.length / em.length), em, ee: read.i8("embedding.exponent") };
+}
+
 /** The oracle's view of a model directory. */
 export function readModel(dir: string): OracleModel {
   const { config, description } = readModelHeader(dir);
@@ -311,11 +331,7 @@ export function readModel(dir: string): OracleModel {
     rootD: rootOf(D),
     rootE: rootOf((H * P) / G),
     hadamard: { blocks, m, k, signs: hadamardSigns(m) },
-    embedding: {
-      codes: rowsOf(read.i8("embedding.codes"), D),
-      em: read.u16("embedding.scale"),
-      ee: read.i8("embedding.exponent"),
-    },
+    embedding: readEmbedding(read, description),
     layers: description.layers.map((_, i) => readLayer(read, i, { config, description })),
     lmHead: readLinear(read, "lm_head", plainOrder(V), D),
   };
