@@ -171,17 +171,33 @@ describe("trace", { concurrency: 2 }, () => {
 });
 
 describe("Ctrl-C", () => {
-  for (const phase of ["sampling calibration text: 20 %", "quantizing: [3-9]0 %"]) {
-    it(`in the middle of quantize (${phase}) ends with 130 and leaves nothing`, async () => {
-      const parent = join(scratch, `interrupted-${phase.length}`);
-      mkdirSync(parent);
-      const { code, stdout } = await built(["quantize", "models/tiny", "-o", join(parent, "out"), ...QUICK], {
-        onStderr: (text, child) => void (new RegExp(phase).test(text) && child.kill("SIGINT")),
-      });
-      assert.deepEqual([code, stdout], [EXIT.interrupted, ""]);
-      assert.deepEqual(readdirSync(parent), []);
+  const interrupted = (parent: string, phase: RegExp) =>
+    built(["quantize", "models/tiny", "-o", join(parent, "out"), ...QUICK], {
+      onStderr: (text, child) => void (phase.test(text) && child.kill("SIGINT")),
     });
-  }
+
+  it("before the first layer of quantize ends with 130 and leaves nothing", async () => {
+    const parent = join(scratch, "interrupted-early");
+    mkdirSync(parent);
+    const { code, stdout } = await interrupted(parent, /sampling calibration text: 20 %/);
+    assert.deepEqual([code, stdout], [EXIT.interrupted, ""]);
+    assert.deepEqual(readdirSync(parent), []);
+  });
+
+  it("behind a layer leaves what is done, and the same command goes on from there", async () => {
+    const parent = join(scratch, "interrupted-late");
+    mkdirSync(parent);
+    const { code, stderr } = await interrupted(parent, /quantizing: [3-9]0 %/);
+    assert.equal(code, EXIT.interrupted);
+    assert.match(stderr, /the same command goes on from .*out\.resume/);
+    assert.deepEqual(readdirSync(parent), ["out.resume"]);
+    assert.equal((await interrupted(parent, /never/)).code, 0);
+    assert.deepEqual(readdirSync(parent), ["out"]);
+    const whole = join(scratch, "whole");
+    await built(["quantize", "models/tiny", "-o", whole, ...QUICK]);
+    const bytes = (dir: string) => readFileSync(join(dir, "model.safetensors"));
+    assert.ok(bytes(join(parent, "out")).equals(bytes(whole)));
+  });
 
   it("in the middle of quantize --force keeps the old directory", async () => {
     const parent = join(scratch, "kept");

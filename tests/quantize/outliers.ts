@@ -32,7 +32,12 @@ export function injectOutliers(source: string, target: string, { share, factor, 
   }
   const tensors: SafetensorsTensor[] = [...checkpoint.tensors.values()].map(({ name, sourceName, shape }) => {
     const { buffer, byteOffset, byteLength } = values.get(name)!;
-    return { name: sourceName, dtype: "F32", shape: stored(name, shape), data: new Uint8Array(buffer, byteOffset, byteLength) };
+    return {
+      name: sourceName,
+      dtype: "F32",
+      shape: stored(name, shape),
+      data: new Uint8Array(buffer, byteOffset, byteLength),
+    };
   });
   writeSafetensors(join(target, "model.safetensors"), tensors);
   const config = readFileSync(join(source, "config.json"), "utf8");

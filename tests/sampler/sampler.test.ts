@@ -284,12 +284,8 @@ describe("sessions of one model", () => {
 });
 
 describe("temperatures next to 0", () => {
-  for (const [temperature, todo] of [
-    [1e-3, false],
-    [1e-300, false],
-    [1e-308, "a logit divided by it is infinite, and the last of the positive ones is drawn"],
-  ] as const) {
-    it(`${temperature} draws the likeliest`, { todo }, () => {
+  for (const temperature of [1e-3, 1e-300, 1e-308]) {
+    it(`${temperature} draws the likeliest`, () => {
       const logits = new Int32Array(vocabSize).fill(65536);
       logits[9] = 50 * 65536;
       logits[200] = 40 * 65536;

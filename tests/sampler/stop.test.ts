@@ -42,23 +42,25 @@ describe("stop texts", () => {
 });
 
 describe("cut into pieces in any way", () => {
-  const TEXTS: [text: string, stops: string[], todo?: string][] = [
+  const TEXTS: [text: string, stops: string[]][] = [
     ["to be or not to be", ["not"]],
     ["aaaaaaaab", ["aaab"]],
     ["abababac", ["ababac"]],
     ["no stop in here", ["hero", "zero"]],
     ["mississippi", ["issip", "ppi"]],
-    ["xabc", ["abc", "b"], "b ends it where abc comes letter by letter, abc where it comes at once"],
+    ["xabc", ["abc", "b"]],
   ];
-  for (const [text, stops, todo] of TEXTS) {
-    it(`${JSON.stringify(text)} ends at the same place, and nothing is lost or taken back`, { todo }, () => {
-      const ends = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-      const expected = ends.length > 0 ? text.slice(0, Math.min(...ends)) : text;
+  for (const [text, stops] of TEXTS) {
+    it(`${JSON.stringify(text)} ends at the same place, and nothing is lost or taken back`, () => {
+      // The stop text that is complete first, as if the text came letter by letter; of two, the longer.
+      const found = stops.map((stop) => [text.indexOf(stop), stop.length] as const).filter(([at]) => at >= 0);
+      const [first] = found.toSorted(([a, m], [b, n]) => a + m - (b + n) || a - b);
+      const expected = text.slice(0, first?.[0]);
       for (let cuts = 0; cuts < 2 ** (text.length - 1); cuts += text.length > 12 ? 97 : 1) {
         const pieces = cut(text, cuts);
         const { out, rest, stopped } = filter(stops, pieces);
         assert.equal(out.join("") + rest, expected, JSON.stringify(pieces));
-        assert.equal(stopped, ends.length > 0);
+        assert.equal(stopped, first !== undefined);
       }
     });
   }
