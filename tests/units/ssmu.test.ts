@@ -108,7 +108,7 @@ function runFull(bits: StateBits, beside: number): void {
   const { shape } = model;
   const top = 2 ** (bits - 1) - 1;
   const large = (length: number) => Array.from({ length }, () => random.integer(9000, 16000));
-  for (let t = 0; t < 40; t++) {
+  for (let t = 0; t < 16; t++) {
     const [x, B] = [large(shape.H * shape.P), large(shape.N)];
     const segments: Segments = { z: large(x.length), x, B, C: large(shape.N), dt: [0, 0] };
     const state = initialState(model).layers[0]!;
