@@ -3,7 +3,7 @@
 
 /** Rows of a weight block: the row sums of one SIMD vector, the rows of one accelerator lane. */
 export const BLOCK_ROWS = 8;
-/** Inputs that share a weight scale. */
+/** Inputs that share a weight scale, unless a model has groups of 16; what K is padded to. */
 export const WEIGHT_GROUP = 32;
 /** Inputs that share an A4 activation scale and zero point. */
 export const ACTIVATION_GROUP = 16;

@@ -62,6 +62,7 @@ export async function evaluate(model: Model, ids: Int32Array, options: EvaluateO
     options.progress?.(start + chunk.length, ids.length);
     await setImmediate();
   }
+  session.close();
   const tokens = ids.length - 1;
   return {
     tokens,

@@ -68,6 +68,7 @@ function traceModel(model: Model, ids: Int32Array): Trace {
     put(nLayers, t, normalized(last, gamma, model.config.normEps));
     logits.set(model.logits(), t * vocabSize);
   });
+  session.close();
   return { ids, logits: columns(logits, vocabSize, vocabUsed), vocab: vocabUsed, hiddenStates, dModel };
 }
 

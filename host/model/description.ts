@@ -201,7 +201,7 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
       method: only("method", "rtn", "gptq"),
       wide: parseWide(fields, config.nLayers),
       group: only("weight_group", 16, 32, 64, 128),
-      embedding: only("embedding", "codes", "head"),
+      embedding: parseEmbedding(fields, config),
       powerOfTwoScales: fields.boolean("power_of_two_scales", false),
     },
     embeddingFraction: fields.integer("embedding_fraction", EMBEDDING_FRACTION_RANGE),
@@ -226,6 +226,17 @@ function parseDescription(fields: Fields, config: Mamba2Config): ModelDescriptio
     sourceSha256: text(fields, "source_sha256"),
     weightsSha256: text(fields, "weights_sha256"),
   };
+}
+
+/** Rows out of the head need a tied one, with both planes of its codes. */
+function parseEmbedding(fields: Fields, config: Mamba2Config): WeightRecipe["embedding"] {
+  const value = fields.get("embedding");
+  if (value === "codes") return value;
+  const possible = config.tieEmbeddings && parseWide(fields, config.nLayers).includes("lm_head");
+  if (value !== "head" || !possible) {
+    throw fields.error("embedding", possible ? "codes or head" : "codes, without a tied lm_head of 8 bits");
+  }
+  return value;
 }
 
 function parseWide(fields: Fields, layers: number): string[] {

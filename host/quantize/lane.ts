@@ -247,13 +247,36 @@ export class Lane {
   #gramOf(index: number, k: number): GramPart {
     const rows = this.#run.sequences * this.#setup.tokens;
     const [exact, rounded, product] = this.#gram;
-    const multiply = (x: number) => {
-      this.#offline.kernels.matmul(product, x, rounded, 0, k, k, rows);
-      return this.#offline.floats(product, k * k).slice();
-    };
-    return { index, own: multiply(rounded), cross: multiply(exact) };
+    this.#offline.kernels.matmul(product, exact, rounded, 0, k, k, rows);
+    return { index, own: this.#ownGram(k, rows), cross: this.#offline.floats(product, k * k).slice() };
+  }
+
+  /** X̂ᵀX̂ [K, K] by blocks: it is symmetric, so those above the diagonal are copies. */
+  #ownGram(k: number, rows: number): Float32Array {
+    const [free, rounded] = this.#gram;
+    const own = new Float32Array(k * k);
+    const size = Math.ceil(k / GRAM_BLOCKS);
+    for (let top = 0; top < k; top += size) {
+      for (let left = 0; left <= top; left += size) {
+        const [height, width] = [Math.min(size, k - top), Math.min(size, k - left)];
+        const at = (row: number) => rounded + 4 * row * rows;
+        this.#offline.kernels.matmul(free, at(top), at(left), 0, height, width, rows);
+        const block = this.#offline.floats(free, height * width);
+        for (let i = 0; i < height; i++) {
+          for (let j = 0; j < width; j++) {
+            const value = block[i * width + j]!;
+            own[(top + i) * k + left + j] = value;
+            own[(left + j) * k + top + i] = value;
+          }
+        }
+      }
+    }
+    return own;
   }
 }
+
+/** Blocks a side that a symmetric product is cut into. */
+const GRAM_BLOCKS = 6;
 
 /** Rows whose logits are held at a time. */
 const LOGIT_ROWS = 128;

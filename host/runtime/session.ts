@@ -49,6 +49,7 @@ export class Session {
   constructor(owner: SessionOwner, options: SamplerOptions = {}) {
     this.#owner = owner;
     const { exports } = owner.engine;
+    checkSeed(options.seed ?? 0);
     this.#memory = owner.free.pop() ?? {
       state: allocate(owner.engine, exports.stateBytes(), "the state"),
       sampler: allocate(owner.engine, exports.samplerBytes(), "the sampler"),
@@ -99,7 +100,7 @@ export class Session {
   }
 
   seed(seed: number): void {
-    if (!Number.isSafeInteger(seed)) throw new LightMambaError("usage", "a seed is a whole number", { found: seed });
+    checkSeed(seed);
     this.#owner.engine.exports.seedSampler(this.#sampler, BigInt(seed));
   }
 
@@ -146,9 +147,13 @@ export class Session {
 
   /** An independent session that goes on from here. */
   fork(): Session {
+    const [state, sampler] = [this.#stateView(), this.#samplerView()].map((view) => view.slice()) as [
+      Uint8Array,
+      Uint8Array,
+    ];
     const copy = new Session(this.#owner);
-    copy.#stateView().set(this.#stateView());
-    copy.#samplerView().set(this.#samplerView());
+    copy.#stateView().set(state);
+    copy.#samplerView().set(sampler);
     return copy;
   }
 
@@ -226,6 +231,10 @@ export class Session {
   #view(pointer: number, bytes: number): Uint8Array {
     return new Uint8Array(this.#owner.engine.memory.buffer, pointer, bytes);
   }
+}
+
+function checkSeed(seed: number): void {
+  if (!Number.isSafeInteger(seed)) throw new LightMambaError("usage", "a seed is a whole number", { found: seed });
 }
 
 function readPart(file: SafetensorsFile, path: string, name: string, length: number): Uint8Array {

@@ -41,9 +41,18 @@ export function define(output: Output): Command {
     .addOption(new Option("--text <file>", "UTF-8 text; - reads standard input").conflicts("idsFile"))
     .option("--ids-file <file>", "safetensors file with a tensor input_ids")
     .option("--reference <checkpoint>", "original checkpoint, run in FP32: adds the KL divergence in nats a token")
-    .option("--simulate", "with --reference: also the float simulation, to see what the integers cost")
-    .option("--layers", "with --reference: where the error sits, layer by layer")
-    .option("--ladder", "the argument is a checkpoint: quantize it with every recipe and compare")
+    .addOption(
+      new Option("--simulate", "with --reference: also the float simulation, to see what the integers cost").conflicts([
+        "layers",
+        "ladder",
+      ]),
+    )
+    .addOption(new Option("--layers", "with --reference: where the error sits, layer by layer").conflicts(["ladder"]))
+    .addOption(
+      new Option("--ladder", "the argument is a checkpoint: quantize it with every recipe and compare").conflicts([
+        "reference",
+      ]),
+    )
     .option("--csv", "with --ladder: the table as CSV")
     .option("--calibration <file>", "with --ladder: text to calibrate on")
     .option("--threads <count>", "with --ladder: threads to quantize with", integer({ min: 1, max: 64 }), 2)
@@ -57,6 +66,9 @@ async function run(directory: string, options: EvalOptions, output: Output): Pro
   }
   if (options.simulate === true && options.reference === undefined) {
     throw new LightMambaError("usage", "--simulate needs the checkpoint", { hint: "add --reference <checkpoint>" });
+  }
+  if (options.csv === true && options.ladder !== true) {
+    throw new LightMambaError("usage", "--csv goes with --ladder", { hint: "add --ladder, or use --json" });
   }
   if (options.ladder === true) return runLadder(directory, options, output);
   const model = Model.load(directory);

@@ -15,7 +15,7 @@ export function define(output: Output): Command {
     ["how a quantized model was made, for a program", "inspect mamba2-130m-w4a4 --json"],
     ["whether every byte is as it was written", "inspect mamba2-130m-w4a4 --verify"],
   ])
-    .argument("<dir>", "checkpoint or model directory")
+    .argument("<dir>", "checkpoint (a .gguf file too) or model directory")
     .option("--tensors", "list every tensor")
     .option("--verify", "compare every byte of a model with its checksums, and show nothing else")
     .action((dir: string, options: InspectOptions) =>
@@ -68,11 +68,16 @@ function modelRows({ description, bitsPerWeight, weightBytesPerToken }: Inspecte
   return [
     [
       "weights",
-      `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.weights.method}, groups of ${description.weights.group}`,
+      `${bitsPerWeight.toFixed(2)} bits each with scales, ${description.weights.method}, groups of ${description.weights.group}${description.weights.powerOfTwoScales ? ", power-of-two scales" : ""}`,
     ],
     ["8-bit matrices", description.weights.wide.join(", ") || "none"],
     ["activations", `${description.activationBits} bits`],
-    ["rotation", `residual ${shape(rotation.residual)}, before out_proj ${shape(rotation.inner)}`],
+    ["state", `${description.stateBits} bits`],
+    ["embedding", description.weights.embedding === "head" ? "out of lm_head" : "8-bit table"],
+    [
+      "rotation",
+      `residual ${shape(rotation.residual)}, before out_proj ${shape(rotation.inner)}${rotation.unrotated.length > 0 ? ` but in layers ${rotation.unrotated.join(", ")}` : ""}`,
+    ],
     ["per token", `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights`],
     ["calibrated on", `${calibration.tokens} tokens, ${calibration.source}`],
     ["made from", description.sourceSha256],

@@ -36,7 +36,10 @@ export function define(output: Output): Command {
     ],
     ["what the rotation is worth", "quantize mamba2-130m -o plain --rotation off"],
   ])
-    .argument("<checkpoint>", "directory with config.json, the weights (.safetensors or .bin) and tokenizer.json")
+    .argument(
+      "<checkpoint>",
+      "directory with config.json, weights (.safetensors or .bin) and tokenizer.json; or a .gguf file",
+    )
     .requiredOption("-o, --output <dir>", "directory to write")
     .option("--calibration <file>", "text to calibrate on; by default the model writes its own")
     .option(
