@@ -21,6 +21,7 @@ class Rules {
   static low: f32 = 0;
   static high: f32 = 0;
   static powerOfTwo: bool = false;
+  static importance: usize = 0;
 }
 
 /**
@@ -31,6 +32,7 @@ class Rules {
  * @param exponents i8 [rows]: a scale counts 2^exponent
  * @param u f32 [k, k] upper with H⁻¹ = uᵀu: column c's rounding error is fed to the later columns; 0: round to nearest
  * @param p f32 [k, k]: the correction towards the FP32 model's inputs; 0: none
+ * @param importance f32 [k]: what a squared error of each column costs when a scale is chosen; 0: all the same
  * @param group inputs that share a scale, a multiple of slot
  * @param slot inputs per stored scale, 16 or 32
  * @param low, high range of a code
@@ -43,6 +45,7 @@ export function roundRows(
   exponents: usize,
   u: usize,
   p: usize,
+  importance: usize,
   rows: i32,
   k: i32,
   group: i32,
@@ -57,6 +60,7 @@ export function roundRows(
   Rules.low = <f32>low;
   Rules.high = <f32>high;
   Rules.powerOfTwo = powerOfTwo;
+  Rules.importance = importance;
   for (let r = 0; r < rows; r += BLOCK) {
     const count = min(BLOCK, rows - r);
     const kp = (k + PADDED - 1) & ~(PADDED - 1);
@@ -146,23 +150,25 @@ function codeOf(value: f32, scale: f32): f32 {
 function chooseScale(w: usize, scales: usize, exponent: usize, c: i32): void {
   const end = min(c + Rules.group, Rules.inputs);
   const from = w + ((<usize>c) << 2);
-  const scale = bestScale(from, end - c, unit(exponent));
+  const scale = bestScale(from, c, end - c, unit(exponent));
   for (let at = c; at < end; at += Rules.slot) store<u8>(scales + <usize>(at / Rules.slot), scale);
 }
 
-function bestScale(values: usize, count: i32, step: f32): u8 {
+function bestScale(values: usize, column: i32, count: i32, step: f32): u8 {
   let largest: f32 = 0;
   for (let i = 0; i < count; i++) largest = max(largest, abs(load<f32>(values + ((<usize>i) << 2))));
   const top = min<f32>(LARGEST_SCALE, max<f32>(1, ceil<f32>(largest / Rules.high / step)));
-  return <u8>(Rules.powerOfTwo ? bestPower(values, count, step, top) : bestLinear(values, count, step, top));
+  return <u8>(
+    (Rules.powerOfTwo ? bestPower(values, column, count, step, top) : bestLinear(values, column, count, step, top))
+  );
 }
 
-function bestLinear(values: usize, count: i32, step: f32, top: f32): f32 {
+function bestLinear(values: usize, column: i32, count: i32, step: f32, top: f32): f32 {
   const stride = max<f32>(1, floor<f32>(top / 64));
   let best = top;
-  let least = squaredError(values, count, top * step, f32.MAX_VALUE);
+  let least = squaredError(values, column, count, top * step, f32.MAX_VALUE);
   for (let scale = top - stride; scale >= max<f32>(1, top * CLIP); scale -= stride) {
-    const error = squaredError(values, count, scale * step, least);
+    const error = squaredError(values, column, count, scale * step, least);
     if (error < least) {
       least = error;
       best = scale;
@@ -171,11 +177,11 @@ function bestLinear(values: usize, count: i32, step: f32, top: f32): f32 {
   return best;
 }
 
-function bestPower(values: usize, count: i32, step: f32, top: f32): f32 {
+function bestPower(values: usize, column: i32, count: i32, step: f32, top: f32): f32 {
   let best: f32 = 1;
   let least = f32.MAX_VALUE;
   for (let scale: f32 = 1; scale <= 128 && scale < 2 * top; scale *= 2) {
-    const error = squaredError(values, count, scale * step, least);
+    const error = squaredError(values, column, count, scale * step, least);
     if (error < least) {
       least = error;
       best = scale;
@@ -184,13 +190,15 @@ function bestPower(values: usize, count: i32, step: f32, top: f32): f32 {
   return best;
 }
 
-/** Σ (w - code·scale)², given up once above `limit`. */
-function squaredError(values: usize, count: i32, scale: f32, limit: f32): f32 {
+/** Σ (w - code·scale)² by importance, given up once above `limit`. */
+function squaredError(values: usize, column: i32, count: i32, scale: f32, limit: f32): f32 {
   let sum: f32 = 0;
   for (let i = 0; i < count && sum < limit; i++) {
     const value = load<f32>(values + ((<usize>i) << 2));
     const error = value - codeOf(value, scale) * scale;
-    sum += error * error;
+    sum += Rules.importance
+      ? error * error * load<f32>(Rules.importance + ((<usize>(column + i)) << 2))
+      : error * error;
   }
   return sum;
 }

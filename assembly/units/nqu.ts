@@ -4,6 +4,7 @@ import { activationGroups, paddedInputs } from "../config";
 import { ACTIVATION_GROUP, WEIGHT_GROUP } from "../contract";
 import { rsh } from "../fixed";
 import { allocate } from "../memory";
+import { IntLanes } from "./lanes";
 import { CODE_BYTES } from "./mmu";
 
 /** Fraction bits of x, the value that codes and sum of squares are made from, below 2^exponent. */
@@ -54,16 +55,6 @@ function lanesMin(v: v128): i32 {
   return min(i32x4.extract_lane(m, 0), i32x4.extract_lane(m, 1));
 }
 
-function lanesMax(v: v128): i32 {
-  const m = i32x4.max_s(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return max(i32x4.extract_lane(m, 0), i32x4.extract_lane(m, 1));
-}
-
-function lanesSum(v: v128): i32 {
-  const s = i32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return i32x4.extract_lane(s, 0) + i32x4.extract_lane(s, 1);
-}
-
 /** Σ v² of four int32 lanes, as two int64 lanes added to `sum`. */
 function addSquares(sum: v128, v: v128): v128 {
   return i64x2.add(i64x2.add(sum, i64x2.extmul_low_i32x4_s(v, v)), i64x2.extmul_high_i32x4_s(v, v));
@@ -84,7 +75,7 @@ function lowOf(a: usize): i32 {
 function highOf(a: usize): i32 {
   const m0 = i32x4.max_s(v128.load(a), v128.load(a, 16));
   const m1 = i32x4.max_s(v128.load(a, 32), v128.load(a, 48));
-  return max(0, lanesMax(i32x4.max_s(m0, m1)));
+  return max(0, IntLanes.max(i32x4.max_s(m0, m1)));
 }
 
 function quantizeA4(a: usize, codes: Codes): void {
@@ -116,7 +107,7 @@ function quantizeA4(a: usize, codes: Codes): void {
       store4(codes, g * ACTIVATION_GROUP + i, v);
     }
     store<u8>(codes.sa + <usize>g, <u8>sa);
-    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * lanesSum(codeSum)));
+    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * IntLanes.sum(codeSum)));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
 }
@@ -160,14 +151,14 @@ function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32,
   }
   const group = from / ACTIVATION_GROUP;
   store<u8>(codes.sa + group, <u8>sa);
-  store<i16>(codes.offset + ((<usize>group) << 1), <i16>(8 * lanesSum(codeSum)));
+  store<i16>(codes.offset + ((<usize>group) << 1), <i16>(8 * IntLanes.sum(codeSum)));
   return sum;
 }
 
 function quantizeA8(a: usize, codes: Codes): void {
   let largest = i32x4.splat(0);
   for (let i = 0; i < codes.k; i += 4) largest = i32x4.max_s(largest, i32x4.abs(v128.load(a + ((<usize>i) << 2))));
-  const magnitude = <i64>lanesMax(largest);
+  const magnitude = <i64>IntLanes.max(largest);
   let e = 0;
   while (rsh(magnitude, e) > 127) e++;
   codes.exponent = e;
@@ -182,7 +173,7 @@ function quantizeA8(a: usize, codes: Codes): void {
       codeSum = i32x4.add(codeSum, v);
       store4(codes, i, v);
     }
-    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * lanesSum(codeSum)));
+    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * IntLanes.sum(codeSum)));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
 }

@@ -1,6 +1,7 @@
 // SSMU with a 16-bit state: the same update with 8 guard bits in int32 (docs/numerics.md section 3.5).
 import { stateGroups } from "../config";
 import { STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "../contract";
+import { IntLanes } from "./lanes";
 import { ditherIndex, HeadStep, readTerm, SsmuBuffers } from "./ssmu";
 
 /** Bits of a below its code, and of b below a product of codes. */
@@ -40,16 +41,6 @@ function rshLanes(v: v128, s: i32): v128 {
   return i32x4.shr_s(i32x4.add(v, i32x4.splat(1 << (s - 1))), s);
 }
 
-function lanesMax(v: v128): i32 {
-  const m = i32x4.max_s(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return max(i32x4.extract_lane(m, 0), i32x4.extract_lane(m, 1));
-}
-
-function lanesSum(v: v128): i32 {
-  const s = i32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return i32x4.extract_lane(s, 0) + i32x4.extract_lane(s, 1);
-}
-
 function scanGroup(
   step: HeadStep,
   codes: usize,
@@ -78,7 +69,7 @@ function scanGroup(
   const a2 = sumLanes(i32x4.extend_low_i16x8_s(h1), sa, i32x4.extmul_low_i16x8_s(b1, x), sb);
   const a3 = sumLanes(i32x4.extend_high_i16x8_s(h1), sa, i32x4.extmul_high_i16x8_s(b1, x), sb);
   const m01 = i32x4.max_s(i32x4.abs(a0), i32x4.abs(a1));
-  const magnitude = lanesMax(i32x4.max_s(m01, i32x4.max_s(i32x4.abs(a2), i32x4.abs(a3))));
+  const magnitude = IntLanes.max(i32x4.max_s(m01, i32x4.max_s(i32x4.abs(a2), i32x4.abs(a3))));
   let r = max(17 - <i32>clz(magnitude), 0);
   if (magnitude > LARGEST_CODE << r) r++;
   eh = ew + r;
@@ -103,7 +94,7 @@ function scanGroup(
   v128.store(codes, h1, 16);
   store<i8>(exponents, <i8>eh);
   const dots = i32x4.add(i32x4.dot_i16x8_s(h0, v128.load(cCodes)), i32x4.dot_i16x8_s(h1, v128.load(cCodes, 16)));
-  return readTerm(lanesSum(dots), eh, step.readShift);
+  return readTerm(IntLanes.sum(dots), eh, step.readShift);
 }
 
 /** (a + the 8-bit dither scaled to r bits) >> r, 0 ≤ r ≤ 10. */

@@ -7,6 +7,7 @@ import { allocate } from "../memory";
 import { LayerState } from "../state";
 import { DITHER1, DITHER2 } from "../tables.generated";
 import { Layer } from "../weights";
+import { IntLanes } from "./lanes";
 import { scanChannelWide } from "./ssmu-wide";
 
 /** Inputs of one token: raw in_proj outputs of a layer, and room for what is made of them. C = conv channels, Np = N padded to 16. */
@@ -234,11 +235,6 @@ function lanesMax(v: v128): i32 {
   return max(<i32>i16x8.extract_lane_s(m, 0), <i32>i16x8.extract_lane_s(m, 1));
 }
 
-function lanesSum(v: v128): i32 {
-  const s = i32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return i32x4.extract_lane(s, 0) + i32x4.extract_lane(s, 1);
-}
-
 function bitReverse8(x: u32): u32 {
   let r = x & 0xff;
   r = ((r & 0xf0) >> 4) | ((r & 0x0f) << 4);
@@ -299,7 +295,7 @@ function scanChannel(b: SsmuBuffers, step: HeadStep, codes: usize, exponents: us
       eh = min(eh, STATE_EXPONENT_MAX);
       v128.store(codes, i8x16.narrow_i16x8_s(b0, b1));
       store<i8>(exponents, <i8>eh);
-      const part = lanesSum(
+      const part = IntLanes.sum(
         i32x4.add(i32x4.dot_i16x8_s(b0, v128.load(cCodes)), i32x4.dot_i16x8_s(b1, v128.load(cCodes, 16))),
       );
       y += readTerm(part, eh, step.readShift);

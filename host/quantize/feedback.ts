@@ -4,7 +4,7 @@
  */
 import { LightMambaError } from "../errors.ts";
 import { Arena, Offline } from "../reference/offline.ts";
-import type { GramPart } from "./lane.ts";
+import type { GramSums } from "./lane.ts";
 
 /** Added to the Hessian's diagonal, as a part of its mean: measured flat from 0.3 % to 3 %. */
 const DAMPING = 0.01;
@@ -17,28 +17,18 @@ export interface Feedback {
   p: Float32Array;
 }
 
-/** Sums of GramParts in FP64, in the order of the chunks, so that the lanes' number does not show. */
-export class Gram {
-  readonly own: Float64Array;
-  readonly cross: Float64Array;
-
-  constructor(k: number) {
-    this.own = new Float64Array(k * k);
-    this.cross = new Float64Array(k * k);
-  }
-
-  add(parts: readonly GramPart[]): this {
-    for (const part of parts.toSorted((a, b) => a.index - b.index)) {
-      for (let i = 0; i < this.own.length; i++) {
-        this.own[i]! += part.own[i]!;
-        this.cross[i]! += part.cross[i]!;
-      }
+/** The sums of all lanes, in the first one's memory. */
+export function joinSums([first, ...others]: GramSums[]): GramSums {
+  for (const other of others) {
+    for (let i = 0; i < other.own.length; i++) {
+      first!.own[i]! += other.own[i]!;
+      first!.cross[i]! += other.cross[i]!;
     }
-    return this;
   }
+  return first!;
 }
 
-export function feedbackFactors({ own, cross }: Gram, k: number): Feedback {
+export function feedbackFactors({ own, cross }: GramSums, k: number): Feedback {
   const offline = new Offline();
   const { kernels } = offline;
   const arena = new Arena(offline.start);
@@ -57,7 +47,8 @@ export function feedbackFactors({ own, cross }: Gram, k: number): Feedback {
     });
   }
   kernels.narrow(narrowU, u, k * k);
-  offline.floats(difference, k * k).set(cross.map((value, i) => value - own[i]!));
+  const values = offline.floats(difference, k * k);
+  for (let i = 0; i < values.length; i++) values[i] = cross[i]! - own[i]!;
   kernels.matmul(product, difference, narrowU, 0, k, k, k);
   const m = offline.floats(product, k * k);
   for (let i = 0; i < k; i++) m.fill(0, i * k, i * k + i + 1);
@@ -79,7 +70,7 @@ function damped(own: Float64Array, k: number): Float64Array {
  * How much a layer's output differs from the FP32 model's, up to a term that does not depend on the rounding:
  * ‖X̃·W̃ᵀ - X̂·Ŵᵀ‖² - ‖X̃·W̃ᵀ‖², from the statistics of the inputs. W̃ and Ŵ are [rows, K].
  */
-export function outputLoss({ own, cross }: Gram, exact: Float32Array, rounded: Float32Array, k: number): number {
+export function outputLoss({ own, cross }: GramSums, exact: Float32Array, rounded: Float32Array, k: number): number {
   const offline = new Offline();
   const arena = new Arena(offline.start);
   const rows = exact.length / k;

@@ -27,12 +27,17 @@ export interface Chunk {
   residual: Float32Array;
 }
 
-/** Sums over a chunk's rows of X̂ᵀX̂ and X̃ᵀX̂, [K, K]: X̂ what the quantized model's layer sees, X̃ the FP32 model's. */
-export interface GramPart {
-  index: number;
-  own: Float32Array;
-  cross: Float32Array;
+/**
+ * Sums over rows of X̂ᵀX̂ and X̃ᵀX̂, [K, K] in FP64: X̂ what the quantized model's layer sees, X̃ the FP32 model's. Every
+ * chunk's part is rounded to one grid, on which FP64 adds without error: the sums do not depend on the lanes' number.
+ */
+export interface GramSums {
+  own: Float64Array;
+  cross: Float64Array;
 }
+
+/** Steps per unit of a mean square of 1. Sums stay exact up to 2^33 such units, far more than any text has. */
+const GRAM_STEPS = 2 ** 20;
 
 /** With the Hadamard transform before out_proj, or without. */
 export type InnerBasis = "rotated" | "plain";
@@ -105,16 +110,22 @@ export class Lane {
     }
   }
 
-  /** Inputs of the next matrix that reads the residual: in_proj of `layer`, or lm_head. */
-  inputs(norm: Float32Array): GramPart[] {
+  /** Inputs of the next matrix that reads the residual: in_proj of a layer, or lm_head. */
+  inputs(norm: Float32Array): GramSums {
+    this.setNorm(norm);
+    const { dModel } = this.#setup.config;
+    const sums = newSums(dModel);
+    for (const index of this.#exact.keys()) {
+      this.#keepTransposed(0, this.#input(this.#exact.get(index)!, false), dModel);
+      this.#keepTransposed(1, this.#input(this.#rounded.get(index)!, true), dModel);
+      this.#addGram(sums, dModel, GRAM_STEPS);
+    }
+    return sums;
+  }
+
+  /** The norm in front of the next matrix. */
+  setNorm(norm: Float32Array): void {
     this.#offline.floats(this.#weights.norm, norm.length).set(norm);
-    return [...this.#exact.keys()].map((index) => {
-      const exact = this.#input(this.#exact.get(index)!, false);
-      this.#keepTransposed(0, exact, this.#setup.config.dModel);
-      const rounded = this.#input(this.#rounded.get(index)!, true);
-      this.#keepTransposed(1, rounded, this.#setup.config.dModel);
-      return this.#gramOf(index, this.#setup.config.dModel);
-    });
   }
 
   /** Largest residual magnitude of the FP32 model. */
@@ -150,8 +161,8 @@ export class Lane {
     return most;
   }
 
-  /** Inputs of out_proj, as `inner` left them. */
-  innerInputs(basis: InnerBasis): GramPart[] {
+  /** Inputs of out_proj, as `inner` left them; `gamma` is γ2, which sets their size. */
+  innerInputs(basis: InnerBasis, gamma: Float32Array): GramSums {
     const { dInner } = this.#setup.config;
     const { at } = this.#run;
     const put = (stream: Stream) => {
@@ -160,11 +171,14 @@ export class Lane {
       this.#offline.floats(at.inner, inner.length).set(inner);
       return at.inner;
     };
-    return [...this.#exact.keys()].map((index) => {
+    const sums = newSums(dInner);
+    const steps = GRAM_STEPS / powerOfTwoNear(meanSquare(gamma));
+    for (const index of this.#exact.keys()) {
       this.#keepTransposed(0, put(this.#exact.get(index)!), dInner);
       this.#keepTransposed(1, put(this.#rounded.get(index)!), dInner);
-      return this.#gramOf(index, dInner);
-    });
+      this.#addGram(sums, dInner, steps);
+    }
+    return sums;
   }
 
   /** Adds out_proj's output to the residuals: `exact` of the FP32 model, `outProj` of the quantized one, in one basis. */
@@ -244,11 +258,12 @@ export class Lane {
     this.#offline.kernels.transpose(this.#gram[slot], x, this.#run.sequences * this.#setup.tokens, k);
   }
 
-  #gramOf(index: number, k: number): GramPart {
+  #addGram({ own, cross }: GramSums, k: number, steps: number): void {
     const rows = this.#run.sequences * this.#setup.tokens;
     const [exact, rounded, product] = this.#gram;
     this.#offline.kernels.matmul(product, exact, rounded, 0, k, k, rows);
-    return { index, own: this.#ownGram(k, rows), cross: this.#offline.floats(product, k * k).slice() };
+    addOnGrid(cross, this.#offline.floats(product, k * k), steps);
+    addOnGrid(own, this.#ownGram(k, rows), steps);
   }
 
   /** X̂ᵀX̂ [K, K] by blocks: it is symmetric, so those above the diagonal are copies. */
@@ -273,6 +288,22 @@ export class Lane {
     }
     return own;
   }
+}
+
+function newSums(k: number): GramSums {
+  return { own: new Float64Array(k * k), cross: new Float64Array(k * k) };
+}
+
+function addOnGrid(sum: Float64Array, part: Float32Array, steps: number): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += Math.round(part[i]! * steps) / steps;
+}
+
+function meanSquare(values: Float32Array): number {
+  return values.reduce((sum, value) => sum + value * value, 0) / values.length;
+}
+
+function powerOfTwoNear(value: number): number {
+  return value > 0 ? 2 ** Math.round(Math.log2(value)) : 1;
 }
 
 /** Blocks a side that a symmetric product is cut into. */

@@ -6,9 +6,9 @@ import { HadamardTransform, hadamardSigns } from "../model/hadamard.ts";
 import type { Maxima, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
 import { layerConstants } from "./constants.ts";
 import { type InverseGamma, quantizeEmbedding } from "./embedding.ts";
-import { type Feedback, Gram, outputLoss } from "./feedback.ts";
+import { type Feedback, joinSums, outputLoss } from "./feedback.ts";
 import { chooseFractions, residualFraction } from "./fractions.ts";
-import type { GramPart, InnerBasis } from "./lane.ts";
+import type { GramSums, InnerBasis } from "./lane.ts";
 import { type Pool, shareable } from "./pool.ts";
 import type { Recipe } from "./recipe.ts";
 import type { LayerRecord, ResumeStore } from "./resume.ts";
@@ -224,7 +224,7 @@ class LayerQuantizer {
       // The HTU does not normalise: its factor is in the weights.
       const unit = plain ? 1 : this.#innerUnit;
       const exact = inBasis.map((value) => value * unit);
-      const gram = await this.#gram(dInner, () => this.#pool.all("innerInputs", basis), bases.length > 1);
+      const gram = await this.#gram(() => this.#pool.all("innerInputs", basis, weights.gateNorm), bases.length > 1);
       const factors = gram && this.#feedsBack ? await this.#pool.factors(gram, dInner) : undefined;
       const rounded = await this.#pool.round(exact, dInner, this.#rules(`layers.${i}.out_proj`), factors);
       const values = shareable(rounded.values.map((value) => value / unit));
@@ -257,19 +257,19 @@ class LayerQuantizer {
     const { matrix, values } = await this.#pool.round(lmHead, dModel, this.#rules("lm_head"), factors);
     this.#errors.headDb = signalToNoise(lmHead, values);
     for (const [name, view] of matrixTensors("lm_head", matrix, plainOrder(vocabSize))) this.#tensors.set(name, view);
-    await this.#pool.all("inputs", finalNorm);
+    await this.#pool.all("setNorm", finalNorm);
     const last = Math.ceil(this.#options.ids.length / (CHUNK_TEXTS * this.#options.length)) - 1;
     const parts = await this.#pool.all("divergence", last, shareable(lmHead), shareable(values));
     const rows = parts.reduce((sum, part) => sum + part.rows, 0);
     return parts.reduce((sum, part) => sum + part.sum, 0) / rows;
   }
 
-  async #gram(k: number, statistics: () => Promise<GramPart[][]>, always = false): Promise<Gram | undefined> {
-    return this.#feedsBack || always ? new Gram(k).add((await statistics()).flat()) : undefined;
+  async #gram(statistics: () => Promise<GramSums[]>, always = false): Promise<GramSums | undefined> {
+    return this.#feedsBack || always ? joinSums(await statistics()) : undefined;
   }
 
-  async #factors(k: number, statistics: () => Promise<GramPart[][]>): Promise<Feedback | undefined> {
-    const gram = await this.#gram(k, statistics);
+  async #factors(k: number, statistics: () => Promise<GramSums[]>): Promise<Feedback | undefined> {
+    const gram = await this.#gram(statistics);
     return gram && this.#pool.factors(gram, k);
   }
 

@@ -13,8 +13,8 @@ import {
   sampleText,
   weightsFromCheckpoint,
 } from "../reference/index.ts";
-import { type Feedback, feedbackFactors, type Gram } from "./feedback.ts";
-import { type Chunk, type GramPart, type InnerBasis, Lane, type LaneSetup, type SavedStream } from "./lane.ts";
+import { type Feedback, feedbackFactors } from "./feedback.ts";
+import { type Chunk, type GramSums, type InnerBasis, Lane, type LaneSetup, type SavedStream } from "./lane.ts";
 import { type Rounded, type RoundRules, roundMatrix } from "./round.ts";
 
 /** What a thread can be asked to do: its arguments and its answer. */
@@ -23,15 +23,16 @@ interface Tasks {
   begin(chunks: Chunk[]): void;
   streams(): SavedStream[];
   resume(saved: SavedStream[]): void;
-  inputs(norm: Float32Array): GramPart[];
+  inputs(norm: Float32Array): GramSums;
+  setNorm(norm: Float32Array): void;
   residualMaximum(): number;
   inner(exact: ReferenceLayer, inProj: Float32Array, bases: InnerBasis[]): Maxima[number];
   innerChannels(basis: InnerBasis): Float32Array;
-  innerInputs(basis: InnerBasis): GramPart[];
+  innerInputs(basis: InnerBasis, gamma: Float32Array): GramSums;
   output(exact: Float32Array, outProj: Float32Array, bias: Float32Array | undefined, basis: InnerBasis): void;
   divergence(index: number, exact: Float32Array, rounded: Float32Array): { sum: number; rows: number };
   round(w: Float32Array, inputs: number, rules: RoundRules, feedback: Feedback | undefined): Rounded;
-  factors(gram: Gram, k: number): Feedback;
+  factors(gram: GramSums, k: number): Feedback;
   sample(checkpoint: string, sequences: number, options: SampleOptions): Int32Array;
 }
 
@@ -143,7 +144,7 @@ export class Pool {
     return joinRows(parts, rows, w.length);
   }
 
-  factors(gram: Gram, k: number): Promise<Feedback> {
+  factors(gram: GramSums, k: number): Promise<Feedback> {
     return this.#threads[0]!.ask("factors", [gram, k]);
   }
 
@@ -218,10 +219,11 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     streams: () => lane.streams(),
     resume: (saved) => lane.resume(saved),
     inputs: (norm) => lane.inputs(norm),
+    setNorm: (norm) => lane.setNorm(norm),
     residualMaximum: () => lane.residualMaximum(),
     inner: (...args) => lane.inner(...args),
     innerChannels: (basis) => lane.innerChannels(basis),
-    innerInputs: (basis) => lane.innerInputs(basis),
+    innerInputs: (...args) => lane.innerInputs(...args),
     output: (...args) => lane.output(...args),
     divergence: (...args) => lane.divergence(...args),
     round: roundMatrix,
@@ -238,11 +240,20 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
   };
 }
 
+/** Tasks whose answers the thread has no more use for: large ones move instead of being copied. */
+const MOVED = new Set<TaskName>(["inputs", "innerInputs", "factors", "round"]);
+
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (ArrayBuffer.isView(value)) return value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+  return typeof value === "object" && value !== null ? [...new Set(Object.values(value).flatMap(buffersOf))] : [];
+}
+
 function answer({ id, task, args }: Request): void {
-  const post = (reply: Reply) => parentPort!.postMessage(reply);
+  const post = (reply: Reply, moved: ArrayBuffer[] = []) => parentPort!.postMessage(reply, moved);
   try {
     const run = tasks((...step) => post({ id, progress: step }))[task] as (...args: unknown[]) => unknown;
-    post({ id, answer: run(...args) });
+    const result = run(...args);
+    post({ id, answer: result }, MOVED.has(task) ? buffersOf(result) : []);
   } catch (error) {
     if (error instanceof LightMambaError) {
       post({ id, failure: { exit: error.exit, message: error.message, detail: error.detail } });

@@ -76,7 +76,7 @@ class Rounder {
   readonly #inputs: number;
   readonly #rules: RoundRules;
   readonly #offline = new Offline();
-  readonly #at: { w: number; codes: number; scales: number; exponents: number; u: number; p: number };
+  readonly #at: Record<"w" | "codes" | "scales" | "exponents" | "u" | "p" | "importance", number>;
 
   constructor(inputs: number, rules: RoundRules, feedback: Feedback | undefined, rows: number) {
     this.#inputs = inputs;
@@ -92,11 +92,15 @@ class Rounder {
       exponents: arena.take(this.rows),
       u: feedback ? arena.floats(square) : 0,
       p: feedback ? arena.floats(square) : 0,
+      importance: feedback ? arena.floats(inputs) : 0,
     };
     this.#offline.reserve(arena.end);
     if (!feedback) return;
     this.#offline.floats(this.#at.u, square).set(feedback.u);
     this.#offline.floats(this.#at.p, square).set(feedback.p);
+    // An error of column c adds error² / u[c][c]² to the layer's loss when the later columns make up for it.
+    const importance = this.#offline.floats(this.#at.importance, inputs);
+    for (let c = 0; c < inputs; c++) importance[c] = feedback.u[c * inputs + c]! ** -2;
   }
 
   round(w: Float32Array, out: RowViews): void {
@@ -118,6 +122,7 @@ class Rounder {
       at.exponents,
       at.u,
       at.p,
+      at.importance,
       rows,
       this.#inputs,
       this.#rules.group,

@@ -62,6 +62,7 @@ export interface OfflineKernels {
     exponents: number,
     u: number,
     p: number,
+    importance: number,
     rows: number,
     k: number,
     group: number,

@@ -15,6 +15,7 @@ export interface QuantizeOptions {
   calibrationTokens?: number;
   seed: number;
   rotation: "on" | "off" | "auto";
+  method?: "rtn" | "smoothquant" | "lightmamba";
   weights: "rtn" | "gptq";
   activationBits: 4 | 5 | 6 | 8;
   headBits: 4 | 8;
@@ -83,7 +84,25 @@ export function define(output: Output): Command {
     )
     .option("--threads <count>", "threads to work with; the result is the same", integer({ min: 1, max: 64 }), 2)
     .option("-f, --force", "replace the output directory if it exists")
-    .action((checkpoint: string, options: QuantizeOptions) => quantize(checkpoint, options, output));
+    .action((checkpoint: string, given: QuantizeOptions, command: Command) =>
+      quantize(checkpoint, withMethod(given, command), output),
+    );
+}
+
+/** What the paper compares: plain rounding, SmoothQuant, and its own hardware's recipe. */
+const METHODS: Record<NonNullable<QuantizeOptions["method"]>, Partial<QuantizeOptions>> = {
+  rtn: { weights: "rtn", rotation: "off" },
+  smoothquant: { weights: "rtn", rotation: "off", smooth: true },
+  lightmamba: { weights: "rtn", rotation: "on", groupSize: 128, powerOfTwoScales: true },
+};
+
+/** The method's options, where the user has not said otherwise. */
+function withMethod(given: QuantizeOptions, command: Command): QuantizeOptions {
+  if (given.method === undefined) return given;
+  const chosen = Object.entries(METHODS[given.method]).filter(
+    ([name]) => (command.getOptionValueSource(name) ?? "default") === "default",
+  );
+  return { ...given, ...Object.fromEntries(chosen) };
 }
 
 /** The work is in threads, so Ctrl-C is heard; what was written by then is removed. */
