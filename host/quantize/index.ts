@@ -101,17 +101,19 @@ export async function quantizeCheckpoint(
   const checkpoint = openCheckpoint(source);
   const partial = partialDirectory(output);
   let parent: string | undefined;
+  let quantizer: Quantizer | undefined;
   const pool = new Pool(options.threads ?? 2);
   try {
     checkLimits(checkpoint.config, join(source, MODEL_FILES.config));
     parent = mkdirSync(dirname(partial), { recursive: true });
     mkdirSync(partial);
-    const quantizer = new Quantizer(checkpoint, output, options, pool);
+    quantizer = new Quantizer(checkpoint, output, options, pool);
     const result = await quantizer.write(partial);
     replaceDirectory(partial, output);
-    quantizer.finish();
     return { ...result, dir: output };
   } finally {
+    // Only a process that was ended leaves something to go on from: what failed would fail again.
+    quantizer?.finish();
     pool.end();
     rmSync(partial, { recursive: true, force: true });
     if (parent !== undefined) removeEmpty(dirname(partial), parent);
@@ -184,7 +186,7 @@ class Quantizer {
     this.#store = new ResumeStore(output, [packageVersion(), this.#sourceSha256, result, calibrationHash(options)]);
   }
 
-  /** The output is in its place: nothing is left to resume. */
+  /** Nothing is left to resume. */
   finish(): void {
     this.#store.clear();
   }

@@ -58,7 +58,7 @@ describe("usage errors", { concurrency: 3 }, () => {
     [["run", "Once", "--prompt-file", "LICENSE"], /not both/],
     [["quantize"], /required option '-o, --output <dir>' not specified/],
     [["quantize", "-o", "out"], /missing required argument 'checkpoint'/],
-    [["quantize", "x", "-o", "out", "--rotation", "maybe"], /Expected on or off/],
+    [["quantize", "x", "-o", "out", "--rotation", "maybe"], /Expected on, off or auto/],
     [["quantize", "x", "-o", "out", "--head-bits", "3"], /Expected 4 or 8/],
     [["eval", "models/tiny"], /nothing to evaluate on\nhint: give --text/],
     [["eval", "m", "--text", "a", "--ids-file", "b"], /cannot be used with/],

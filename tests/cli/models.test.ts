@@ -44,11 +44,11 @@ describe("from a checkpoint to numbers", () => {
     const [size, calibration, noise, ...more] = quantized.stdout.trimEnd().split("\n");
     assert.equal(more.length, 0);
     assert.match(size!, /odd-a-w4a4: 0\.\d\d MB$/);
-    assert.match(calibration!, /^calibrated on 256 tokens, sampled$/);
+    assert.match(calibration!, /^calibrated on 256 tokens, sampled; there KL to FP32 is [0-9.]+ nats\/token$/);
     assert.match(noise!, /^signal to rounding noise: in_proj \d+\.\d dB, out_proj \d+\.\d dB, lm_head \d+\.\d dB$/);
     assert.match(quantized.stderr, /^sampling calibration text: \d+ %\n/);
     assert.match(quantized.stderr, /: done \([\d.]+ s\)\n/);
-    assert.match(quantized.stderr, /\nnote: the checkpoint has no tokenizer\.json: the model takes token ids only\n$/);
+    assert.match(quantized.stderr, /\nnote: the checkpoint has no tokenizer: the model takes token ids only\n$/);
     assert.ok(!quantized.stderr.includes("\u001b") && !quantized.stderr.includes("\r"));
   });
 
@@ -154,7 +154,7 @@ describe("trace", { concurrency: 2 }, () => {
       assert.deepEqual(a.shape, b.shape);
       const noise = a.values.reduce((sum, value, i) => sum + (value - b.values[i]!) ** 2, 0);
       const signal = b.values.reduce((sum, value) => sum + value ** 2, 0);
-      assert.ok(noise / signal < 0.1 ** 2, `${name}: ${Math.sqrt(noise / signal)}`);
+      assert.ok(noise / signal < 0.12 ** 2, `${name}: ${Math.sqrt(noise / signal)}`);
     }
   });
 
@@ -238,7 +238,7 @@ describe("the commands refuse", { concurrency: 2 }, () => {
       "quantize: no such calibration text",
       () => ["quantize", "models/tiny", "-o", fresh(), "--calibration", missing],
       EXIT.badInput,
-      /missing: no such file/,
+      /missing: .*no such file/,
     ],
     [
       "quantize: a calibration text that is too short",

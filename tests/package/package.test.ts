@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 
@@ -11,6 +11,14 @@ const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../..");
 const scratch = mkdtempSync(join(tmpdir(), "lightmamba-package-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** The npm that runs these tests; node_modules/.bin, first on the PATH then, has an old one that a tool brought. */
+function npm(args: string[], cwd: string) {
+  const cli = process.env.npm_execpath;
+  if (cli !== undefined) return run(process.execPath, [cli, ...args], { cwd });
+  const outside = (process.env.PATH ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
+  return run("npm", args, { cwd, env: { ...process.env, PATH: outside.join(delimiter) } });
+}
 
 interface Packed {
   filename: string;
@@ -27,7 +35,7 @@ let packed: Packed;
 let paths: string[];
 
 before(async () => {
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", scratch], { cwd: ROOT });
+  const { stdout } = await npm(["pack", "--json", "--pack-destination", scratch], ROOT);
   [packed] = JSON.parse(stdout) as [Packed];
   paths = packed.files.map(({ path }) => path);
 });
@@ -97,7 +105,7 @@ describe("an installation of the package", () => {
     // The dependencies as they are in the working copy: nothing is downloaded.
     const dependencies = Object.keys(manifest.dependencies).map((name) => `file:${join(ROOT, "node_modules", name)}`);
     const options = ["--offline", "--ignore-scripts", "--no-audit", "--no-fund"];
-    await run("npm", ["install", ...options, join(scratch, packed.filename), ...dependencies], { cwd: app });
+    await npm(["install", ...options, join(scratch, packed.filename), ...dependencies], app);
     writeFileSync(join(app, "app.js"), APP);
   });
 

@@ -43,7 +43,7 @@ describe("quantize takes", () => {
       "sizes without a full Hadamard",
       randomCheckpoint(NO_FULL_HADAMARD),
       () => Int32Array.from({ length: 40 }, (_, i) => (i * 17) % 61),
-      [/d_model = 50 .*25 blocks/, /d_inner = 100 .*5 blocks/, /no tokenizer/],
+      [/no tokenizer/, /d_model = 50 .*25 blocks/, /d_inner = 100 .*5 blocks/],
     ],
   ];
 

@@ -56,7 +56,7 @@ function occupancy(fractions: Fractions, maxima: Maxima[number], config: Mamba2C
 
 describe("formats on the text they were chosen for", () => {
   for (const golden of ODD) {
-    it(`${golden}: hold 1.5 times the maximum, and would not with a bit more`, () => {
+    it(`${golden}: hold 1.5 times the maximum (products 2 times), and would not with a bit more`, () => {
       const weights = weightsFromCheckpoint(openCheckpoint(join(GOLDEN, golden)));
       const maxima: Maxima = [];
       const ids = goldenIds(`${golden}/expected.safetensors`);
@@ -64,9 +64,10 @@ describe("formats on the text they were chosen for", () => {
       for (let i = 0; i < weights.config.nLayers; i++) {
         const fractions = chooseFractions(weights.config, weights.layer(i), maxima[i]!, i);
         for (const [name, share] of occupancy(fractions, maxima[i]!, weights.config)) {
-          assert.ok(share * 1.5 <= 1, `${name} of layer ${i} fills ${share}`);
+          const margin = name === "g" || name === "u" ? 2 : 1.5;
+          assert.ok(share * margin <= 1, `${name} of layer ${i} fills ${share}`);
           const most = FRACTION_RANGES[name as keyof Fractions][1];
-          assert.ok(share * 3 > 0.999 || fractions[name as keyof Fractions] === most, `${name} wastes a bit`);
+          assert.ok(share * 2 * margin > 0.999 || fractions[name as keyof Fractions] === most, `${name} wastes a bit`);
         }
       }
     });

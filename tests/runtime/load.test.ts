@@ -285,10 +285,10 @@ describe("config.json against the weights", () => {
   test("an embedding out of the head where the file has a table", () => {
     const dir = copyOf(good);
     editJson(join(dir, MODEL_FILES.description), set(["embedding", "head"], ["eight_bit_matrices", ["lm_head"]]));
-    expectError(dir, MODEL_FILES.weights, "badInput", {});
+    expectError(dir, MODEL_FILES.description, "badInput", { field: "embedding" });
   });
 
-    test("an embedding out of a 4-bit head", () => {
+  test("an embedding out of a 4-bit head", () => {
     const dir = emptyDirectory();
     writeModel(randomModel(1, { ...SHAPE, tied: "rotated" }), dir);
     assert.throws(() => Model.load(dir), LightMambaError);

@@ -120,7 +120,7 @@ export function configOf(model: OracleModel): Mamba2Config {
     timeStepLimit: [model.dtLow / 2 ** 24, model.dtHigh / 2 ** 24],
     useBias: model.layers[0]!.inProj.bias !== undefined,
     useConvBias: true,
-    tieEmbeddings: false,
+    tieEmbeddings: "inverseGamma" in model.embedding,
     bosTokenId: 0,
     eosTokenIds: [0],
   };
