@@ -252,6 +252,7 @@ async function check(node, env) {
   const checks = [
     ["types of host/", node, [TSC, "-p", "tsconfig.json", "--noEmit"]],
     ["types of tests/", node, [TSC, "-p", "tests/tsconfig.json"]],
+    ["types of bench/", node, [TSC, "-p", "bench/tsconfig.json"]],
     ["asc runtime", node, [ASC, RUNTIME_ENTRY, "--config", "asconfig.json", "--target", "relaxed", "--noEmit"]],
     ["asc units", node, [ASC, UNITS_ENTRY, "--config", "asconfig.json", "--target", "units-relaxed", "--noEmit"]],
     ["asc offline", node, [ASC, OFFLINE_ENTRY, "--config", "asconfig.json", "--target", "offline", "--noEmit"]],
