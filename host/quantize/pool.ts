@@ -4,6 +4,7 @@
  */
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/index.ts";
+import type { Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
 import {
   type Maxima,
@@ -231,7 +232,9 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     sample(path, sequences, options) {
       const checkpoint = openCheckpoint(path);
       try {
-        const reference = new Reference(weightsFromCheckpoint(checkpoint), { sequences });
+        const reference = new Reference(weightsFromCheckpoint(checkpoint), {
+          sequences: Math.min(sequences, sampledAtOnce(checkpoint.config)),
+        });
         return sampleText(reference, { ...options, progress });
       } finally {
         checkpoint.close();
@@ -239,6 +242,15 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     },
   };
 }
+
+/** Texts that a thread samples side by side: their states decide its memory, and nothing else changes. */
+function sampledAtOnce({ nLayers, dInner, dState }: Mamba2Config): number {
+  return Math.max(FEWEST_AT_ONCE, Math.floor(SAMPLING_BYTES / (4 * nLayers * dInner * dState)));
+}
+
+const SAMPLING_BYTES = 2 ** 28;
+/** Fewer would read the weights once for too little work. */
+const FEWEST_AT_ONCE = 4;
 
 /** Tasks whose answers the thread has no more use for: large ones move instead of being copied. */
 const MOVED = new Set<TaskName>(["inputs", "innerInputs", "factors", "round"]);
