@@ -233,7 +233,7 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
       const checkpoint = openCheckpoint(path);
       try {
         const reference = new Reference(weightsFromCheckpoint(checkpoint), {
-          sequences: Math.min(sequences, sampledAtOnce(checkpoint.config)),
+          sequences: sampledAtOnce(sequences, checkpoint.config),
         });
         return sampleText(reference, { ...options, progress });
       } finally {
@@ -243,12 +243,16 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
   };
 }
 
-/** Texts that a thread samples side by side: their states decide its memory, and nothing else changes. */
-function sampledAtOnce({ nLayers, dInner, dState }: Mamba2Config): number {
-  return Math.max(FEWEST_AT_ONCE, Math.floor(SAMPLING_BYTES / (4 * nLayers * dInner * dState)));
+/**
+ * Texts that a thread samples side by side: their states decide its memory, and nothing else changes. As many rounds as
+ * that takes, all of one size.
+ */
+function sampledAtOnce(sequences: number, { nLayers, dInner, dState }: Mamba2Config): number {
+  const most = Math.max(FEWEST_AT_ONCE, Math.floor(SAMPLING_BYTES / (4 * nLayers * dInner * dState)));
+  return Math.ceil(sequences / Math.ceil(sequences / most));
 }
 
-const SAMPLING_BYTES = 2 ** 28;
+const SAMPLING_BYTES = 384 * 2 ** 20;
 /** Fewer would read the weights once for too little work. */
 const FEWEST_AT_ONCE = 4;
 
