@@ -38,8 +38,3 @@ export const MAX_VOCAB = 1048576;
 
 /** Alignment of every buffer and tensor that a DMA engine may read. */
 export const BEAT_BYTES = 64;
-
-/** Matrices by number, as the exported API names them. */
-export const IN_PROJ = 0;
-export const OUT_PROJ = 1;
-export const LM_HEAD = 2;

@@ -31,13 +31,12 @@ export function loadWeights(engine: Engine, header: ModelHeader): void {
     checkTensors(file, specs, path);
     configure(exports, header);
     const address = readTensors(engine, file, path);
-    checkValues(engine, config, header, address, path);
+    checkValues(engine, specs, header, address, path);
     place(engine, config, header, address);
     exports.finish();
   } finally {
     file.close();
   }
-  if (description.layers.length !== config.nLayers) throw badInput("layers do not match", { file: path });
 }
 
 /** Exactly the tensors of this shape, no more. */
@@ -138,10 +137,7 @@ function place(engine: Engine, config: Mamba2Config, { description }: ModelHeade
   const { exports } = engine;
   const { inner } = description.rotation;
   const bits = (name: string) => (description.weights.wide.includes(name) ? 8 : 4);
-  const signs = hadamardSigns(inner.order);
-  const signsAt = allocate(engine, signs.length, "the Hadamard matrix");
-  new Int8Array(engine.memory.buffer, signsAt, signs.length).set(signs);
-  exports.setHadamard(inner.blocks, inner.order, inner.log2, signsAt);
+  exports.setHadamard(inner.blocks, inner.order, inner.log2, placeSigns(engine, hadamardSigns(inner.order)));
   placeEmbedding(engine, description, at);
   exports.setHead(at("lm_head.frames"), at("lm_head.row_exponent"), bits("lm_head"));
   description.layers.forEach((f, i) => {
@@ -162,23 +158,34 @@ function place(engine: Engine, config: Mamba2Config, { description }: ModelHeade
   });
 }
 
-function placeEmbedding({ exports, memory }: Engine, description: ModelHeader["description"], at: Addresses): void {
+/** Copies the entries of a Hadamard matrix into memory; returns their address. */
+function placeSigns(engine: Engine, signs: Int8Array): number {
+  const at = allocate(engine, signs.length, "a Hadamard matrix");
+  new Int8Array(engine.memory.buffer, at, signs.length).set(signs);
+  return at;
+}
+
+function placeEmbedding(engine: Engine, description: ModelHeader["description"], at: Addresses): void {
+  const { exports } = engine;
   if (description.weights.embedding === "codes") {
     exports.setEmbedding(at("embedding.codes"), at("embedding.scale"), at("embedding.exponent"));
     return;
   }
   const { blocks, order, log2 } = description.rotation.residual;
   const signs = hadamardSigns(order);
-  const tables = exports.allocate(2 * signs.length) >>> 0;
-  new Int8Array(memory.buffer, tables, signs.length).set(signs);
-  const transposed = tables + signs.length;
-  new Int8Array(memory.buffer, transposed, signs.length).set(transpose(signs, order));
+  const [direct, transposed] = [placeSigns(engine, signs), placeSigns(engine, transpose(signs, order))];
   const gamma = at("embedding.inverse_gamma");
-  exports.setTiedEmbedding(gamma, description.embeddingFraction, blocks, order, log2, tables, transposed);
+  exports.setTiedEmbedding(gamma, description.embeddingFraction, blocks, order, log2, direct, transposed);
 }
 
 /** The numbers that the arithmetic relies on. Weight codes and mantissas may be anything. */
-function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, at: Addresses, path: string): void {
+function checkValues(
+  engine: Engine,
+  specs: Map<string, TensorSpec>,
+  header: ModelHeader,
+  at: Addresses,
+  path: string,
+): void {
   const { buffer } = engine.memory;
   const inRange = (name: string, values: ArrayLike<number>, [low, high]: [number, number]) => {
     for (let i = 0; i < values.length; i++) {
@@ -187,8 +194,7 @@ function checkValues(engine: Engine, config: Mamba2Config, header: ModelHeader, 
       throw badInput("the value is out of range", detail);
     }
   };
-  const { vocabSize, nHeads } = config;
-  const specs = modelTensors(config, header.description.weights);
+  const { vocabSize, nHeads } = header.config;
   for (const [name, { shape }] of specs) {
     if (!name.endsWith(".row_exponent")) continue;
     inRange(name, new Int8Array(buffer, at(name), shape[0]), ROW_EXPONENT_RANGE);
