@@ -130,6 +130,19 @@ function packFour(block: Uint8Array, byte: number, codes: Int8Array, k: number):
   block[byte + 1] = (codes[k + 1]! + 8) | ((codes[k + 3]! + 8) << 4);
 }
 
+/** Gives every weight group of a matrix's frames the same scale. */
+export function fillScales(frames: Uint8Array, inputs: number, group: WeightRecipe["group"], scale: number): void {
+  const bytes = blockBytes(inputs, group);
+  const per = scaleInputs(group);
+  const scales = FRAME_SCALE_BYTES * (WEIGHT_GROUP / per);
+  for (let block = 0; block < frames.length; block += bytes) {
+    for (let k = 0; k < paddedInputs(inputs); k += FRAME_INPUTS) {
+      const begin = block + frameOffset(k, per);
+      frames.fill(scale, begin, begin + scales);
+    }
+  }
+}
+
 /** Where the frame of input k starts in its block. */
 function frameOffset(k: number, per: 16 | 32): number {
   const bytes = FRAME_SCALE_BYTES * (WEIGHT_GROUP / per) + (FRAME_INPUTS / WEIGHT_GROUP) * GROUP_CODE_BYTES;

@@ -19,24 +19,36 @@ const LARGEST_TIME_STEP = 2 ** 30;
 const ADDRESS_SPACE = 2 ** 32;
 
 /** Address of a tensor by name. */
-type Addresses = (name: string) => number;
+export type Addresses = (name: string) => number;
 
 export function loadWeights(engine: Engine, header: ModelHeader): void {
-  const { exports } = engine;
-  const { config, description } = header;
   const path = join(header.dir, MODEL_FILES.weights);
   const file = SafetensorsFile.open(path);
   try {
-    const specs = modelTensors(config, description.weights);
-    checkTensors(file, specs, path);
-    configure(exports, header);
-    const address = readTensors(engine, file, path);
-    checkValues(engine, specs, header, address, path);
-    place(engine, config, header, address);
-    exports.finish();
+    installTensors(engine, header, path, (specs) => {
+      checkTensors(file, specs, path);
+      return readTensors(engine, file, path);
+    });
   } finally {
     file.close();
   }
+}
+
+/** Sets up a fresh instance with the tensors that `bring` puts into its memory; errors name `source`. */
+export function installTensors(
+  engine: Engine,
+  header: ModelHeader,
+  source: string,
+  bring: (specs: Map<string, TensorSpec>) => Addresses,
+): void {
+  const { exports } = engine;
+  const { config, description } = header;
+  const specs = modelTensors(config, description.weights);
+  configure(exports, header);
+  const address = bring(specs);
+  checkValues(engine, specs, header, address, source);
+  place(engine, config, header, address);
+  exports.finish();
 }
 
 /** Exactly the tensors of this shape, no more. */
@@ -108,18 +120,22 @@ function readTensors(engine: Engine, file: SafetensorsFile, path: string): Addre
   // A page boundary in the file, so that what is on one there is on one in memory.
   const first = Math.floor(Math.min(...[...file.tensors.values()].map(({ begin }) => begin)) / PAGE) * PAGE;
   const size = file.file.size - first;
+  const start = reserve(engine, size, path);
+  file.file.readInto(new Uint8Array(engine.memory.buffer, start, size), first);
+  return (name) => start + file.tensors.get(name)!.begin - first;
+}
+
+/** Memory for all weights, from a page boundary on. */
+export function reserve(engine: Engine, size: number, source: string): number {
   const used = engine.memory.buffer.byteLength;
   if (used + size + PAGE > ADDRESS_SPACE) {
     throw new LightMambaError("unsupported", "the model does not fit a 32-bit address space", {
-      file: path,
+      file: source,
       expected: `at most ${ADDRESS_SPACE - used - PAGE} bytes`,
       found: size,
     });
   }
-  const base = allocate(engine, size + PAGE, "the weights");
-  const start = Math.ceil(base / PAGE) * PAGE;
-  file.file.readInto(new Uint8Array(engine.memory.buffer, start, size), first);
-  return (name) => start + file.tensors.get(name)!.begin - first;
+  return Math.ceil(allocate(engine, size + PAGE, "the weights") / PAGE) * PAGE;
 }
 
 export function allocate(engine: Engine, bytes: number, what: string): number {

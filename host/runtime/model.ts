@@ -7,6 +7,7 @@ import { checkQuickly } from "../verify.ts";
 import { bestVariant, type Engine, instantiate, type Variant } from "./engine.ts";
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
+import { synthesizeWeights } from "./synthetic.ts";
 
 const LOGIT_UNIT = 2 ** -16;
 
@@ -38,6 +39,14 @@ export class Model {
     const header = readModelHeader(dir);
     const engine = instantiate(options.variant ?? bestVariant());
     loadWeights(engine, header);
+    return new Model(header, engine);
+  }
+
+  /** A model of pseudo-random weights, for measurements: synthetic.ts. Throws LightMambaError. */
+  static synthetic(config: Mamba2Config, description: ModelDescription, options: LoadOptions = {}): Model {
+    const header = { dir: description.weightsSha256, config, description };
+    const engine = instantiate(options.variant ?? bestVariant());
+    synthesizeWeights(engine, header);
     return new Model(header, engine);
   }
 
