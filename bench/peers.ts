@@ -2,11 +2,11 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { describeMachine, machineLine } from "../host/bench/machine.ts";
 import { openCheckpoint } from "../host/checkpoint/index.ts";
 import { EXIT, LightMambaError } from "../host/errors.ts";
 import { checkIds, readIdsFile } from "../host/ids.ts";
 import { buildLlama, LLAMA_VERSION } from "./peers/llama.ts";
-import { describeMachine, machineLine } from "./peers/machine.ts";
 import { type Options, ROOT, readOptions, USAGE } from "./peers/options.ts";
 import { makeOurs, readOurs } from "./peers/ours.ts";
 import { say } from "./peers/programs.ts";
@@ -31,11 +31,13 @@ function compare(options: Options): void {
   if (options.speed) {
     measureSpeed(rows, theirRows, ourRows, { ...inputs, llama, ids: idsFile(inputs), theirs, ours });
   }
-  const machine = describeMachine(llama.compiler);
+  const machine = { ...describeMachine(), compiler: llama.compiler };
   const result = { date: new Date().toISOString(), machine, llama: LLAMA_VERSION, tokens: ids.length - 1, rows };
   if (options.save) save(result);
   process.stdout.write(
-    options.json ? `${JSON.stringify(result)}\n` : report(rows, machineLine(machine), ids.length - 1),
+    options.json
+      ? `${JSON.stringify(result)}\n`
+      : report(rows, `${machineLine(machine)}; ${llama.compiler}`, ids.length - 1),
   );
 }
 

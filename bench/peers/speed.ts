@@ -1,8 +1,8 @@
 /** Speed of decoding, side by side: one run of each in turn, so that a slow minute of the machine hits all alike. */
 
 import { availableParallelism } from "node:os";
+import { busyRemark } from "../../host/bench/machine.ts";
 import type { Llama } from "./llama.ts";
-import { busyRemark } from "./machine.ts";
 import { CLI, type OurModel } from "./ours.ts";
 import { readProgram, say } from "./programs.ts";
 import type { Steps } from "./step.ts";

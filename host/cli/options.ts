@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { LightMambaError } from "../errors.ts";
+import { findShape, SHAPE_NAMES, type ShapeName } from "../model/shapes.ts";
 
 /** Parsers for option values. Each returns a function that commander calls with the text the user gave. */
 
@@ -48,6 +49,18 @@ export function idList(text: string): number[] {
   const good = parts.every((part) => /^\d+$/.test(part)) && ids.every((id) => id <= 0xffff_ffff);
   if (good && ids.length > 0) return ids;
   throw new InvalidArgumentError("Expected token ids separated by commas, as in 47,1307,586.");
+}
+
+/** Values separated by commas, each of them once. */
+export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
+  return (text) => [...new Set(text.split(",").map((part) => parse(part.trim())))];
+}
+
+/** A published size of Mamba-2. */
+export function shapeName(text: string): ShapeName {
+  const name = findShape(text);
+  if (name !== undefined) return name;
+  throw new InvalidArgumentError(`Expected one of ${SHAPE_NAMES.join(", ")}.`);
 }
 
 export function onOff(text: string): boolean {

@@ -17,6 +17,7 @@ export const COMMANDS: Record<string, Entry> = {
   run: { summary: "generate text with a quantized model", load: () => import("./commands/run.ts") },
   quantize: { summary: "turn a checkpoint into a 4-bit model directory", load: () => import("./commands/quantize.ts") },
   eval: { summary: "measure perplexity, and KL against the checkpoint", load: () => import("./commands/eval.ts") },
+  bench: { summary: "measure the speed of a model or a shape", load: () => import("./commands/bench.ts") },
   inspect: { summary: "show what is in a checkpoint or model directory", load: () => import("./commands/inspect.ts") },
   tokenize: { summary: "turn text into token ids, or ids into text", load: () => import("./commands/tokenize.ts") },
   trace: { summary: "record logits and hidden states for given token ids", load: () => import("./commands/trace.ts") },

@@ -1,5 +1,4 @@
-/** What a result must name. */
-
+/** What a result must name: the machine, and how busy it is. */
 import { cpus, loadavg, release, totalmem, type } from "node:os";
 
 export interface Machine {
@@ -8,10 +7,9 @@ export interface Machine {
   memoryGb: number;
   system: string;
   node: string;
-  compiler: string;
 }
 
-export function describeMachine(compiler: string): Machine {
+export function describeMachine(): Machine {
   const list = cpus();
   return {
     processor: list[0]?.model.trim() ?? "unknown",
@@ -19,7 +17,6 @@ export function describeMachine(compiler: string): Machine {
     memoryGb: Math.round(totalmem() / 2 ** 30),
     system: `${type()} ${release().split(".").slice(0, 2).join(".")}`,
     node: process.version,
-    compiler,
   };
 }
 
@@ -31,6 +28,6 @@ export function busyRemark(): string | undefined {
   return `remark: other programs are running (load ${load.toFixed(1)} on ${cores} cores): speeds will be low and far apart`;
 }
 
-export function machineLine({ processor, cores, memoryGb, system, node, compiler }: Machine): string {
-  return `${processor}, ${cores} cores, ${memoryGb} GiB; ${system}; Node ${node.slice(1)}; ${compiler}`;
+export function machineLine({ processor, cores, memoryGb, system, node }: Machine): string {
+  return `${processor}, ${cores} cores, ${memoryGb} GiB; ${system}; Node ${node.slice(1)}`;
 }

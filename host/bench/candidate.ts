@@ -1,0 +1,117 @@
+/** One of the models that a measurement compares. */
+import { setImmediate } from "node:timers/promises";
+import type { ActivationBits } from "../model/description.ts";
+import type { Model } from "../runtime/model.ts";
+import type { Session } from "../runtime/session.ts";
+import { type Spread, spread } from "./spread.ts";
+import { startUnits, type UnitTime } from "./units.ts";
+
+export interface BenchRun {
+  threads: number;
+  activationBits: ActivationBits;
+  headBits: 4 | 8;
+  weightBytesPerToken: number;
+  stateBytes: number;
+  /** The prompt, and the likeliest token after it. */
+  timeToFirstTokenSeconds: Spread;
+  prefillTokensPerSecond: Spread;
+  decodeTokensPerSecond: Spread;
+  /** By the median of decoding. */
+  weightBytesPerSecond: number;
+  /** Of the bandwidth that as many threads have. */
+  shareOfReadBandwidth: number;
+  /** Seconds a decoded token, medians. */
+  units: UnitTime[];
+}
+
+/** Seconds of one round; of decoding, a token. */
+interface Round {
+  prefill: number;
+  firstToken: number;
+  decode: number;
+  units: UnitTime[];
+}
+
+/** A model that is measured in turn with others. */
+export class Candidate {
+  readonly model: Model;
+  readonly threads: number;
+  #prefillTokens = 0;
+  readonly #rounds: Round[] = [];
+
+  constructor(model: Model, threads: number) {
+    this.model = model;
+    this.threads = threads;
+  }
+
+  async play(prefillTokens: number, decodeTokens: number): Promise<void> {
+    this.#prefillTokens = prefillTokens;
+    const session = this.model.session({ temperature: 0 });
+    // The caches hold another model's weights, if there is one.
+    session.feed(0);
+    const prompt = this.#prompt(prefillTokens);
+    const begin = performance.now();
+    consume(session, prompt);
+    const consumed = performance.now();
+    const first = session.sample();
+    const sampled = performance.now();
+    const decoded = await this.#decode(session, first, decodeTokens);
+    session.close();
+    this.#rounds.push({ prefill: (consumed - begin) / 1000, firstToken: (sampled - begin) / 1000, ...decoded });
+  }
+
+  /** Ctrl-C gets through between two tokens, off the clock. */
+  async #decode(session: Session, first: number, count: number): Promise<Pick<Round, "decode" | "units">> {
+    let token = first;
+    let [feeding, sampling] = [0, 0];
+    const endUnits = startUnits(this.model);
+    for (let i = 0; i < count; i++) {
+      const begin = performance.now();
+      session.feed(token);
+      const fed = performance.now();
+      token = session.sample();
+      feeding += fed - begin;
+      sampling += performance.now() - fed;
+      await setImmediate();
+    }
+    const perToken = 1 / count;
+    const units = [...endUnits(), { unit: "sampler", seconds: sampling / 1000 }];
+    return {
+      decode: ((feeding + sampling) / 1000) * perToken,
+      units: units.map(({ unit, seconds }) => ({ unit, seconds: seconds * perToken })),
+    };
+  }
+
+  /** Ids from all over the vocabulary. */
+  #prompt(count: number): number[] {
+    return Array.from({ length: count }, (_, i) => (1 + i * 4099) % this.model.config.vocabUsed);
+  }
+
+  /** The first round is left out. */
+  result(readBytesPerSecond: number): BenchRun {
+    const rounds = this.#rounds.slice(1);
+    const of = (value: (round: Round) => number) => spread(rounds.map(value));
+    const { model } = this;
+    const { activationBits, weights } = model.description;
+    const decodeTokensPerSecond = of(({ decode }) => 1 / decode);
+    const weightBytesPerSecond = decodeTokensPerSecond.median * model.weightBytesPerToken;
+    return {
+      threads: this.threads,
+      activationBits,
+      headBits: weights.wide.includes("lm_head") ? 8 : 4,
+      weightBytesPerToken: model.weightBytesPerToken,
+      stateBytes: model.stateBytes,
+      timeToFirstTokenSeconds: of(({ firstToken }) => firstToken),
+      prefillTokensPerSecond: of(({ prefill }) => this.#prefillTokens / prefill),
+      decodeTokensPerSecond,
+      weightBytesPerSecond,
+      shareOfReadBandwidth: weightBytesPerSecond / readBytesPerSecond,
+      units: rounds[0]!.units.map(({ unit }, i) => ({ unit, seconds: of(({ units }) => units[i]!.seconds).median })),
+    };
+  }
+}
+
+/** Token by token, until the runtime takes several at a time. */
+function consume(session: Session, tokens: readonly number[]): void {
+  for (const token of tokens) session.feed(token);
+}

@@ -1,0 +1,55 @@
+/** A measurement for people. */
+import type { BenchResult } from "./bench.ts";
+import type { BenchRun } from "./candidate.ts";
+import { machineLine } from "./machine.ts";
+import { type Spread, showSpread } from "./spread.ts";
+import { type Column, formatTable } from "./table.ts";
+
+export function formatResult(result: BenchResult): string {
+  const { runs, readBandwidth, machine, variant, rounds } = result;
+  return [
+    `${titleOf(result)}; medians of ${rounds} rounds (lowest-highest)`,
+    `${machineLine(machine)}, ${variant} SIMD`,
+    "",
+    formatTable(runs, columns(result)),
+    "",
+    ...readBandwidth.map(
+      ({ threads, bytesPerSecond }) =>
+        `read bandwidth, ${threadsText(threads)}: ${showSpread(scaled(bytesPerSecond, 1e-9), 1)} GB/s`,
+    ),
+    ...runs.map((run) => `a decoded token of ${nameOf(run)}, ${threadsText(run.threads)}: ${unitsText(run)}`),
+  ].join("\n");
+}
+
+function titleOf({ model, synthetic, dModel, layers }: BenchResult): string {
+  return `${model}, ${layers} layers of ${dModel}${synthetic ? ", synthetic weights" : ""}`;
+}
+
+function columns({ decodeTokens, prefillTokens }: BenchResult): Column<BenchRun>[] {
+  return [
+    { title: "model", cell: nameOf, left: true },
+    { title: "threads", cell: ({ threads }) => String(threads) },
+    { title: "MB/token", cell: ({ weightBytesPerToken }) => (weightBytesPerToken / 1e6).toFixed(1) },
+    { title: `decode tok/s (${decodeTokens})`, cell: (run) => showSpread(run.decodeTokensPerSecond, 1) },
+    { title: "GB/s", cell: ({ weightBytesPerSecond }) => (weightBytesPerSecond / 1e9).toFixed(2) },
+    { title: "of read bandwidth", cell: (run) => `${(100 * run.shareOfReadBandwidth).toFixed(0)} %` },
+    { title: `prefill tok/s (${prefillTokens})`, cell: (run) => showSpread(run.prefillTokensPerSecond, 1) },
+    { title: "first token ms", cell: (run) => showSpread(scaled(run.timeToFirstTokenSeconds, 1000)) },
+  ];
+}
+
+function nameOf({ activationBits, headBits }: BenchRun): string {
+  return `W4A${activationBits}${headBits === 8 ? ", 8-bit head" : ""}`;
+}
+
+function threadsText(count: number): string {
+  return `${count} thread${count > 1 ? "s" : ""}`;
+}
+
+function unitsText({ units }: BenchRun): string {
+  return units.map(({ unit, seconds }) => `${unit} ${(1000 * seconds).toFixed(2)} ms`).join(", ");
+}
+
+function scaled({ median, low, high }: Spread, factor: number): Spread {
+  return { median: median * factor, low: low * factor, high: high * factor };
+}
