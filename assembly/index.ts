@@ -1,6 +1,6 @@
 // The exported API of runtime.wasm: the same file on laptop, RTL and board.
 //
-// Order of calls: configure, then every set…, then finish; allocate and resetState for each conversation; forward and sample per token.
+// Order of calls: setThreads, configure, then every set…, then finish; allocate and resetState for each conversation; forward and sample per token.
 // Pointers are bytes in linear memory. The host checks sizes and ranges before it calls (host/runtime/load.ts).
 import { config } from "./config";
 import { allocateBuffers } from "./forward";
@@ -9,10 +9,12 @@ import { allocateSampler } from "./sampler";
 import { Layer, layerAt, weights } from "./weights";
 
 export { headRows, inProjRows, outProjRows, paddedInputs } from "./config";
-export { embed, forward, head, layer, logitsAt, residualAt } from "./forward";
-export { allocate } from "./memory";
+export { embed, forward, forwardAll, head, layer, logitsAt, passTokens, residualAt, tokensAt } from "./forward";
+export { allocate, readBytes } from "./memory";
+export { profile, unitSeconds } from "./profile";
 export { observe, sample, samplerBytes, samplerMemory, seedSampler, setSampler } from "./sampler";
 export { advance, checkState, reset as resetState, stateBytes } from "./state";
+export { serve, setThreads } from "./threads";
 export { blockBytes } from "./units/mmu";
 
 /** Bumped when the meaning of any export, or of the numbers, changes. */

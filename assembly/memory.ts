@@ -14,3 +14,15 @@ export function allocate(bytes: usize): usize {
   top = <usize>end;
   return start;
 }
+
+/** Reads whole 64-byte beats and returns a number that depends on all of them: the bandwidth that the MMU is measured against. */
+export function readBytes(at: usize, bytes: usize): i64 {
+  let a = i64x2.splat(0);
+  let b = a;
+  for (const end = at + bytes; at < end; at += BEAT_BYTES) {
+    a = v128.xor(a, v128.xor(v128.load(at), v128.load(at, 16)));
+    b = v128.xor(b, v128.xor(v128.load(at, 32), v128.load(at, 48)));
+  }
+  a = v128.xor(a, b);
+  return i64x2.extract_lane(a, 0) ^ i64x2.extract_lane(a, 1);
+}

@@ -20,7 +20,7 @@ export class Layer {
   dtBias: usize; //       i32 [H], Q16
   skip: usize; //         i16 [H], D in Q fSkip
   gamma: usize; //        i16 [E], γ2 in Q fGamma
-  // Fraction bits: raw in_proj outputs, after conv and SiLU, gate
+  // Fraction bits: raw in_proj outputs, in the order of the segments; after conv and SiLU; gate
   fZ: i32;
   fX: i32;
   fB: i32;
@@ -39,6 +39,11 @@ export class Layer {
   rotates: i32;
   /** eps · n · 2^(2 fG), n = E / normGroups. */
   gateEpsilon: u64;
+
+  /** Fraction bits of segment z, x, B, C, dt: 0 to 4. */
+  fraction(segment: i32): i32 {
+    return load<i32>(changetype<usize>(this) + ((<usize>segment) << 2), offsetof<Layer>("fZ"));
+  }
 }
 
 @unmanaged

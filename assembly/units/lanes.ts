@@ -1,5 +1,59 @@
-// Across the lanes of a vector. A class, because the compiler warns of every exported free function that takes a v128.
-export class IntLanes {
+// Across the lanes of a vector, and vector constants. A class, because the compiler warns of every exported free function that takes a v128.
+// Constants are loaded from memory: V8 builds an immediate vector anew at every use, three instructions each, and a loaded one once a loop.
+
+const NIBBLES: usize = ASC_FEATURE_RELAXED_SIMD
+  ? memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16)
+  : memory.data<u16>([15, 15, 15, 15, 15, 15, 15, 15], 16);
+
+export class Lanes {
+  /** 4 one bits in every lane the MMU multiplies: bytes for the relaxed dot, int16 otherwise. */
+  @inline
+  static nibbles(): v128 {
+    return v128.load(NIBBLES);
+  }
+
+  /** (x · y + 2^14) >> 15 of int16 lanes; never called with both -2^15, the one case in which engines differ. */
+  @inline
+  static mulr(x: v128, y: v128): v128 {
+    return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_q15mulr_s(x, y) : i16x8.q15mulr_sat_s(x, y);
+  }
+
+  /** x0 y0 x1 y1 x2 y2 x3 y3 of int16 lanes. */
+  @inline
+  static unpackLow(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+  }
+
+  /** x4 y4 … x7 y7. */
+  @inline
+  static unpackHigh(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+  }
+
+  /** Pairs of int32 lanes: x0 y0 x1 y1. */
+  @inline
+  static unpackLow32(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  }
+
+  /** x2 y2 x3 y3. */
+  @inline
+  static unpackHigh32(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+
+  /** Low halves of x and y. */
+  @inline
+  static unpackLow64(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  }
+
+  /** High halves. */
+  @inline
+  static unpackHigh64(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+
   /** Sum of four int32 lanes. */
   static sum(v: v128): i32 {
     const s = i32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));

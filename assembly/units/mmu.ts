@@ -4,34 +4,25 @@
 // codes per 32 inputs.
 // Byte 2·row + (t & 1) of the 16-byte vector v holds input 4v + t: low nibble for t < 2, high nibble for t >= 2; nibble = code + 8.
 // So one SIMD dot gives 8 row sums, and no horizontal add is ever needed. The +8 is taken back by `offset` = 8 · Σ v of the group.
+//
+// One token streams the weights at the memory's speed (gemv); several share one unpacking of them (gemm). docs/performance.md says what decides.
 import { config } from "../config";
-import {
-  ACTIVATION_GROUP,
-  BLOCK_ROWS,
-  FRAME_INPUTS,
-  FRAME_SCALE_BYTES,
-  GROUP_CODE_BYTES,
-  WEIGHT_GROUP,
-} from "../contract";
-import { Codes } from "./nqu";
+import { BLOCK_ROWS, FRAME_INPUTS, FRAME_SCALE_BYTES, GROUP_CODE_BYTES, WEIGHT_GROUP } from "../contract";
+import { CODE_BYTES, Codes, RECORD_BYTES, RECORD_OFFSETS, RECORD_SCALES } from "./codes";
+import { Lanes } from "./lanes";
 
-/** Bytes of one element of `Codes.v`: int8 for the relaxed dot, int16 for the plain multiply. */
-export const CODE_BYTES: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 2;
+/** Unpacked codes of one group of a block: a vector per broadcast of activations, then the scales as pairs of its two halves. */
+const UNPACKED_CODES: usize = 2 * GROUP_CODE_BYTES * CODE_BYTES;
+const UNPACKED_GROUP: usize = UNPACKED_CODES + 32;
+const UNPACKED_FRAME: usize = <usize>(FRAME_INPUTS / WEIGHT_GROUP) * UNPACKED_GROUP;
+/** Scratch bytes of gemm: a frame of two blocks. */
+export const GEMM_SCRATCH: usize = 2 * UNPACKED_FRAME;
+/** Bytes of one block's sums: int32 [8]. */
+const SUM_BYTES: usize = BLOCK_ROWS * 4;
 
 /** Bytes of a frame's scales. */
 function scaleBytes(): i32 {
   return FRAME_SCALE_BYTES * (WEIGHT_GROUP / config.weightGroup);
-}
-
-/** From the scales of a group's first 16 inputs to those of its second: 0 where they share one. */
-function halfStep(): usize {
-  return config.weightGroup == WEIGHT_GROUP ? 0 : BLOCK_ROWS;
-}
-
-/** Bits dropped from sw · sa, so that no sum leaves int32 up to K = 8192. */
-export function productShift(activationBits: i32): i32 {
-  if (activationBits == 8) return 0;
-  return activationBits == 6 ? 6 : 5;
 }
 
 /** Bytes of a block of 8 rows × k inputs (k a multiple of 32): full frames, then a shorter one. */
@@ -45,110 +36,235 @@ export function blockBytes(k: i32): i32 {
  * Integer throughout; the int16 sums wrap, their final value never leaves int16.
  */
 export function gemv(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
-  if (codes.sa) gemvGrouped(acc, frames, codes, blocks);
-  else gemvWhole(acc, frames, codes, blocks);
+  const grouped = codes.bits != 8;
+  if (config.weightGroup == WEIGHT_GROUP) {
+    if (grouped) Gemv.run(acc, frames, codes, blocks, true, 0);
+    else Gemv.run(acc, frames, codes, blocks, false, 0);
+  } else if (grouped) Gemv.run(acc, frames, codes, blocks, true, BLOCK_ROWS);
+  else Gemv.run(acc, frames, codes, blocks, false, BLOCK_ROWS);
 }
 
-/** Sums of two times eight products: low nibbles of `w` with inputs 0 and 1 of `a`, high nibbles with 2 and 3. */
-function dot4(sum: v128, w: v128, a: usize): v128 {
-  const mask = i16x8.splat(15);
-  if (ASC_FEATURE_RELAXED_SIMD) {
-    const low = v128.and(w, i8x16.splat(15));
-    const high = v128.and(i16x8.shr_u(w, 4), i8x16.splat(15));
-    const s = i16x8.add(sum, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load16_splat(a), low));
-    return i16x8.add(s, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load16_splat(a, 2), high));
-  }
-  let s = i16x8.add(sum, i16x8.mul(v128.load16_splat(a), v128.and(w, mask)));
-  s = i16x8.add(s, i16x8.mul(v128.load16_splat(a, 2), v128.and(i16x8.shr_u(w, 8), mask)));
-  s = i16x8.add(s, i16x8.mul(v128.load16_splat(a, 4), v128.and(i16x8.shr_u(w, 4), mask)));
-  return i16x8.add(s, i16x8.mul(v128.load16_splat(a, 6), i16x8.shr_u(w, 12)));
-}
-
-/** Dot of 16 inputs with 8 rows: 64 bytes of codes. */
-function dot16(w: usize, a: usize): v128 {
-  const step: usize = 4 * CODE_BYTES;
-  const even = dot4(dot4(i16x8.splat(0), v128.load(w), a), v128.load(w, 16), a + step);
-  const odd = dot4(dot4(i16x8.splat(0), v128.load(w, 32), a + 2 * step), v128.load(w, 48), a + 3 * step);
-  return i16x8.add(even, odd);
-}
-
-/** Activations with a scale per 16 inputs: 4, 5 and 6 bits. */
-function gemvGrouped(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
-  const drop = productShift(codes.bits);
-  const half = i16x8.splat((<i16>1) << (<i16>(drop - 1)));
-  const groupBytes: usize = WEIGHT_GROUP * CODE_BYTES;
-  const sixteen: usize = ACTIVATION_GROUP * CODE_BYTES;
-  const scales = <usize>scaleBytes();
-  const step = halfStep();
-  let w = frames;
-  for (let block = 0; block < blocks; block++) {
-    let low = i32x4.splat(0);
-    let high = i32x4.splat(0);
-    let a = codes.v;
-    let sa = codes.sa;
-    let offset = codes.offset;
-    for (let left = codes.k; left > 0; left -= FRAME_INPUTS) {
-      let sw = w;
-      w += scales;
-      for (let g = min(left, FRAME_INPUTS) / WEIGHT_GROUP; g > 0; g--) {
-        const s0 = i16x8.mul(v128.load8x8_u(sw), i16x8.splat(<i16>load<u8>(sa)));
-        const s1 = i16x8.mul(v128.load8x8_u(sw + step), i16x8.splat(<i16>load<u8>(sa, 1)));
-        const c0 = i16x8.shr_u(i16x8.add(s0, half), drop);
-        const c1 = i16x8.shr_u(i16x8.add(s1, half), drop);
-        const d0 = i16x8.sub(dot16(w, a), v128.load16_splat(offset));
-        const d1 = i16x8.sub(dot16(w + 64, a + sixteen), v128.load16_splat(offset, 2));
-        low = i32x4.add(i32x4.add(low, i32x4.extmul_low_i16x8_s(d0, c0)), i32x4.extmul_low_i16x8_s(d1, c1));
-        high = i32x4.add(i32x4.add(high, i32x4.extmul_high_i16x8_s(d0, c0)), i32x4.extmul_high_i16x8_s(d1, c1));
-        sw += <usize>BLOCK_ROWS + step;
-        w += GROUP_CODE_BYTES;
-        a += groupBytes;
-        sa += 2;
-        offset += 4;
-      }
-    }
-    v128.store(acc, low);
-    v128.store(acc, high, 16);
-    acc += 32;
-  }
-}
-
-/** Activations with one scale a vector: 8 bits. */
-function gemvWhole(acc: usize, frames: usize, codes: Codes, blocks: i32): void {
-  const groupBytes: usize = WEIGHT_GROUP * CODE_BYTES;
-  const sixteen: usize = ACTIVATION_GROUP * CODE_BYTES;
-  const scales = <usize>scaleBytes();
-  const step = halfStep();
-  let w = frames;
-  for (let block = 0; block < blocks; block++) {
-    let low = i32x4.splat(0);
-    let high = i32x4.splat(0);
-    let a = codes.v;
-    let offset = codes.offset;
-    for (let left = codes.k; left > 0; left -= FRAME_INPUTS) {
-      let sw = w;
-      w += scales;
-      for (let g = min(left, FRAME_INPUTS) / WEIGHT_GROUP; g > 0; g--) {
-        const s0 = v128.load8x8_u(sw);
-        const d0 = i16x8.sub(dot16(w, a), v128.load16_splat(offset));
-        const d1 = i16x8.sub(dot16(w + 64, a + sixteen), v128.load16_splat(offset, 2));
-        if (step == 0) {
-          const dot = i16x8.add(d0, d1);
-          low = i32x4.add(low, i32x4.extmul_low_i16x8_s(dot, s0));
-          high = i32x4.add(high, i32x4.extmul_high_i16x8_s(dot, s0));
-        } else {
-          const s1 = v128.load8x8_u(sw + step);
-          low = i32x4.add(i32x4.add(low, i32x4.extmul_low_i16x8_s(d0, s0)), i32x4.extmul_low_i16x8_s(d1, s1));
-          high = i32x4.add(i32x4.add(high, i32x4.extmul_high_i16x8_s(d0, s0)), i32x4.extmul_high_i16x8_s(d1, s1));
+class Gemv {
+  /**
+   * grouped: activations have a scale per 16 inputs; step: from the weight scales of a group's first 16 inputs to those of its second.
+   * Both are constants where this is inlined.
+   */
+  @inline
+  static run(acc: usize, frames: usize, codes: Codes, blocks: i32, grouped: bool, step: usize): void {
+    const mask = Lanes.nibbles();
+    const scales = <usize>scaleBytes();
+    let w = frames;
+    for (let block = 0; block < blocks; block++) {
+      let low = i32x4.splat(0);
+      let high = i32x4.splat(0);
+      let a = codes.records;
+      for (let left = codes.k; left > 0; left -= FRAME_INPUTS) {
+        let sw = w;
+        w += scales;
+        for (const end = w + <usize>((min(left, FRAME_INPUTS) / WEIGHT_GROUP) * GROUP_CODE_BYTES); w != end; ) {
+          const d0 = Dot.sixteen(w, a, mask);
+          const d1 = Dot.sixteen(w + 64, a + 16 * CODE_BYTES, mask);
+          const offset = v128.load32_splat(a, RECORD_OFFSETS);
+          const s0 = Scale.load(sw, grouped);
+          const s1 = step == 0 ? s0 : Scale.load(sw + step, grouped);
+          const sa = v128.load32_splat(a, RECORD_SCALES);
+          const c0 = Scale.product(Lanes.unpackLow(s0, s1), sa, grouped);
+          const c1 = Scale.product(Lanes.unpackHigh(s0, s1), sa, grouped);
+          low = i32x4.add(low, i32x4.dot_i16x8_s(i16x8.sub(Lanes.unpackLow(d0, d1), offset), c0));
+          high = i32x4.add(high, i32x4.dot_i16x8_s(i16x8.sub(Lanes.unpackHigh(d0, d1), offset), c1));
+          sw += <usize>BLOCK_ROWS + step;
+          w += GROUP_CODE_BYTES;
+          a += RECORD_BYTES;
         }
-        sw += <usize>BLOCK_ROWS + step;
-        w += GROUP_CODE_BYTES;
-        a += groupBytes;
-        offset += 4;
+      }
+      v128.store(acc, low);
+      v128.store(acc, high, 16);
+      acc += SUM_BYTES;
+    }
+  }
+}
+
+/** Weight scales of 8 rows, as factors of the 16-bit dots. */
+class Scale {
+  /** u8 [8] → u16 [8], times 32 where a product follows. */
+  @inline
+  static load(sw: usize, grouped: bool): v128 {
+    const s = v128.load8x8_u(sw);
+    return grouped ? i16x8.shl(s, 5) : s;
+  }
+
+  /** (sw · sa + half) >> productShift: a rounding multiply, since (32 sw · 2^(10 - shift) sa + 2^14) >> 15 is the same. */
+  @inline
+  static product(s: v128, sa: v128, grouped: bool): v128 {
+    return grouped ? Lanes.mulr(s, sa) : s;
+  }
+}
+
+/** Σ of 16 inputs times 8 rows. */
+class Dot {
+  /** One broadcast of codes times unpacked weights, added. */
+  @inline
+  static add(sum: v128, codes: v128, w: v128): v128 {
+    return i16x8.add(sum, ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_dot_i8x16_i7x16_s(codes, w) : i16x8.mul(codes, w));
+  }
+
+  /** 64 bytes of weights at w, 16 codes at a. */
+  @inline
+  static sixteen(w: usize, a: usize, mask: v128): v128 {
+    const step: usize = <usize>4 * CODE_BYTES;
+    const even = i16x8.add(Dot.four(v128.load(w), a, mask), Dot.four(v128.load(w, 16), a + step, mask));
+    const odd = i16x8.add(
+      Dot.four(v128.load(w, 32), a + 2 * step, mask),
+      Dot.four(v128.load(w, 48), a + 3 * step, mask),
+    );
+    return i16x8.add(even, odd);
+  }
+
+  /** Low nibbles of `w` with inputs 0 and 1, high nibbles with 2 and 3. */
+  @inline
+  static four(w: v128, a: usize, mask: v128): v128 {
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      const low = i16x8.relaxed_dot_i8x16_i7x16_s(v128.load16_splat(a), v128.and(w, mask));
+      const high = i16x8.relaxed_dot_i8x16_i7x16_s(v128.load16_splat(a, 2), v128.and(i16x8.shr_u(w, 4), mask));
+      return i16x8.add(low, high);
+    }
+    const n0 = i16x8.mul(v128.load16_splat(a), v128.and(w, mask));
+    const n1 = i16x8.mul(v128.load16_splat(a, 2), v128.and(i16x8.shr_u(w, 8), mask));
+    const n2 = i16x8.mul(v128.load16_splat(a, 4), v128.and(i16x8.shr_u(w, 4), mask));
+    const n3 = i16x8.mul(v128.load16_splat(a, 6), i16x8.shr_u(w, 12));
+    return i16x8.add(i16x8.add(n0, n1), i16x8.add(n2, n3));
+  }
+}
+
+/**
+ * The same for `tokens` vectors of codes at once: acc i32 [blocks][tokens][8]; scratch GEMM_SCRATCH bytes.
+ * Frame by frame, two blocks at a time: unpacked once, then multiplied with each vector, so that a broadcast of its codes serves both.
+ */
+export function gemm(acc: usize, frames: usize, codes: usize, tokens: i32, blocks: i32, scratch: usize): void {
+  const first = changetype<Codes>(codes);
+  const grouped = first.bits != 8;
+  const bytes = <usize>blockBytes(first.k);
+  const frameBytes = <usize>scaleBytes() + (FRAME_INPUTS / WEIGHT_GROUP) * GROUP_CODE_BYTES;
+  const row = <usize>tokens * SUM_BYTES;
+  memory.fill(acc, 0, <usize>blocks * row);
+  let record: usize = 0;
+  for (let from = 0; from < first.k; from += FRAME_INPUTS) {
+    const groups = min(first.k - from, FRAME_INPUTS) / WEIGHT_GROUP;
+    for (let block = 0; block < blocks; block += 2) {
+      const second = min(block + 1, blocks - 1);
+      Gemm.unpack(scratch, frames + <usize>block * bytes, groups, grouped);
+      Gemm.unpack(scratch + UNPACKED_FRAME, frames + <usize>second * bytes, groups, grouped);
+      const sums = acc + <usize>block * row;
+      // An odd last block is multiplied twice, the second time into sums that nobody reads.
+      const secondSums = second == block ? scratch + GEMM_SCRATCH : sums + row;
+      const step = second == block ? <usize>0 : SUM_BYTES;
+      for (let t = 0; t < tokens; t++) {
+        const a = changetype<Codes>(codes + <usize>t * offsetof<Codes>()).records + record;
+        if (grouped) Gemm.run(sums + <usize>t * SUM_BYTES, secondSums + <usize>t * step, a, groups, scratch, true);
+        else Gemm.run(sums + <usize>t * SUM_BYTES, secondSums + <usize>t * step, a, groups, scratch, false);
       }
     }
-    v128.store(acc, low);
-    v128.store(acc, high, 16);
-    acc += 32;
+    frames += frameBytes;
+    record += <usize>groups * RECORD_BYTES;
+  }
+}
+
+class Gemm {
+  /** Scales and codes of a block's frame, one vector for each that gemm multiplies. */
+  static unpack(out: usize, frame: usize, groups: i32, grouped: bool): void {
+    const mask = Lanes.nibbles();
+    const step: usize = config.weightGroup == WEIGHT_GROUP ? 0 : BLOCK_ROWS;
+    let sw = frame;
+    let w = frame + <usize>scaleBytes();
+    for (let g = 0; g < groups; g++) {
+      for (let v = 0; v < GROUP_CODE_BYTES; v += 16) {
+        const codes = v128.load(w);
+        v128.store(out, v128.and(codes, mask));
+        if (ASC_FEATURE_RELAXED_SIMD) {
+          v128.store(out, v128.and(i16x8.shr_u(codes, 4), mask), 16);
+        } else {
+          v128.store(out, v128.and(i16x8.shr_u(codes, 8), mask), 16);
+          v128.store(out, v128.and(i16x8.shr_u(codes, 4), mask), 32);
+          v128.store(out, i16x8.shr_u(codes, 12), 48);
+        }
+        out += 32 * CODE_BYTES;
+        w += 16;
+      }
+      const s0 = grouped ? Scale.load(sw, true) : Scale.load(sw, false);
+      const s1 = grouped ? Scale.load(sw + step, true) : Scale.load(sw + step, false);
+      v128.store(out, Lanes.unpackLow(s0, s1));
+      v128.store(out, Lanes.unpackHigh(s0, s1), 16);
+      out += 32;
+      sw += <usize>BLOCK_ROWS + step;
+    }
+  }
+
+  /** One vector's records times the unpacked frames of two blocks, added to their sums. */
+  @inline
+  static run(sums: usize, secondSums: usize, a: usize, groups: i32, unpacked: usize, grouped: bool): void {
+    let low = v128.load(sums);
+    let high = v128.load(sums, 16);
+    let low2 = v128.load(secondSums);
+    let high2 = v128.load(secondSums, 16);
+    let w = unpacked;
+    for (let g = groups; g > 0; g--) {
+      const offset = v128.load32_splat(a, RECORD_OFFSETS);
+      const sa = v128.load32_splat(a, RECORD_SCALES);
+      let x = i16x8.splat(0);
+      let y = x;
+      let x2 = x;
+      let y2 = x;
+      let b = a;
+      for (let half = 0; half < 2; half++) {
+        x = y;
+        x2 = y2;
+        y = i16x8.splat(0);
+        y2 = y;
+        for (let eight = 0; eight < <i32>CODE_BYTES; eight++) {
+          let v = v128.load16_splat(b, 0);
+          y = Dot.add(y, v, v128.load(w, 0));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 0));
+          v = v128.load16_splat(b, 2);
+          y = Dot.add(y, v, v128.load(w, 16));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 16));
+          v = v128.load16_splat(b, 4);
+          y = Dot.add(y, v, v128.load(w, 32));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 32));
+          v = v128.load16_splat(b, 6);
+          y = Dot.add(y, v, v128.load(w, 48));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 48));
+          v = v128.load16_splat(b, 8);
+          y = Dot.add(y, v, v128.load(w, 64));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 64));
+          v = v128.load16_splat(b, 10);
+          y = Dot.add(y, v, v128.load(w, 80));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 80));
+          v = v128.load16_splat(b, 12);
+          y = Dot.add(y, v, v128.load(w, 96));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 96));
+          v = v128.load16_splat(b, 14);
+          y = Dot.add(y, v, v128.load(w, 112));
+          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 112));
+          b += 16;
+          w += 128;
+        }
+      }
+      low = Gemm.add(low, Lanes.unpackLow(x, y), offset, v128.load(w), sa, grouped);
+      high = Gemm.add(high, Lanes.unpackHigh(x, y), offset, v128.load(w, 16), sa, grouped);
+      low2 = Gemm.add(low2, Lanes.unpackLow(x2, y2), offset, v128.load(w, UNPACKED_FRAME), sa, grouped);
+      high2 = Gemm.add(high2, Lanes.unpackHigh(x2, y2), offset, v128.load(w, UNPACKED_FRAME + 16), sa, grouped);
+      w += 32;
+      a += RECORD_BYTES;
+    }
+    v128.store(sums, low);
+    v128.store(sums, high, 16);
+    v128.store(secondSums, low2);
+    v128.store(secondSums, high2, 16);
+  }
+
+  @inline
+  static add(sum: v128, dots: v128, offset: v128, scales: v128, sa: v128, grouped: bool): v128 {
+    return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.sub(dots, offset), Scale.product(scales, sa, grouped)));
   }
 }
 

@@ -1,11 +1,9 @@
 // NQU, norm-and-quantize unit: a vector to small signed codes, and the sum of squares RMSNorm needs
 // (docs/numerics.md section 3.1, docs/units/nqu.md). The norm's factor is a scalar and never touches the codes.
-import { activationGroups, paddedInputs } from "../config";
 import { ACTIVATION_GROUP, WEIGHT_GROUP } from "../contract";
 import { rsh } from "../fixed";
-import { allocate } from "../memory";
-import { IntLanes } from "./lanes";
-import { CODE_BYTES } from "./mmu";
+import { CODE_BYTES, Codes, codesOf, finishGroup } from "./codes";
+import { Lanes } from "./lanes";
 
 /** Fraction bits of x, the value that codes and sum of squares are made from, below 2^exponent. */
 const GROUPED_GUARD: i32 = 5;
@@ -15,27 +13,6 @@ export function guardBits(activationBits: i32): i32 {
   return activationBits == 8 ? WHOLE_GUARD : GROUPED_GUARD;
 }
 
-/** A quantized vector of K inputs, padded to k = whole weight groups. */
-@unmanaged
-export class Codes {
-  k: i32;
-  bits: i32; //     4, 5, 6 or 8
-  exponent: i32; // e
-  sum: u64; //      S = Σ x²
-  v: usize; //      CODE_BYTES each [k]
-  sa: usize; //     u8 [k/16], or 0 for 8 bits
-  offset: usize; // i16 [k/16] = 8 · Σ v of the group
-}
-
-export function allocateCodes(codes: Codes, inputs: i32, activationBits: i32): void {
-  const groups = activationGroups(inputs);
-  codes.k = paddedInputs(inputs);
-  codes.bits = activationBits;
-  codes.v = allocate(codes.k * CODE_BYTES);
-  codes.sa = activationBits == 8 ? 0 : allocate(groups);
-  codes.offset = allocate(groups * 2);
-}
-
 /** Quantizes a i32 [k]; entries from K to k must be 0. */
 export function quantize(a: usize, codes: Codes): void {
   if (codes.bits == 4) quantizeA4(a, codes);
@@ -43,8 +20,7 @@ export function quantize(a: usize, codes: Codes): void {
   else quantizeSymmetric(a, codes, codes.bits == 5 ? 15 : 31);
 }
 
-function store4(codes: Codes, index: i32, v: v128): void {
-  const at = codes.v + <usize>(index * CODE_BYTES);
+function store4(at: usize, v: v128): void {
   const narrow = i16x8.narrow_i32x4_s(v, v);
   if (CODE_BYTES == 1) v128.store32_lane(at, i8x16.narrow_i16x8_s(narrow, narrow), 0);
   else v128.store64_lane(at, narrow, 0);
@@ -75,7 +51,7 @@ function lowOf(a: usize): i32 {
 function highOf(a: usize): i32 {
   const m0 = i32x4.max_s(v128.load(a), v128.load(a, 16));
   const m1 = i32x4.max_s(v128.load(a, 32), v128.load(a, 48));
-  return max(0, IntLanes.max(i32x4.max_s(m0, m1)));
+  return max(0, Lanes.max(i32x4.max_s(m0, m1)));
 }
 
 function quantizeA4(a: usize, codes: Codes): void {
@@ -96,6 +72,7 @@ function quantizeA4(a: usize, codes: Codes): void {
     const sa = max(1, (t + 14) / 15);
     const inverse = (0x10000 + (sa >> 1)) / sa;
     const zero = min(max((-(<i32>rsh(low, e - GROUPED_GUARD)) * inverse + 0x100000) >> 21, 0), 15);
+    const out = codesOf(codes, g);
     let codeSum = i32x4.splat(0);
     for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
       const x = rshLanes(v128.load(at + <usize>(i << 2)), e - GROUPED_GUARD);
@@ -104,10 +81,9 @@ function quantizeA4(a: usize, codes: Codes): void {
       const u = i32x4.min_s(i32x4.max_s(i32x4.add(scaled, i32x4.splat(zero)), i32x4.splat(0)), i32x4.splat(15));
       const v = i32x4.sub(u, i32x4.splat(zero));
       codeSum = i32x4.add(codeSum, v);
-      store4(codes, g * ACTIVATION_GROUP + i, v);
+      store4(out + <usize>i * CODE_BYTES, v);
     }
-    store<u8>(codes.sa + <usize>g, <u8>sa);
-    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * IntLanes.sum(codeSum)));
+    finishGroup(codes, g, sa, Lanes.sum(codeSum));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
 }
@@ -140,6 +116,8 @@ function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32,
   const shift = codes.exponent - GROUPED_GUARD;
   const inverse = i32x4.splat((0x10000 + (sa >> 1)) / sa);
   const limit = i32x4.splat(levels);
+  const group = from / ACTIVATION_GROUP;
+  const out = codesOf(codes, group);
   let codeSum = i32x4.splat(0);
   for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
     const x = rshLanes(v128.load(at + ((<usize>i) << 2)), shift);
@@ -147,33 +125,33 @@ function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32,
     const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, inverse), i32x4.splat(0x100000)), 21);
     const v = i32x4.max_s(i32x4.min_s(scaled, limit), i32x4.neg(limit));
     codeSum = i32x4.add(codeSum, v);
-    store4(codes, from + i, v);
+    store4(out + <usize>i * CODE_BYTES, v);
   }
-  const group = from / ACTIVATION_GROUP;
-  store<u8>(codes.sa + group, <u8>sa);
-  store<i16>(codes.offset + ((<usize>group) << 1), <i16>(8 * IntLanes.sum(codeSum)));
+  finishGroup(codes, group, sa, Lanes.sum(codeSum));
   return sum;
 }
 
 function quantizeA8(a: usize, codes: Codes): void {
   let largest = i32x4.splat(0);
   for (let i = 0; i < codes.k; i += 4) largest = i32x4.max_s(largest, i32x4.abs(v128.load(a + ((<usize>i) << 2))));
-  const magnitude = <i64>IntLanes.max(largest);
+  const magnitude = <i64>Lanes.max(largest);
   let e = 0;
   while (rsh(magnitude, e) > 127) e++;
   codes.exponent = e;
   const limit = i32x4.splat(127);
   let sum = i64x2.splat(0);
   for (let g = 0; g < codes.k / ACTIVATION_GROUP; g++) {
+    const at = a + <usize>(g * ACTIVATION_GROUP * 4);
+    const out = codesOf(codes, g);
     let codeSum = i32x4.splat(0);
-    for (let i = g * ACTIVATION_GROUP; i < (g + 1) * ACTIVATION_GROUP; i += 4) {
-      const value = v128.load(a + ((<usize>i) << 2));
+    for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
+      const value = v128.load(at + ((<usize>i) << 2));
       sum = addSquares(sum, rshLanes(value, e - WHOLE_GUARD));
       const v = i32x4.max_s(i32x4.min_s(rshLanes(value, e), limit), i32x4.neg(limit));
       codeSum = i32x4.add(codeSum, v);
-      store4(codes, i, v);
+      store4(out + <usize>i * CODE_BYTES, v);
     }
-    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * IntLanes.sum(codeSum)));
+    finishGroup(codes, g, 0, Lanes.sum(codeSum));
   }
   codes.sum = i64x2.extract_lane(sum, 0) + i64x2.extract_lane(sum, 1);
 }

@@ -1,37 +1,35 @@
 // SSMU with a 16-bit state: the same update with 8 guard bits in int32 (docs/numerics.md section 3.5).
 import { stateGroups } from "../config";
 import { STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "../contract";
-import { IntLanes } from "./lanes";
-import { ditherIndex, HeadStep, readTerm, SsmuBuffers } from "./ssmu";
+import { clamp, rsh } from "../fixed";
+import { Lanes } from "./lanes";
+import { HeadStep, TERM_LIMIT, WholeDither } from "./ssmu-scan";
 
 /** Bits of a below its code, and of b below a product of codes. */
 const STATE_GUARD: i32 = 8;
 const INPUT_GUARD: i32 = 9;
 const LARGEST_CODE: i32 = 32767;
 
-/** codes i16 [Np] and exponents i8 [Np/16] in place; returns Σ h·C in Q12, before 2^-F. */
-export function scanChannelWide(
-  b: SsmuBuffers,
-  step: HeadStep,
-  codes: usize,
-  exponents: usize,
-  q: i32,
-  channel: i32,
-): i32 {
+/** Codes i16 [Np] and exponents i8 [Np/16] in place; q is dt·x of the channel. Returns Σ h·C in Q12, before 2^-F. */
+export function scanChannelWide(step: HeadStep, codes: usize, exponents: usize, q: i32, channel: i32): i32 {
   const groups = stateGroups();
   const x = i16x8.splat(<i16>q);
   let bCodes = step.bCodes;
   let cCodes = step.cCodes;
   let y = 0;
   for (let g = 0; g < groups; g++) {
-    const dither = v128.load(b.dither1 + ((<usize>ditherIndex(step.t, channel, g)) << 4));
-    y += scanGroup(step, codes, exponents, x, bCodes, cCodes, dither);
+    y += scanGroup(step, codes, exponents, x, bCodes, cCodes, WholeDither.row(step.t, channel, g));
     codes += STATE_GROUP * 2;
     exponents++;
     bCodes += STATE_GROUP * 2;
     cCodes += STATE_GROUP * 2;
   }
   return y;
+}
+
+/** Σ h·C of 16 values in Q12. */
+function readTerm(part: i32, exponent: i32, readShift: i32): i32 {
+  return <i32>clamp(rsh(part, max(readShift - exponent, -24)), -TERM_LIMIT, TERM_LIMIT);
 }
 
 /** rsh of four lanes for 0 ≤ s ≤ 31; |v| ≤ 2^23, so a shift beyond 25 gives 0 as its sum with half would. */
@@ -69,7 +67,7 @@ function scanGroup(
   const a2 = sumLanes(i32x4.extend_low_i16x8_s(h1), sa, i32x4.extmul_low_i16x8_s(b1, x), sb);
   const a3 = sumLanes(i32x4.extend_high_i16x8_s(h1), sa, i32x4.extmul_high_i16x8_s(b1, x), sb);
   const m01 = i32x4.max_s(i32x4.abs(a0), i32x4.abs(a1));
-  const magnitude = IntLanes.max(i32x4.max_s(m01, i32x4.max_s(i32x4.abs(a2), i32x4.abs(a3))));
+  const magnitude = Lanes.max(i32x4.max_s(m01, i32x4.max_s(i32x4.abs(a2), i32x4.abs(a3))));
   let r = max(17 - <i32>clz(magnitude), 0);
   if (magnitude > LARGEST_CODE << r) r++;
   eh = ew + r;
@@ -94,7 +92,7 @@ function scanGroup(
   v128.store(codes, h1, 16);
   store<i8>(exponents, <i8>eh);
   const dots = i32x4.add(i32x4.dot_i16x8_s(h0, v128.load(cCodes)), i32x4.dot_i16x8_s(h1, v128.load(cCodes, 16)));
-  return readTerm(IntLanes.sum(dots), eh, step.readShift);
+  return readTerm(Lanes.sum(dots), eh, step.readShift);
 }
 
 /** (a + the 8-bit dither scaled to r bits) >> r, 0 ≤ r ≤ 10. */

@@ -1,18 +1,40 @@
 // Entry of units.wasm: everything the runtime exports, and the units one by one, for the case tables of tests/units.
+import { config } from "../config";
 import { ACTIVATION_GROUP } from "../contract";
 import { exp2n, Factor, norm, rsh, silu, softplus } from "../fixed";
 import { allocate } from "../memory";
 import { layerState } from "../state";
 import { layerAt } from "../weights";
+import {
+  allocateCodes,
+  CODE_BYTES,
+  Codes,
+  codesOf,
+  finishGroup,
+  productShift,
+  RECORD_BYTES,
+  RECORD_SCALES,
+} from "./codes";
 import { transform } from "./htu";
-import { CODE_BYTES, gemv } from "./mmu";
-import { allocateCodes, Codes, quantize } from "./nqu";
-import { allocateSsmu, gate, SsmuBuffers, scan } from "./ssmu";
+import { gemv } from "./mmu";
+import { quantize } from "./nqu";
+import {
+  allocateSsmu,
+  allocateSsmuScratch,
+  finishGate,
+  gateHead,
+  prepareHeads,
+  SsmuBuffers,
+  SsmuScratch,
+  scanHead,
+} from "./ssmu";
+import { allocateScan } from "./ssmu-scan";
 
 export * from "../index";
 export { exp2n, rsh, silu, softplus, transform };
 
 const factor: Factor = changetype<Factor>(memory.data(offsetof<Factor>(), 16));
+const scratch: SsmuScratch = changetype<SsmuScratch>(memory.data(offsetof<SsmuScratch>(), 16));
 
 /** The RMSNorm factor's mantissa, and after it the shift. */
 export function normMantissa(sum: u64, rootMantissa: i32, rootShift: i32): i32 {
@@ -49,25 +71,27 @@ export function codeSum(codes: Codes): u64 {
 }
 
 export function codeAt(codes: Codes, i: i32): i32 {
-  return CODE_BYTES == 1 ? load<i8>(codes.v + i) : load<i16>(codes.v + ((<usize>i) << 1));
+  const at = codesOf(codes, i / ACTIVATION_GROUP) + <usize>(i % ACTIVATION_GROUP) * CODE_BYTES;
+  return CODE_BYTES == 1 ? load<i8>(at) : load<i16>(at);
 }
 
 export function scaleAt(codes: Codes, group: i32): i32 {
-  return load<u8>(codes.sa + group);
+  const record = codes.records + <usize>(group >> 1) * RECORD_BYTES + <usize>(2 * (group & 1));
+  return load<u16>(record, RECORD_SCALES) >> (10 - productShift(codes.bits));
 }
 
 /** Any codes at all: v i8 [k], sa u8 [k/16] (ignored for 8-bit activations). */
 export function setCodes(codes: Codes, v: usize, sa: usize): void {
   for (let g = 0; g < codes.k / ACTIVATION_GROUP; g++) {
+    const out = codesOf(codes, g);
     let sum = 0;
-    for (let i = g * ACTIVATION_GROUP; i < (g + 1) * ACTIVATION_GROUP; i++) {
-      const code = load<i8>(v + i);
-      if (CODE_BYTES == 1) store<i8>(codes.v + i, code);
-      else store<i16>(codes.v + ((<usize>i) << 1), code);
+    for (let i = 0; i < ACTIVATION_GROUP; i++) {
+      const code = load<i8>(v++);
+      if (CODE_BYTES == 1) store<i8>(out + i, code);
+      else store<i16>(out + ((<usize>i) << 1), code);
       sum += code;
     }
-    store<i16>(codes.offset + ((<usize>g) << 1), <i16>(8 * sum));
-    if (codes.sa) store<u8>(codes.sa + g, load<u8>(sa + g));
+    finishGroup(codes, g, codes.bits == 8 ? 0 : load<u8>(sa + g), sum);
   }
 }
 
@@ -80,6 +104,8 @@ export function multiply(acc: usize, frames: usize, codes: Codes, blocks: i32): 
 export function newSsmu(paddedInner: i32): SsmuBuffers {
   const b = changetype<SsmuBuffers>(allocate(offsetof<SsmuBuffers>()));
   allocateSsmu(b, paddedInner);
+  allocateSsmuScratch(scratch);
+  allocateScan();
   return b;
 }
 
@@ -106,10 +132,13 @@ export function ssmuU(b: SsmuBuffers): usize {
 
 /** One token of layer i through conv, decay, state update and readout: raw inputs in, b.y out. */
 export function scanLayer(b: SsmuBuffers, state: usize, i: i32, t: u32): void {
-  scan(b, layerAt(i), layerState(state, i), t);
+  const view = layerState(state, i);
+  prepareHeads(b, layerAt(i), view, t, scratch);
+  for (let head = 0; head < config.heads; head++) scanHead(b, layerAt(i), view, t, head, scratch);
 }
 
 /** b.y and b.z → b.u; factorMantissa and factorShift are the norm's factor. */
 export function gateLayer(b: SsmuBuffers, i: i32): void {
-  gate(b, layerAt(i), factor);
+  for (let head = 0; head < config.heads; head++) gateHead(b, layerAt(i), head);
+  finishGate(b, layerAt(i), factor);
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 import { packageRoot } from "../package.ts";
+import { importsOf, startThreads } from "./threads.ts";
 
 /** Same bits either way; `relaxed` needs an engine with relaxed SIMD and is faster. */
 export type Variant = "relaxed" | "plain";
@@ -52,10 +53,15 @@ export interface RuntimeExports {
   setHeads(layer: number, decay: number, decayShift: number, dtBias: number, skip: number, gamma: number): void;
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;
   finish(): void;
+  setThreads(threads: number): void;
+  serve(thread: number): void;
   stateBytes(): number;
   checkState(state: number): number;
   resetState(state: number): void;
   forward(state: number, token: number): void;
+  passTokens(): number;
+  tokensAt(): number;
+  forwardAll(state: number, count: number, logits: number): void;
   embed(token: number): void;
   layer(state: number, layer: number): void;
   head(): void;
@@ -78,10 +84,28 @@ export interface RuntimeExports {
   seedSampler(sampler: number, seed: bigint): void;
   observe(sampler: number, token: number): void;
   sample(sampler: number, logits: number): number;
+  profile(enable: number): void;
+  unitSeconds(unit: number): number;
+  readBytes(pointer: number, bytes: number): bigint;
 }
+
+/** Of unitSeconds: assembly/profile.ts. */
+export const UNITS = [
+  "embedding",
+  "NQU",
+  "MMU in_proj",
+  "SSMU",
+  "HTU",
+  "MMU out_proj",
+  "MMU lm_head",
+  "sampler",
+] as const;
 
 export interface Engine {
   variant: Variant;
+  threads: number;
+  /** Ends the threads, if there are any. */
+  close(): void;
   memory: WebAssembly.Memory;
   exports: RuntimeExports;
 }
@@ -89,7 +113,7 @@ export interface Engine {
 const FILES: Record<Variant, string> = { relaxed: "runtime.relaxed.wasm", plain: "runtime.wasm" };
 /** What the exported functions mean: assembly/index.ts, version(). */
 const RUNTIME_VERSION = 1;
-const PAGES = { initial: 16, maximum: 65536 };
+const MEMORY = { initial: 16, maximum: 65536, shared: true };
 
 /** (func (param v128 v128) (result v128) i16x8.relaxed_dot_i8x16_i7x16_s): valid where relaxed SIMD is on. */
 const RELAXED_PROBE = Uint8Array.from([
@@ -101,15 +125,15 @@ export function bestVariant(): Variant {
   return WebAssembly.validate(RELAXED_PROBE) ? "relaxed" : "plain";
 }
 
-/** A fresh instance with a memory of its own. */
-export function instantiate(variant: Variant = bestVariant()): Engine {
+/** A fresh instance with a memory of its own, and threads - 1 helpers on it. */
+export function instantiate(variant: Variant = bestVariant(), threads = 1): Engine {
   const path = join(packageRoot(), "build", FILES[variant]);
   if (!existsSync(path)) {
     throw new LightMambaError("prerequisite", "the runtime is not built", { file: path, hint: "npm run build" });
   }
-  const memory = new WebAssembly.Memory(PAGES);
+  const memory = new WebAssembly.Memory(MEMORY);
   const module = new WebAssembly.Module(readFileSync(path));
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const instance = new WebAssembly.Instance(module, importsOf(memory));
   const exports = instance.exports as unknown as RuntimeExports;
   const version = exports.version();
   if (version !== RUNTIME_VERSION) {
@@ -120,5 +144,7 @@ export function instantiate(variant: Variant = bestVariant()): Engine {
       hint: "npm run build",
     });
   }
-  return { variant, memory, exports };
+  const close = threads > 1 ? startThreads(module, memory, threads) : () => {};
+  exports.setThreads(threads);
+  return { variant, memory, exports, threads, close };
 }

@@ -1,4 +1,5 @@
 /** A quantized model, loaded and ready: the public face of the runtime. */
+import { availableParallelism } from "node:os";
 import type { Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
 import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
@@ -8,19 +9,27 @@ import { bestVariant, type Engine, instantiate, type Variant } from "./engine.ts
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
 import { synthesizeWeights } from "./synthetic.ts";
+import { hasThreads } from "./threads.ts";
 
 const LOGIT_UNIT = 2 ** -16;
 
 export interface LoadOptions {
   /** Default: relaxed SIMD where the engine has it. The bits are the same. */
   variant?: Variant;
+  /** Threads of a token; the bits are the same. Default: all cores for a model that is worth it, else 1. */
+  threads?: number;
 }
+
+/** A model that streams fewer weights per token gains less from a second thread than it takes to start. */
+const WORTH_THREADS_BYTES = 16e6;
+const MOST_THREADS = 64;
 
 export class Model {
   readonly dir: string;
   readonly config: Mamba2Config;
   readonly description: ModelDescription;
   readonly variant: Variant;
+  readonly threads: number;
   readonly #engine: Engine;
   readonly #free: SessionMemory[] = [];
   #tokenizer: Tokenizer | undefined;
@@ -30,6 +39,7 @@ export class Model {
     this.config = header.config;
     this.description = header.description;
     this.variant = engine.variant;
+    this.threads = engine.threads;
     this.#engine = engine;
   }
 
@@ -37,17 +47,33 @@ export class Model {
   static load(dir: string, options: LoadOptions = {}): Model {
     checkQuickly(dir);
     const header = readModelHeader(dir);
-    const engine = instantiate(options.variant ?? bestVariant());
-    loadWeights(engine, header);
-    return new Model(header, engine);
+    return Model.#create(header, options, loadWeights);
   }
 
   /** A model of pseudo-random weights, for measurements: synthetic.ts. Throws LightMambaError. */
   static synthetic(config: Mamba2Config, description: ModelDescription, options: LoadOptions = {}): Model {
     const header = { dir: description.weightsSha256, config, description };
-    const engine = instantiate(options.variant ?? bestVariant());
-    synthesizeWeights(engine, header);
-    return new Model(header, engine);
+    return Model.#create(header, options, synthesizeWeights);
+  }
+
+  static #create(
+    header: ModelHeader,
+    { variant, threads }: LoadOptions,
+    fill: (engine: Engine, header: ModelHeader) => void,
+  ): Model {
+    const engine = instantiate(variant ?? bestVariant(), chooseThreads(threads, header));
+    try {
+      fill(engine, header);
+      return new Model(header, engine);
+    } catch (error) {
+      engine.close();
+      throw error;
+    }
+  }
+
+  /** Ends the threads. Optional: they do not keep a program alive. */
+  close(): void {
+    this.#engine.close();
   }
 
   /** Loaded when first asked for. Throws when the directory has none, or one with more tokens than the model. */
@@ -108,4 +134,21 @@ export class Model {
       (value) => value * unit,
     );
   }
+}
+
+function chooseThreads(wanted: number | undefined, { config, description }: ModelHeader): number {
+  if (wanted === undefined) {
+    const worth = weightBytesPerToken(config, description.weights) >= WORTH_THREADS_BYTES;
+    return worth && hasThreads() ? Math.min(availableParallelism(), MOST_THREADS) : 1;
+  }
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > MOST_THREADS) {
+    throw new LightMambaError("usage", "not a number of threads", { expected: `1 to ${MOST_THREADS}`, found: wanted });
+  }
+  if (wanted > 1 && !hasThreads()) {
+    throw new LightMambaError("prerequisite", "this Node runs one thread only", {
+      expected: "Node 22 or newer, or --threads 1",
+      found: process.versions.node,
+    });
+  }
+  return wanted;
 }

@@ -112,6 +112,20 @@ export class Session {
     exports.observe(this.#sampler, token);
   }
 
+  /** Consumes many tokens, several for each pass over the weights: the same state and logits as feeding them one by one. */
+  prefill(tokens: ArrayLike<number>): void {
+    const { exports, memory } = this.#owner.engine;
+    for (let i = 0; i < tokens.length; i++) this.#checkToken(tokens[i]!);
+    const most = exports.passTokens();
+    for (let from = 0; from < tokens.length; from += most) {
+      const count = Math.min(most, tokens.length - from);
+      const ids = new Int32Array(memory.buffer, exports.tokensAt(), count);
+      for (let i = 0; i < count; i++) ids[i] = tokens[from + i]!;
+      exports.forwardAll(this.#state, count, Number(from + count === tokens.length));
+    }
+    for (let i = 0; i < tokens.length; i++) exports.observe(this.#sampler, tokens[i]!);
+  }
+
   #checkToken(token: number): void {
     const { vocabSize } = this.#owner;
     if (Number.isInteger(token) && token >= 0 && token < vocabSize) return;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { PackedMatrix } from "../../host/model/frames.ts";
 import { packageRoot } from "../../host/package.ts";
 import type { RuntimeExports, Variant } from "../../host/runtime/engine.ts";
+import { importsOf } from "../../host/runtime/threads.ts";
 import type { OracleHadamard } from "../oracle/hadamard.ts";
 import type { OracleLayer, OracleLayerState, OracleModel, Segments } from "../oracle/model.ts";
 import type { ActivationBits, Codes } from "../oracle/nqu.ts";
@@ -91,8 +92,8 @@ class Instance {
   constructor(variant: Variant) {
     const path = join(packageRoot(), "build", FILES[variant]);
     if (!modules.has(variant)) modules.set(variant, new WebAssembly.Module(readFileSync(path)));
-    this.#memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-    const instance = new WebAssembly.Instance(modules.get(variant)!, { env: { memory: this.#memory } });
+    this.#memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true });
+    const instance = new WebAssembly.Instance(modules.get(variant)!, importsOf(this.#memory));
     this.exports = instance.exports as unknown as UnitsExports;
   }
 

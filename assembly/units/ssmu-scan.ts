@@ -1,0 +1,341 @@
+// SSMU, int8 state: update and readout of one channel (docs/numerics.md section 3.3), eight groups of 16 values at a time.
+//
+// Every shift is a rounding multiply by a power of two out of a table, since a SIMD shift by a variable costs three more instructions:
+//   rsh(x, s) = (x · 2^(15-s) + 2^14) >> 15,      (x + d) >> s = rsh(x + d - 2^(s-1), s) for 0 <= d < 2^s.
+// The dither tables hold d - 2^(s-1) for each s. Exponents, maxima and readout terms of the eight groups are lanes of one vector.
+import { stateGroups } from "../config";
+import { STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "../contract";
+import { allocate } from "../memory";
+import { DITHER1, DITHER2 } from "../tables.generated";
+import { Lanes } from "./lanes";
+
+/** What the channels of a head share in one token. */
+@unmanaged
+export class HeadStep {
+  t: u32;
+  k: i32; //         whole halvings of this token
+  f: i32; //         F, Q24
+  bCodes: usize; //  i16 [Np] of the head's group
+  cCodes: usize; //  i16 [Np]
+  exponent: i32; //  of dt·x codes times B codes
+  readShift: i32; // -(C's exponent + 12)
+  xShift: i32; //    products m · x to codes of dt·x
+}
+
+/** Dither index: i = (t + 11·n + 57·channel) mod 256. */
+const DITHER_N: i32 = 11;
+const DITHER_CHANNEL: i32 = 57;
+/** Bytes of one shift's dither rows: i8 [256][16]. */
+const DITHER_BYTES: i32 = 256 * STATE_GROUP;
+const SHIFTS: i32 = 9;
+
+/** Shift amounts are kept times 16: byte offsets into tables of vectors. */
+const SCALED: i32 = 4;
+
+/** What eight groups hand from step to step: one for each thread. */
+const SUMS: usize = 0; //          i16 [8][16], a + b
+const PARTS: usize = 256; //       i16 [8][8] maxima, then i32 [8][4] readout sums
+const SHIFT_STATE: usize = 384; // u16 [8], sa
+const SHIFT_COARSE: usize = 400; // u16 [8], s beyond 8
+const SHIFT_INPUT: usize = 416; // u16 [8], s up to 8
+const SHIFT_CODES: usize = 432; // u16 [8], r
+const LANES: usize = 448; //       i16 [8], lanes of a vector that need a second look
+export const SCAN_SCRATCH: usize = 464;
+
+/** Readout terms saturate here, so that 32 of them fit int32. */
+export const TERM_LIMIT: i32 = 0x3ffffff;
+
+const CONSTANTS: usize = memory.data(16 * 32, 16);
+const POWERS: usize = CONSTANTS; //              2^(14-s), s = 0..15, the last one 0
+const THRESHOLDS: usize = CONSTANTS + 16 * 16; // 127 · 2^j, j = 0..7
+const EXPONENT_MIN: usize = CONSTANTS + 16 * 24;
+const EXPONENT_MAX: usize = CONSTANTS + 16 * 25;
+const SEVEN: usize = CONSTANTS + 16 * 26;
+const EIGHT: usize = CONSTANTS + 16 * 27;
+const FIFTEEN: usize = CONSTANTS + 16 * 28;
+/** 2^(15-r), r = 0..8; the first is -2^15: it negates. */
+const CODE_POWERS: usize = memory.data(16 * 9, 16);
+
+/** Addresses of the dither tables: i8 [9][256][16], row i holds places i, i + 11, …; the second is of one t >> 8. */
+@unmanaged
+class Dither {
+  first: usize;
+  second: usize;
+  slow: i32;
+}
+const dither: Dither = changetype<Dither>(memory.data(offsetof<Dither>(), 16));
+
+export function allocateScan(): void {
+  for (let s = 0; s < 16; s++) splat(POWERS + ((<usize>s) << 4), (1 << 14) >> s);
+  for (let j = 0; j < 8; j++) splat(THRESHOLDS + ((<usize>j) << 4), 127 << j);
+  for (let r = 0; r < SHIFTS; r++) splat(CODE_POWERS + ((<usize>r) << 4), (1 << 15) >> r);
+  splat(EXPONENT_MIN, STATE_EXPONENT_MIN);
+  splat(EXPONENT_MAX, STATE_EXPONENT_MAX);
+  splat(SEVEN, 7);
+  splat(EIGHT, 8);
+  splat(FIFTEEN, 15);
+  dither.first = allocate(SHIFTS * DITHER_BYTES);
+  dither.second = allocate(SHIFTS * DITHER_BYTES);
+  spreadDither(dither.first, DITHER1, 0);
+  dither.slow = -1;
+}
+
+function splat(at: usize, value: i32): void {
+  v128.store(at, i16x8.splat(<i16>value));
+}
+
+/** Before the tokens of one t >> 8: the second permutation changes with it. */
+export function prepareDither(t: u32): void {
+  const slow = bitReverse8(t >> 8);
+  if (dither.slow == slow) return;
+  spreadDither(dither.second, DITHER2, slow);
+  dither.slow = slow;
+}
+
+function bitReverse8(x: u32): i32 {
+  let r = x & 0xff;
+  r = ((r & 0xf0) >> 4) | ((r & 0x0f) << 4);
+  r = ((r & 0xcc) >> 2) | ((r & 0x33) << 2);
+  return ((r & 0xaa) >> 1) | ((r & 0x55) << 1);
+}
+
+/** For each shift s: d >> (8 - s) less half a unit of the result. */
+function spreadDither(rows: usize, permutation: usize, slow: i32): void {
+  for (let s = 0; s < SHIFTS; s++) {
+    for (let i = 0; i < 256; i++) {
+      for (let j = 0; j < STATE_GROUP; j++) {
+        const d = <i32>load<u8>(permutation + <usize>((i + DITHER_N * j) & 255)) ^ slow;
+        store<i8>(rows++, s == 0 ? 0 : <i8>((d >> (8 - s)) - (1 << (s - 1))));
+      }
+    }
+  }
+}
+
+/** DITHER1 as it is, for a group: 16 unsigned bytes. */
+export class WholeDither {
+  static row(t: u32, channel: i32, g: i32): v128 {
+    const i = (<i32>t + DITHER_CHANNEL * channel + DITHER_N * STATE_GROUP * g) & 255;
+    const row = v128.load(dither.first + <usize>((SHIFTS - 1) * DITHER_BYTES + i * STATE_GROUP));
+    return v128.xor(row, i8x16.splat(-128));
+  }
+}
+
+/** Codes i8 [Np] and exponents i8 [Np/16] in place; q is dt·x of the channel. Returns Σ h·C in Q12, before 2^-F. */
+export function scanChannel(step: HeadStep, codes: usize, exponents: usize, q: i32, channel: i32, scratch: usize): i32 {
+  const groups = stateGroups();
+  let row = (<i32>step.t + DITHER_CHANNEL * channel) * STATE_GROUP;
+  let y = i32x4.splat(0);
+  let b = step.bCodes;
+  let c = step.cCodes;
+  for (let g = 0; g < groups; g += 8) {
+    const count = min(groups - g, 8);
+    Scan.align(step, codes, exponents, q, b, row, count, scratch);
+    y = i32x4.add(y, Scan.finish(step, codes, exponents, c, row, count, scratch));
+    codes += 8 * STATE_GROUP;
+    exponents += 8;
+    b += 8 * STATE_GROUP * 2;
+    c += 8 * STATE_GROUP * 2;
+    row += 8 * STATE_GROUP * DITHER_N * STATE_GROUP;
+  }
+  return Lanes.sum(y);
+}
+
+/** Byte offset of a group's dither row. */
+const ROW_MASK: i32 = 255 * STATE_GROUP;
+const ROW_STEP: i32 = DITHER_N * STATE_GROUP * STATE_GROUP;
+
+class Scan {
+  /** State and input of up to eight groups, aligned to one working exponent each and added; leaves it in place of the state's. */
+  @inline
+  static align(
+    step: HeadStep,
+    codes: usize,
+    exponents: usize,
+    q: i32,
+    b: usize,
+    row: i32,
+    count: i32,
+    scratch: usize,
+  ): void {
+    const floor = v128.load(EXPONENT_MIN);
+    let eh = i16x8.sub(v128.load8x8_s(exponents), i16x8.splat(<i16>step.k));
+    const faded = i16x8.lt_s(eh, floor);
+    if (v128.any_true(faded)) Scan.clear(faded, codes, 16, count, scratch);
+    eh = i16x8.max_s(eh, floor);
+    const ea = i16x8.sub(eh, v128.load(SEVEN));
+    const eb = i16x8.splat(<i16>step.exponent);
+    const ew = i16x8.max_s(ea, eb);
+    const s = i16x8.sub(ew, eb);
+    const eight = v128.load(EIGHT);
+    const fifteen = v128.load(FIFTEEN);
+    v128.store(scratch, i16x8.shl(i16x8.min_s(i16x8.sub(ew, ea), fifteen), SCALED), SHIFT_STATE);
+    v128.store(scratch, i16x8.shl(i16x8.min_s(s, eight), SCALED), SHIFT_INPUT);
+    v128.store(scratch, ew, LANES);
+    const coarse = i16x8.sub(s, eight);
+    if (v128.any_true(i16x8.gt_s(coarse, i16x8.splat(0)))) {
+      const beyond = i16x8.min_s(i16x8.max_s(coarse, i16x8.splat(0)), fifteen);
+      v128.store(scratch, i16x8.shl(beyond, SCALED), SHIFT_COARSE);
+      Scan.addInput(codes, q, b, row, count, scratch, true);
+    } else {
+      Scan.addInput(codes, q, b, row, count, scratch, false);
+    }
+  }
+
+  /** Zeroes the groups that `lanes` names: `size` bytes each at `at`. */
+  static clear(lanes: v128, at: usize, size: i32, count: i32, scratch: usize): void {
+    v128.store(scratch, lanes, LANES);
+    for (let g = 0; g < count; g++) {
+      if (load<i16>(scratch + ((<usize>g) << 1), LANES) != 0) memory.fill(at + <usize>(g * size), 0, size);
+    }
+  }
+
+  /** Sums a + b of each group, and the largest magnitude of each of their lanes. coarse: some s is beyond 8. */
+  @inline
+  static addInput(codes: usize, q: i32, b: usize, row: i32, count: i32, scratch: usize, coarse: bool): void {
+    const x2 = i16x8.splat(<i16>(2 * q));
+    const table = dither.second;
+    const zero = i8x16.splat(0);
+    let lane = scratch;
+    let out = scratch;
+    let parts = scratch + PARTS;
+    for (let g = 0; g < count; g++) {
+      const h = v128.load(codes);
+      const sa = v128.load(POWERS + <usize>load<u16>(lane, SHIFT_STATE));
+      // h · 256 in int16, shifted by one more than h · 128
+      const a0 = Lanes.mulr(i8x16.shuffle(zero, h, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), sa);
+      const a1 = Lanes.mulr(i8x16.shuffle(zero, h, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), sa);
+      // 2 q · B, so that no shift at all is 2^14 of the table
+      let b0 = i16x8.mul(x2, v128.load(b));
+      let b1 = i16x8.mul(x2, v128.load(b, 16));
+      if (coarse) {
+        const beyond = v128.load(POWERS + <usize>load<u16>(lane, SHIFT_COARSE));
+        b0 = i16x8.shl(Lanes.mulr(b0, beyond), 1);
+        b1 = i16x8.shl(Lanes.mulr(b1, beyond), 1);
+      }
+      const s = <usize>load<u16>(lane, SHIFT_INPUT);
+      const sb = v128.load(POWERS + s);
+      const d = v128.load(table + (s << 8) + <usize>(row & ROW_MASK));
+      b0 = Lanes.mulr(i16x8.add(b0, i16x8.shl(i16x8.extend_low_i8x16_s(d), 1)), sb);
+      b1 = Lanes.mulr(i16x8.add(b1, i16x8.shl(i16x8.extend_high_i8x16_s(d), 1)), sb);
+      b0 = i16x8.add(a0, b0);
+      b1 = i16x8.add(a1, b1);
+      v128.store(out, b0);
+      v128.store(out, b1, 16);
+      v128.store(parts, i16x8.max_s(i16x8.abs(b0), i16x8.abs(b1)));
+      codes += STATE_GROUP;
+      b += 2 * STATE_GROUP;
+      row += ROW_STEP;
+      lane += 2;
+      out += 2 * STATE_GROUP;
+      parts += 16;
+    }
+  }
+
+  /** Sums to codes and exponents, and their readout: four int32 lanes whose total it is. */
+  @inline
+  static finish(step: HeadStep, codes: usize, exponents: usize, c: usize, row: i32, count: i32, scratch: usize): v128 {
+    const magnitude = Scan.maxima(scratch + PARTS);
+    let r = i16x8.splat(0);
+    for (let j: usize = 0; j < 128; j += 16) r = i16x8.sub(r, i16x8.gt_s(magnitude, v128.load(THRESHOLDS + j)));
+    let eh = i16x8.add(v128.load(scratch, LANES), r);
+    v128.store(scratch, i16x8.shl(r, SCALED), SHIFT_CODES);
+    const whole = i16x8.eq(r, i16x8.splat(0));
+    const floor = v128.load(EXPONENT_MIN);
+    const faded = v128.or(i16x8.lt_s(eh, floor), i16x8.eq(magnitude, i16x8.splat(0)));
+    if (v128.any_true(v128.or(whole, faded))) {
+      Scan.clear(faded, scratch + SUMS, 2 * STATE_GROUP, count, scratch);
+      Scan.negate(whole, count, scratch);
+      eh = v128.bitselect(floor, eh, faded);
+    }
+    eh = i16x8.min_s(eh, v128.load(EXPONENT_MAX));
+    const bytes = i8x16.narrow_i16x8_s(eh, eh);
+    if (count == 8) {
+      v128.store64_lane(exponents, bytes, 0);
+    } else {
+      v128.store(scratch, bytes, LANES);
+      memory.copy(exponents, scratch + LANES, count);
+    }
+    Scan.store(codes, c, row, count, scratch);
+    const terms = Scan.terms(step, scratch + PARTS, i32x4.extend_low_i16x8_s(eh));
+    if (count <= 4) return terms;
+    return i32x4.add(terms, Scan.terms(step, scratch + PARTS + 64, i32x4.extend_high_i16x8_s(eh)));
+  }
+
+  /** Lane g: the largest lane of vector g. */
+  @inline
+  static maxima(parts: usize): v128 {
+    const m0 = Scan.max16(v128.load(parts), v128.load(parts, 16));
+    const m1 = Scan.max16(v128.load(parts, 32), v128.load(parts, 48));
+    const m2 = Scan.max16(v128.load(parts, 64), v128.load(parts, 80));
+    const m3 = Scan.max16(v128.load(parts, 96), v128.load(parts, 112));
+    const n0 = i16x8.max_s(Lanes.unpackLow32(m0, m1), Lanes.unpackHigh32(m0, m1));
+    const n1 = i16x8.max_s(Lanes.unpackLow32(m2, m3), Lanes.unpackHigh32(m2, m3));
+    return i16x8.max_s(Lanes.unpackLow64(n0, n1), Lanes.unpackHigh64(n0, n1));
+  }
+
+  @inline
+  static max16(x: v128, y: v128): v128 {
+    return i16x8.max_s(Lanes.unpackLow(x, y), Lanes.unpackHigh(x, y));
+  }
+
+  /** Where r is 0 the multiplier of finish negates: so must the sums. */
+  static negate(lanes: v128, count: i32, scratch: usize): void {
+    v128.store(scratch, lanes, LANES);
+    for (let g = 0; g < count; g++) {
+      if (load<i16>(scratch + ((<usize>g) << 1), LANES) == 0) continue;
+      const at = scratch + <usize>(g * 2 * STATE_GROUP);
+      v128.store(at, i16x8.neg(v128.load(at)));
+      v128.store(at, i16x8.neg(v128.load(at, 16)), 16);
+    }
+  }
+
+  /** Codes of each group, and their products with C. */
+  @inline
+  static store(codes: usize, c: usize, row: i32, count: i32, scratch: usize): void {
+    const table = dither.first;
+    let lane = scratch;
+    let sums = scratch;
+    let parts = scratch + PARTS;
+    for (let g = 0; g < count; g++) {
+      const r = <usize>load<u16>(lane, SHIFT_CODES);
+      const power = v128.load(CODE_POWERS + r);
+      const d = v128.load(table + (r << 8) + <usize>(row & ROW_MASK));
+      const h0 = Lanes.mulr(i16x8.add(v128.load(sums), i16x8.extend_low_i8x16_s(d)), power);
+      const h1 = Lanes.mulr(i16x8.add(v128.load(sums, 16), i16x8.extend_high_i8x16_s(d)), power);
+      v128.store(codes, i8x16.narrow_i16x8_s(h0, h1));
+      v128.store(parts, i32x4.add(i32x4.dot_i16x8_s(h0, v128.load(c)), i32x4.dot_i16x8_s(h1, v128.load(c, 16))));
+      codes += STATE_GROUP;
+      c += 2 * STATE_GROUP;
+      row += ROW_STEP;
+      lane += 2;
+      sums += 2 * STATE_GROUP;
+      parts += 16;
+    }
+    for (let g = count; g < 8; g++) {
+      v128.store(parts, i32x4.splat(0));
+      parts += 16;
+    }
+  }
+
+  /**
+   * Four readout sums in Q12: clamp(rsh(sum, shift)), shift at least -24. In FP32, exactly: a sum has 19 bits, so that scaling it is exact,
+   * and so is adding one half wherever the floor depends on it.
+   */
+  @inline
+  static terms(step: HeadStep, parts: usize, exponents: v128): v128 {
+    const p0 = Scan.add32(v128.load(parts), v128.load(parts, 16));
+    const p1 = Scan.add32(v128.load(parts, 32), v128.load(parts, 48));
+    const sums = i32x4.add(Lanes.unpackLow64(p0, p1), Lanes.unpackHigh64(p0, p1));
+    let shift = i32x4.sub(i32x4.splat(step.readShift), exponents);
+    shift = i32x4.min_s(i32x4.max_s(shift, i32x4.splat(-24)), i32x4.splat(100));
+    const scale = i32x4.shl(i32x4.sub(i32x4.splat(127), shift), 23);
+    const scaled = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), scale), f32x4.splat(0.5));
+    const whole = i32x4.trunc_sat_f32x4_s(f32x4.floor(scaled));
+    return i32x4.min_s(i32x4.max_s(whole, i32x4.splat(-TERM_LIMIT)), i32x4.splat(TERM_LIMIT));
+  }
+
+  @inline
+  static add32(x: v128, y: v128): v128 {
+    return i32x4.add(Lanes.unpackLow32(x, y), Lanes.unpackHigh32(x, y));
+  }
+}
