@@ -4,16 +4,17 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describeMachine, machineLine } from "../host/bench/machine.ts";
 import { openCheckpoint } from "../host/checkpoint/index.ts";
-import { EXIT, LightMambaError } from "../host/errors.ts";
 import { checkIds, readIdsFile } from "../host/ids.ts";
+import { ROOT } from "./paths.ts";
 import { buildLlama, LLAMA_VERSION } from "./peers/llama.ts";
-import { type Options, ROOT, readOptions, USAGE } from "./peers/options.ts";
+import { type Options, readOptions, USAGE } from "./peers/options.ts";
 import { makeOurs, readOurs } from "./peers/ours.ts";
 import { say } from "./peers/programs.ts";
 import { measureSpeed } from "./peers/speed.ts";
 import { Steps } from "./peers/step.ts";
 import { formatTable, type Row, sorted } from "./peers/table.ts";
 import { type Inputs, idsFile, judgeTheirs, makeTheirs } from "./peers/theirs.ts";
+import { runScript } from "./script.ts";
 
 const RESULTS = join(ROOT, "bench", "results", "peers.json");
 
@@ -51,13 +52,8 @@ function save(result: unknown): void {
   say(`saved ${RESULTS}`);
 }
 
-try {
+runScript("bench:peers", () => {
   const options = readOptions(process.argv.slice(2));
   if (options.help) process.stdout.write(`${USAGE}\n`);
   else compare(options);
-} catch (error) {
-  if (!(error instanceof LightMambaError)) throw error;
-  say(`bench:peers: ${error.message}`);
-  if (error.detail.hint !== undefined) say(`hint: ${error.detail.hint}`);
-  process.exitCode = EXIT[error.exit];
-}
+});

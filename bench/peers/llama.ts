@@ -4,7 +4,8 @@ import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { LightMambaError } from "../../host/errors.ts";
-import { type Options, ROOT } from "./options.ts";
+import { ROOT } from "../paths.ts";
+import type { Options } from "./options.ts";
 import { findProgram, runProgram, versionOf } from "./programs.ts";
 import { hashOfFile, type Steps } from "./step.ts";
 

@@ -1,12 +1,10 @@
 /** The command line of bench:peers. */
 
 import { availableParallelism, tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { LightMambaError } from "../../host/errors.ts";
-
-export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+import { ROOT } from "../paths.ts";
 
 export const USAGE = `usage: npm run bench:peers -- [checkpoint] [options]
 

@@ -3,14 +3,11 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LightMambaError } from "../../host/errors.ts";
-import { ROOT } from "./options.ts";
+import { BUILD, CLI } from "../paths.ts";
 import { readProgram } from "./programs.ts";
 import { hashOf, hashOfFile, hashOfFolder } from "./step.ts";
 import type { Row } from "./table.ts";
 import type { Inputs } from "./theirs.ts";
-
-const BUILD = join(ROOT, "build");
-export const CLI = join(BUILD, "js", "host", "cli", "main.js");
 
 const RECIPES = [
   { activations: 4, head: 4 },
