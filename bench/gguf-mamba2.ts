@@ -114,12 +114,17 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array)
 /** FP32 back to FP16, for numbers that were FP16: exact, so there is no rounding in it. */
 export function halves(values: Float32Array): Uint16Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(words, (word) => {
-    const sign = (word >>> 16) & 0x8000;
-    const exponent = ((word >>> 23) & 0xff) - 112;
-    const mantissa = word & 0x7fffff;
-    if (exponent > 0) return sign | (exponent << 10) | (mantissa >>> 13);
-    // A subnormal, or zero: the implicit one becomes explicit and moves down.
-    return exponent > -11 ? sign | ((mantissa | 0x800000) >>> (14 - exponent)) : sign;
-  });
+  // A plain loop: Uint16Array.from takes minutes for a large model.
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < out.length; i++) out[i] = half(words[i]!);
+  return out;
+}
+
+function half(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const exponent = ((word >>> 23) & 0xff) - 112;
+  const mantissa = word & 0x7fffff;
+  if (exponent > 0) return sign | (exponent << 10) | (mantissa >>> 13);
+  // A subnormal, or zero: the implicit one becomes explicit and moves down.
+  return exponent > -11 ? sign | ((mantissa | 0x800000) >>> (14 - exponent)) : sign;
 }

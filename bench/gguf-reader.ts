@@ -1,6 +1,6 @@
 /** Reads the header of a GGUF file: what llama-quantize made of ours, tensor by tensor. */
 
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { badInput } from "../host/errors.ts";
 import { aligned, GGUF_MAGIC, GGUF_VERSION, TENSOR_TYPES, tensorBytes, VALUE_TYPE } from "./gguf-format.ts";
 
@@ -23,8 +23,12 @@ export interface GgufHeader {
   tensors: GgufEntry[];
 }
 
+/** Far more than the header of any model, and far less than its weights. */
+const MOST_HEADER_BYTES = 64 * 2 ** 20;
+
 export function readGgufHeader(path: string): GgufHeader {
-  const source = new Source(readFileSync(path));
+  const size = Math.min(statSync(path).size, MOST_HEADER_BYTES);
+  const source = new Source(Buffer.from(readBytes(path, 0, size).buffer));
   const magic = source.u32();
   if (magic !== GGUF_MAGIC) throw badInput("not a GGUF file", { file: path, expected: "GGUF", found: magic });
   const version = source.u32();
@@ -56,12 +60,16 @@ function readEntry(source: Source, path: string): GgufEntry {
 }
 
 export function readGgufTensor(path: string, { begin, bytes }: GgufEntry): Uint8Array {
-  const data = new Uint8Array(bytes);
+  return readBytes(path, begin, bytes);
+}
+
+function readBytes(path: string, begin: number, size: number): Uint8Array<ArrayBuffer> {
+  const data = new Uint8Array(size);
   const file = openSync(path, "r");
   try {
-    const got = readSync(file, data, 0, bytes, begin);
-    if (got !== bytes)
-      throw badInput("the file ends too early", { file: path, expected: begin + bytes, found: begin + got });
+    const got = readSync(file, data, 0, size, begin);
+    if (got !== size)
+      throw badInput("the file ends too early", { file: path, expected: begin + size, found: begin + got });
   } finally {
     closeSync(file);
   }

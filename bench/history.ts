@@ -1,6 +1,6 @@
 /** `npm run bench`: measures published shapes with the built command line; --save adds the figures to the history. */
 import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, writeFileSync } from "node:fs";
+import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { BenchResult } from "../host/bench/bench.ts";
@@ -8,7 +8,7 @@ import { formatResult } from "../host/bench/report.ts";
 import { EXIT, LightMambaError } from "../host/errors.ts";
 import { drawHistory } from "./history/chart.ts";
 import { type Entry, entriesOf, readHistory } from "./history/entry.ts";
-import { CLI, ROOT } from "./paths.ts";
+import { CLI, checkBuilt, ROOT } from "./paths.ts";
 import { runScript } from "./script.ts";
 
 const HISTORY = join(ROOT, "bench", "history.jsonl");
@@ -78,9 +78,7 @@ function main(): void {
     process.stdout.write(`${USAGE}\n`);
     return;
   }
-  if (!existsSync(CLI)) {
-    throw new LightMambaError("prerequisite", "the command line is not built", { file: CLI, hint: "npm run build" });
-  }
+  checkBuilt();
   const run = { date: new Date().toISOString(), commit: commitName() };
   // A damaged history is found before minutes are spent.
   readHistory(HISTORY);

@@ -5,51 +5,61 @@ import { dirname, join } from "node:path";
 import { describeMachine, machineLine } from "../host/bench/machine.ts";
 import { openCheckpoint } from "../host/checkpoint/index.ts";
 import { checkIds, readIdsFile } from "../host/ids.ts";
-import { ROOT } from "./paths.ts";
-import { buildLlama, LLAMA_VERSION } from "./peers/llama.ts";
+import { checkBuilt, ROOT } from "./paths.ts";
+import { buildLlama, LLAMA_VERSION, type Llama } from "./peers/llama.ts";
 import { type Options, readOptions, USAGE } from "./peers/options.ts";
 import { makeOurs, readOurs } from "./peers/ours.ts";
 import { say } from "./peers/programs.ts";
-import { measureSpeed } from "./peers/speed.ts";
+import { measureSpeed, type SpeedOptions } from "./peers/speed.ts";
 import { Steps } from "./peers/step.ts";
-import { formatTable, type Row, sorted } from "./peers/table.ts";
-import { type Inputs, idsFile, judgeTheirs, makeTheirs } from "./peers/theirs.ts";
+import { formatQuality, formatSpeed, sorted } from "./peers/table.ts";
+import { type Inputs, judgeTheirs, makeTheirs } from "./peers/theirs.ts";
 import { runScript } from "./script.ts";
 
-const RESULTS = join(ROOT, "bench", "results", "peers.json");
+/** What both comparisons need: llama.cpp, built, and a place for all that is made. */
+interface Tools {
+  steps: Steps;
+  llama: Llama;
+}
 
-function compare(options: Options): void {
+function compareQuality(options: Options, { steps, llama }: Tools): void {
   const checkpoint = openCheckpoint(options.checkpoint);
   const ids = readIdsFile(options.idsFile).subarray(0, options.limit);
   checkIds(ids, checkpoint.config.vocabUsed, options.idsFile);
-  const inputs: Inputs = { steps: new Steps(options.cache), checkpoint, ids, jobs: options.jobs };
-  const llama = buildLlama(inputs.steps, options);
+  const inputs: Inputs = { steps, checkpoint, ids, jobs: options.jobs };
   const theirs = makeTheirs(llama, inputs);
   const ours = makeOurs(inputs, options.idsFile);
-  const theirRows = judgeTheirs(theirs, inputs);
-  const ourRows = readOurs(ours);
-  const rows = sorted([...theirRows, ...ourRows]);
-  if (options.speed) {
-    measureSpeed(rows, theirRows, ourRows, { ...inputs, llama, ids: idsFile(inputs), theirs, ours });
+  const rows = sorted([...judgeTheirs(theirs, inputs), ...readOurs(ours)]);
+  const about = `KL to FP32 in nats a token, over ${ids.length - 1} tokens; best first.`;
+  finish("peers", { tokens: ids.length - 1, rows }, `${formatQuality(rows)}\n\n${about}`, options, llama);
+}
+
+function compareSpeed(speed: SpeedOptions, options: Options, { steps, llama }: Tools): void {
+  const rows = measureSpeed(speed, { steps, llama, jobs: options.jobs });
+  const about = `Medians of ${speed.rounds} rounds (lowest-highest), random weights.`;
+  finish("peers-speed", { ...speed, rows }, `${formatSpeed(rows)}\n\n${about}`, options, llama);
+}
+
+/** Everything a result must name goes with it. */
+function finish(name: string, found: object, table: string, { save, json }: Options, { compiler }: Llama): void {
+  const machine = { ...describeMachine(), compiler };
+  const result = { date: new Date().toISOString(), machine, llama: LLAMA_VERSION, ...found };
+  if (save) {
+    const path = join(ROOT, "bench", "results", `${name}.json`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${JSON.stringify(result, undefined, 2)}\n`);
+    say(`saved ${path}`);
   }
-  const machine = { ...describeMachine(), compiler: llama.compiler };
-  const result = { date: new Date().toISOString(), machine, llama: LLAMA_VERSION, tokens: ids.length - 1, rows };
-  if (options.save) save(result);
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify(result)}\n`
-      : report(rows, `${machineLine(machine)}; ${llama.compiler}`, ids.length - 1),
-  );
+  const text = `${table} ${LLAMA_VERSION}.\n${machineLine(machine)}; ${compiler}`;
+  process.stdout.write(`${json ? JSON.stringify(result) : text}\n`);
 }
 
-function report(rows: readonly Row[], machine: string, tokens: number): string {
-  return `${formatTable(rows)}\n\nKL to FP32 in nats a token, over ${tokens} tokens; best first. ${LLAMA_VERSION}.\n${machine}\n`;
-}
-
-function save(result: unknown): void {
-  mkdirSync(dirname(RESULTS), { recursive: true });
-  writeFileSync(RESULTS, `${JSON.stringify(result, undefined, 2)}\n`);
-  say(`saved ${RESULTS}`);
+function compare(options: Options): void {
+  const steps = new Steps(options.cache);
+  checkBuilt();
+  const tools = { steps, llama: buildLlama(steps, options) };
+  if (options.speed === undefined) compareQuality(options, tools);
+  else compareSpeed(options.speed, options, tools);
 }
 
 runScript("bench:peers", () => {

@@ -4,11 +4,14 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { LightMambaError } from "../../host/errors.ts";
+import { findShape, SHAPE_NAMES } from "../../host/model/shapes.ts";
 import { ROOT } from "../paths.ts";
+import type { SpeedOptions } from "./speed.ts";
 
 export const USAGE = `usage: npm run bench:peers -- [checkpoint] [options]
 
-Builds llama.cpp outside the repository, and compares its quantizations of a checkpoint with ours: bytes, perplexity, KL.
+Builds llama.cpp outside the repository, and compares its quantizations of a checkpoint with ours: bytes, perplexity, KL;
+or, with --speed, decoding and prefill of published shapes with random weights.
 
   checkpoint         directory of a Mamba-2 checkpoint (default: models/tiny)
   --ids-file <file>  safetensors file with input_ids (default: tests/golden/eval.safetensors)
@@ -16,10 +19,19 @@ Builds llama.cpp outside the repository, and compares its quantizations of a che
   --cache <dir>      where everything is kept (default: $LIGHTMAMBA_CACHE, else lightmamba-peers in the temporary directory)
   --sdist <file>     the sources, where pip cannot download them
   --jobs <count>     compilers, and threads of quantizers, at a time (default: the machine's cores)
-  --speed            also the speed of decoding, side by side
-  --save             write bench/results/peers.json
+  --save             write bench/results/peers.json, or peers-speed.json
   --json             the results as JSON on standard output
-  -h, --help`;
+  -h, --help
+
+With --speed, instead of a checkpoint:
+
+  --shapes <list>    default: 370m,1.3b
+  --threads <list>   default: 1,2
+  --prefill <list>   lengths of the prompt (default: 64)
+  --head-bits <4|8>  of our lm_head (default: 8); with 4, llama.cpp's Q4_0 has 4 bits there too
+  --rounds <count>   default: 5`;
+
+const SPEED_OPTIONS = ["shapes", "threads", "prefill", "head-bits", "rounds"] as const;
 
 export interface Options {
   checkpoint: string;
@@ -28,7 +40,8 @@ export interface Options {
   cache: string;
   sdist: string | undefined;
   jobs: number;
-  speed: boolean;
+  /** What to measure in place of a checkpoint. */
+  speed: SpeedOptions | undefined;
   save: boolean;
   json: boolean;
   help: boolean;
@@ -36,6 +49,9 @@ export interface Options {
 
 export function readOptions(args: string[]): Options {
   const { values, positionals } = parsed(args);
+  const alone = SPEED_OPTIONS.find((name) => values[name] !== undefined);
+  if (alone !== undefined && !values.speed) throw usage(`--${alone} goes with --speed`);
+  if (values.speed && positionals.length > 0) throw usage("--speed measures shapes, not a checkpoint");
   if (positionals.length > 1) throw usage("one checkpoint at a time");
   return {
     checkpoint: resolve(positionals[0] ?? join(ROOT, "models", "tiny")),
@@ -44,7 +60,7 @@ export function readOptions(args: string[]): Options {
     cache: resolve(values.cache ?? process.env.LIGHTMAMBA_CACHE ?? join(tmpdir(), "lightmamba-peers")),
     sdist: values.sdist === undefined ? undefined : resolve(values.sdist),
     jobs: count("jobs", values.jobs) ?? availableParallelism(),
-    speed: values.speed,
+    speed: values.speed ? speedOptions(values) : undefined,
     save: values.save,
     json: values.json,
     help: values.help,
@@ -60,12 +76,29 @@ function parsed(args: string[]) {
       allowPositionals: true,
       options: {
         ...{ "ids-file": text, limit: text, cache: text, sdist: text, jobs: text },
+        ...{ shapes: text, threads: text, prefill: text, "head-bits": text, rounds: text },
         ...{ speed: flag, save: flag, json: flag, help: { ...flag, short: "h" } },
       },
     });
   } catch (error) {
     throw usage((error as Error).message);
   }
+}
+
+function speedOptions(values: Partial<Record<(typeof SPEED_OPTIONS)[number], string>>): SpeedOptions {
+  const { shapes = "370m,1.3b", threads = "1,2", prefill = "64", "head-bits": head = "8", rounds = "5" } = values;
+  if (head !== "4" && head !== "8") throw usage(`--head-bits takes 4 or 8, not ${head}`);
+  return {
+    shapes: shapes.split(",").map((text) => {
+      const name = findShape(text);
+      if (name === undefined) throw usage(`--shapes takes ${SHAPE_NAMES.join(", ")}, not ${text}`);
+      return name;
+    }),
+    threads: threads.split(",").map((text) => count("threads", text)!),
+    prefill: prefill.split(",").map((text) => count("prefill", text)!),
+    headBits: head === "4" ? 4 : 8,
+    rounds: count("rounds", rounds)!,
+  };
 }
 
 function count(name: string, text: string | undefined): number | undefined {

@@ -2,7 +2,6 @@
 
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LightMambaError } from "../../host/errors.ts";
 import { BUILD, CLI } from "../paths.ts";
 import { readProgram } from "./programs.ts";
 import { hashOf, hashOfFile, hashOfFolder } from "./step.ts";
@@ -31,9 +30,6 @@ interface Report {
 }
 
 export function makeOurs(inputs: Inputs, idsPath: string): OurModel[] {
-  if (!existsSync(CLI)) {
-    throw new LightMambaError("prerequisite", "the command line is not built", { file: CLI, hint: "npm run build" });
-  }
   const { steps, checkpoint } = inputs;
   const key = checkpoint.hash().slice(0, 12);
   const folder = join(steps.cache, "ours", key);

@@ -1,85 +1,166 @@
-/** Speed of decoding, side by side: one run of each in turn, so that a slow minute of the machine hits all alike. */
-
-import { availableParallelism } from "node:os";
+/**
+ * Decoding and prefill beside llama.cpp: the same shapes with random weights, the same threads, one run of each in turn, so
+ * that a slow minute of the machine hits all alike. A ratio is of two runs of the same round.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { BenchResult } from "../../host/bench/bench.ts";
+import { spreadToken } from "../../host/bench/candidate.ts";
 import { busyRemark } from "../../host/bench/machine.ts";
+import { type Spread, spread } from "../../host/bench/spread.ts";
+import { type ShapeName, shapeConfig } from "../../host/model/shapes.ts";
+import { CLI } from "../paths.ts";
 import type { Llama } from "./llama.ts";
-import { CLI, type OurModel } from "./ours.ts";
 import { readProgram, say } from "./programs.ts";
+import { makeShapeFiles, type Quantization, type ShapeFile } from "./shapes.ts";
 import type { Steps } from "./step.ts";
-import type { Row, Speed } from "./table.ts";
-import type { TheirModel } from "./theirs.ts";
 
-const ROUNDS = 7;
 const DECODED = 64;
-/** Tokens before the clock starts: caches and compilers are warm by then, and a recurrent state grows no slower. */
-const PROMPT = 128;
-/** About as many tokens for us. */
-const PROMPT_TEXT = "It was a dark and stormy night, and nobody was abroad. ".repeat(8);
 
-interface Contestant {
-  row: Row;
-  threads: number;
-  run(): number;
-  seen: number[];
+export interface SpeedOptions {
+  shapes: readonly ShapeName[];
+  threads: readonly number[];
+  /** Lengths of prompts. */
+  prefill: readonly number[];
+  /** Of our lm_head. Theirs is Q6_K in Q4_0, and with 4 bits Q4_0 too ("pure"). */
+  headBits: 4 | 8;
+  rounds: number;
 }
 
-export interface SpeedInputs {
+/** Tokens a second by name of the phase: "decode", "prefill 64", … */
+export type Phases<Value> = Record<string, Value>;
+
+export interface SpeedRow {
+  shape: ShapeName;
+  threads: number;
+  engine: "llama.cpp" | "lightmamba";
+  name: string;
+  /** Of weights, read for each token. */
+  bytesPerToken: number;
+  tokensPerSecond: Phases<Spread>;
+  /** To llama.cpp's 4 bits. */
+  ratio: Phases<Spread>;
+}
+
+interface Inputs {
   steps: Steps;
   llama: Llama;
-  ids: string;
-  theirs: readonly TheirModel[];
-  ours: readonly OurModel[];
+  jobs: number;
 }
 
-/** Adds `decode` to the rows: Q4_0 with one thread and two, and our models, which have one. */
-export function measureSpeed(
-  rows: readonly Row[],
-  theirRows: readonly Row[],
-  ourRows: readonly Row[],
-  inputs: SpeedInputs,
-): void {
-  const contestants = [...theirContestants(theirRows, inputs), ...ourContestants(ourRows, inputs)];
-  say(`decoding ${DECODED} tokens, ${ROUNDS} rounds of ${contestants.length} in turn …`);
+/** One of those that run in turn. */
+interface Peer extends Pick<SpeedRow, "shape" | "threads" | "engine" | "name"> {
+  /** Known before, or after the first run. */
+  bytesPerToken: number;
+  run(): Phases<number>;
+  seen: Phases<number>[];
+}
+
+export function measureSpeed(options: SpeedOptions, inputs: Inputs): SpeedRow[] {
+  const { shapes, threads, rounds } = options;
+  const [four, eight] = quantizations(options);
+  const groups = shapes.flatMap((shape) => {
+    const files = makeShapeFiles(inputs.llama, inputs, shape, [four, eight]);
+    return threads.map((count) => [
+      ...files.map((file) => theirPeer(shape, count, file, options, inputs)),
+      ...([4, 8] as const).map((bits) => ourPeer(shape, count, bits, options, inputs)),
+    ]);
+  });
+  const peers = groups.flat();
+  say(`${rounds} rounds of ${peers.length} in turn …`);
   const busy = busyRemark();
   if (busy !== undefined) say(busy);
-  for (let round = 0; round < ROUNDS; round++) for (const { run, seen } of contestants) seen.push(run());
-  for (const { row, threads, seen } of contestants) {
-    if (rows.includes(row)) row.decode = { ...row.decode, [threads]: spread(seen) };
+  for (let round = 0; round < rounds; round++) {
+    for (const { shape, threads: count, name, run, seen } of peers) {
+      say(`  round ${round + 1}: ${shape}, ${count} thread${count > 1 ? "s" : ""}, ${name}`);
+      seen.push(run());
+    }
   }
+  return groups.flatMap((group) => group.map((peer) => rowOf(peer, group[0]!)));
 }
 
-function theirContestants(rows: readonly Row[], { llama, ids, theirs, steps }: SpeedInputs): Contestant[] {
-  const index = theirs.findIndex(({ recipe }) => recipe.name === "Q4_0");
-  return [1, 2]
-    .filter((threads) => threads <= availableParallelism())
-    .map((threads) => ({
-      row: rows[index]!,
-      threads,
-      seen: [],
-      run: () => {
-        const args = ["speed", theirs[index]!.gguf, ids, String(threads), String(PROMPT), String(DECODED)];
-        return (JSON.parse(readProgram(llama.peer, args, steps.log("speed"))) as { decode: number }).decode;
-      },
-    }));
+function quantizations({ headBits }: SpeedOptions): [Quantization, Quantization] {
+  const four = { name: "Q4_0", type: "Q4_0", flags: [] };
+  const pure = { name: "Q4_0 pure", type: "Q4_0", flags: ["--pure"] };
+  return [headBits === 4 ? pure : four, { name: "Q8_0", type: "Q8_0", flags: [] }];
 }
 
-function ourContestants(rows: readonly Row[], { ours, steps }: SpeedInputs): Contestant[] {
-  return ours.map(({ directory }, i) => ({
-    row: rows[i]!,
-    threads: 1,
+function theirPeer(
+  shape: ShapeName,
+  threads: number,
+  { quantization, gguf, bytesPerToken }: ShapeFile,
+  { prefill }: SpeedOptions,
+  { llama, steps }: Inputs,
+): Peer {
+  const ids = join(steps.cache, "shapes", "ids.bin");
+  const { vocabUsed } = shapeConfig(shape);
+  const length = Math.max(...prefill) + DECODED;
+  writeFileSync(
+    ids,
+    Int32Array.from({ length }, (_, i) => spreadToken(i, vocabUsed)),
+  );
+  const run = () =>
+    phases(prefill, (prompt, decoded) => {
+      const args = ["speed", gguf, ids, String(threads), String(prompt), String(decoded)];
+      return JSON.parse(readProgram(llama.peer, args, steps.log("speed"))) as { prefill: number; decode: number };
+    });
+  return { shape, threads, engine: "llama.cpp", name: quantization.name, bytesPerToken, run, seen: [] };
+}
+
+function ourPeer(
+  shape: ShapeName,
+  threads: number,
+  activationBits: 4 | 8,
+  { prefill, headBits }: SpeedOptions,
+  { steps }: Inputs,
+): Peer {
+  const widths = ["--activation-bits", String(activationBits), "--head-bits", String(headBits)];
+  const peer: Peer = {
+    shape,
+    threads,
+    engine: "lightmamba",
+    name: `W4A${activationBits}-H${headBits}`,
+    bytesPerToken: 0,
     seen: [],
-    run: () => {
-      const args = ["run", PROMPT_TEXT, "--model", directory, "--greedy", "-n", String(DECODED), "--json", "--quiet"];
-      const last = readProgram(process.execPath, [CLI, ...args], steps.log("speed"))
-        .trim()
-        .split("\n")
-        .at(-1)!;
-      return (JSON.parse(last) as { summary: { tokensPerSecond: number } }).summary.tokensPerSecond;
-    },
-  }));
+    run: () =>
+      phases(prefill, (length, decoded) => {
+        const what = ["bench", "--shape", shape, ...widths, "--threads", String(threads), "--rounds", "1"];
+        const args = [...what, "--prefill", String(length), "--tokens", String(decoded), "--json", "--quiet"];
+        const result = JSON.parse(readProgram(process.execPath, [CLI, ...args], steps.log("speed"))) as BenchResult;
+        const { weightBytesPerToken, prefillTokensPerSecond, decodeTokensPerSecond } = result.runs[0]!;
+        peer.bytesPerToken = weightBytesPerToken;
+        return { prefill: prefillTokensPerSecond.median, decode: decodeTokensPerSecond.median };
+      }),
+  };
+  return peer;
 }
 
-function spread(seen: readonly number[]): Speed {
-  const ordered = seen.toSorted((a, b) => a - b);
-  return { median: ordered[ordered.length >> 1]!, low: ordered[0]!, high: ordered.at(-1)! };
+/** Both programs run each phase once to warm up. Decoding is measured after the first prompt only. */
+function phases(
+  lengths: readonly number[],
+  run: (length: number, decoded: number) => { prefill: number; decode: number },
+): Phases<number> {
+  const found: Phases<number> = {};
+  for (const [i, length] of lengths.entries()) {
+    const { prefill, decode } = run(length, i === 0 ? DECODED : 1);
+    if (i === 0) found.decode = decode;
+    found[`prefill ${length}`] = prefill;
+  }
+  return found;
+}
+
+function rowOf({ shape, threads, engine, name, bytesPerToken, seen }: Peer, base: Peer): SpeedRow {
+  const each = (value: (phase: string, round: number) => number): Phases<Spread> =>
+    Object.fromEntries(
+      Object.keys(seen[0]!).map((phase) => [phase, spread(seen.map((_, round) => value(phase, round)))]),
+    );
+  return {
+    shape,
+    threads,
+    engine,
+    name,
+    bytesPerToken,
+    tokensPerSecond: each((phase, round) => seen[round]![phase]!),
+    ratio: each((phase, round) => seen[round]![phase]! / base.seen[round]![phase]!),
+  };
 }

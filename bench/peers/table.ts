@@ -1,4 +1,7 @@
-/** Rows of the comparison and how they are shown. A new measurement is a new column here, and a field of the row. */
+/** Rows of the comparisons and how they are shown. A new measurement is a new column here, and a field of the row. */
+import { showSpread } from "../../host/bench/spread.ts";
+import { type Column, formatTable } from "../../host/bench/table.ts";
+import type { SpeedRow } from "./speed.ts";
 
 export interface Row {
   engine: "llama.cpp" | "lightmamba";
@@ -12,24 +15,9 @@ export interface Row {
   /** To the FP32 checkpoint, nats a token. */
   kl: number;
   top1Agreement: number;
-  /** Tokens a second by number of threads; only where it was measured. */
-  decode?: Record<number, Speed>;
 }
 
-export interface Speed {
-  median: number;
-  low: number;
-  high: number;
-}
-
-interface Column {
-  title: string;
-  /** Nothing where a row was not measured; a column with nothing in any row is left out. */
-  cell(row: Row): string | undefined;
-  left?: true;
-}
-
-const COLUMNS: Column[] = [
+const COLUMNS: Column<Row>[] = [
   { title: "engine", cell: (row) => row.engine, left: true },
   { title: "model", cell: (row) => row.name, left: true },
   { title: "file MB", cell: (row) => megabytes(row.fileBytes) },
@@ -37,36 +25,31 @@ const COLUMNS: Column[] = [
   { title: "perplexity", cell: (row) => row.perplexity.toFixed(3) },
   { title: "KL", cell: (row) => small(row.kl) },
   { title: "top-1 %", cell: (row) => (100 * row.top1Agreement).toFixed(1) },
-  decodeColumn(1),
-  decodeColumn(2),
   { title: "weights", cell: (row) => row.about, left: true },
 ];
-
-function decodeColumn(threads: number): Column {
-  return {
-    title: `decode tok/s, ${threads} thread${threads > 1 ? "s" : ""}`,
-    cell: ({ decode }) => {
-      const speed = decode?.[threads];
-      return speed && `${speed.median.toFixed(0)} (${speed.low.toFixed(0)}-${speed.high.toFixed(0)})`;
-    },
-  };
-}
 
 /** Best first. */
 export function sorted(rows: readonly Row[]): Row[] {
   return rows.toSorted((a, b) => a.kl - b.kl);
 }
 
-export function formatTable(rows: readonly Row[]): string {
-  const columns = COLUMNS.filter(({ cell }) => rows.some((row) => cell(row) !== undefined));
-  const cells = rows.map((row) => columns.map(({ cell }) => cell(row) ?? "-"));
-  const widths = columns.map(({ title }, i) => Math.max(title.length, ...cells.map((line) => line[i]!.length)));
-  const line = (texts: string[]) =>
-    texts
-      .map((text, i) => (columns[i]!.left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)))
-      .join("  ")
-      .trimEnd();
-  return [columns.map(({ title }) => title), ...cells].map(line).join("\n");
+export function formatQuality(rows: readonly Row[]): string {
+  return formatTable(rows, COLUMNS);
+}
+
+export function formatSpeed(rows: readonly SpeedRow[]): string {
+  const phases = Object.keys(rows[0]?.tokensPerSecond ?? {});
+  return formatTable(rows, [
+    { title: "shape", cell: (row) => row.shape, left: true },
+    { title: "threads", cell: (row) => String(row.threads) },
+    { title: "engine", cell: (row) => row.engine, left: true },
+    { title: "model", cell: (row) => row.name, left: true },
+    { title: "MB/token", cell: (row) => megabytes(row.bytesPerToken) },
+    ...phases.flatMap((phase): Column<SpeedRow>[] => [
+      { title: `${phase}, tok/s`, cell: (row) => showSpread(row.tokensPerSecond[phase]!, 1) },
+      { title: "to 4 bits of llama.cpp", cell: (row) => showSpread(row.ratio[phase]!, 2) },
+    ]),
+  ]);
 }
 
 function megabytes(bytes: number): string {

@@ -23,7 +23,7 @@ const RECIPES = [
 
 type Recipe = (typeof RECIPES)[number];
 /** What the file is made by: a change of these makes it anew. */
-const WRITERS = ["gguf-format", "gguf-mamba2", "gguf-tokenizer", "gguf-writer"];
+export const WRITERS = ["gguf-format", "gguf-mamba2", "gguf-tokenizer", "gguf-writer"];
 
 export interface Inputs {
   steps: Steps;
@@ -111,7 +111,7 @@ export function judgeTheirs(models: readonly TheirModel[], { checkpoint, ids }: 
 }
 
 /** Of the matrices, as `lightmamba inspect` counts: each token reads them once. The head is the embedding where they are tied. */
-function bytesPerToken({ tensors }: GgufHeader): number {
+export function bytesPerToken({ tensors }: GgufHeader): number {
   const untied = tensors.some(({ name }) => name === "output.weight");
   const head = untied ? "output.weight" : "token_embd.weight";
   const matrices = tensors.filter(({ name }) => name === head || /\.ssm_(in|out)\.weight$/.test(name));

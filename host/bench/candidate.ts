@@ -82,9 +82,8 @@ export class Candidate {
     };
   }
 
-  /** Ids from all over the vocabulary. */
   #prompt(count: number): number[] {
-    return Array.from({ length: count }, (_, i) => (1 + i * 4099) % this.model.config.vocabUsed);
+    return Array.from({ length: count }, (_, i) => spreadToken(i, this.model.config.vocabUsed));
   }
 
   /** The first round is left out. */
@@ -114,4 +113,9 @@ export class Candidate {
 /** Token by token, until the runtime takes several at a time. */
 function consume(session: Session, tokens: readonly number[]): void {
   for (const token of tokens) session.feed(token);
+}
+
+/** Token i of a prompt from all over the vocabulary. */
+export function spreadToken(i: number, vocabulary: number): number {
+  return (1 + i * 4099) % vocabulary;
 }

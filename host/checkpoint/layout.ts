@@ -63,7 +63,8 @@ function dropTiedHead({ format, vocabSize, dModel }: Mamba2Config, left: Map<str
   left.delete(head);
 }
 
-function tensorSpecs(config: Mamba2Config): TensorSpec[] {
+/** In the order of the model. */
+export function tensorSpecs(config: Mamba2Config): TensorSpec[] {
   const { dModel, nLayers, vocabSize, tieEmbeddings } = config;
   const naming = NAMINGS[config.format];
   const specs = [spec("embedding", naming.embedding, [vocabSize, dModel])];

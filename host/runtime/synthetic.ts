@@ -45,18 +45,22 @@ const RESIDUAL_FRACTION = 14;
 const SCALE = 160;
 /** Standard deviation of codes that are uniform over their range. */
 const CODE_DEVIATION = { 4: 16 / Math.sqrt(12), 8: 256 / Math.sqrt(12) };
-/** Standard deviations of what a matrix makes of normalised inputs. */
-const IN_PROJ_DEVIATION = 1;
-const OUT_PROJ_DEVIATION = 0.4;
-const LOGIT_DEVIATION = 2;
+/** Signals like those of a trained model. Deviations are those of what a matrix makes of normalised inputs. */
+export const SIGNALS = {
+  inProjDeviation: 1,
+  outProjDeviation: 0.4,
+  logitDeviation: 2,
+  /** Where checkpoints begin their training: rates of decay, and logarithms of the time step. */
+  decayRates: [1, 16],
+  logTimeSteps: [-6.9, -2.2],
+  convReach: 0.7,
+} as const;
+
 /** Of an embedding row: about 1, with codes that are uniform over int8. */
 const EMBEDDING_SCALE = { mantissa: 2 ** 15, exponent: -21 };
-/** Where checkpoints begin their training: rates of decay, and logarithms of the time step. */
-const DECAY_RATES = [1, 16] as const;
-const LOG_TIME_STEPS = [-6.9, -2.2] as const;
 const DT_BIAS_FRACTION = 16;
-/** Of a conv weight; four of them stay far below the 2^16 at which a sum could overflow. */
-const CONV_REACH = 0.7 * 2 ** FRACTIONS.conv;
+/** Four of them stay far below the 2^16 at which a sum could overflow. */
+const CONV_REACH = SIGNALS.convReach * 2 ** FRACTIONS.conv;
 
 /** What `lightmamba quantize` would say of a model of this shape. */
 export function syntheticDescription(config: Mamba2Config, recipe: SyntheticRecipe = {}): ModelDescription {
@@ -137,11 +141,11 @@ function fillTensor(view: View, name: string, { config, description }: ModelHead
   const part = name.replace(/^layers\.\d+\./, "");
   const matrix = /^(.*)\.frames$/.exec(part)?.[1];
   if (matrix !== undefined) {
-    fillBytes(view as Uint8Array, random);
+    fillRandom(view as Uint8Array, random());
     const inputs = matrix === "out_proj" ? config.dInner : config.dModel;
     fillScales(view as Uint8Array, inputs, description.weights.group, SCALE);
   } else if (part === "embedding.codes") {
-    fillBytes(view as Int8Array, random);
+    fillRandom(view as Int8Array, random());
   } else {
     const value = elementOf(part, name, { config, description }, random);
     for (let i = 0; i < view.length; i++) view[i] = value(i);
@@ -171,12 +175,12 @@ function elementOf(
       return () => value;
     }
     case "lm_head.row_exponent":
-      return exponent(D, LOGIT_DEVIATION);
+      return exponent(D, SIGNALS.logitDeviation);
     case "in_proj.row_exponent":
-      return exponent(D, IN_PROJ_DEVIATION);
+      return exponent(D, SIGNALS.inProjDeviation);
     case "out_proj.row_exponent":
       // The Hadamard transform before it is not normalised.
-      return exponent(E, OUT_PROJ_DEVIATION / Math.sqrt(E / description.rotation.inner.blocks));
+      return exponent(E, SIGNALS.outProjDeviation / Math.sqrt(E / description.rotation.inner.blocks));
     case "conv.weight":
       return () => Math.round((2 * random() - 1) * CONV_REACH);
     case "decay":
@@ -184,7 +188,7 @@ function elementOf(
     case "decay_shift":
       return (h) => mantissa(decayRate(h)).shift;
     case "dt_bias":
-      return () => Math.round(between(LOG_TIME_STEPS, random()) * 2 ** DT_BIAS_FRACTION);
+      return () => Math.round(between(SIGNALS.logTimeSteps, random()) * 2 ** DT_BIAS_FRACTION);
     case "skip":
       return () => 2 ** FRACTIONS.skip;
     case "gate_norm":
@@ -199,17 +203,17 @@ function elementOf(
 
 /** |A| · log2 e of a head: the two halves of the number are tensors of their own, so it comes from the index alone. */
 function decayRate(head: number): number {
-  return between(DECAY_RATES, (head * 0.618034) % 1) * Math.LOG2E;
+  return between(SIGNALS.decayRates, (head * 0.618034) % 1) * Math.LOG2E;
 }
 
-function between([low, high]: readonly [number, number], part: number): number {
+export function between([low, high]: readonly [number, number], part: number): number {
   return low + (high - low) * part;
 }
 
-/** A xorshift of 32 bits: gigabytes of it take a second or two. */
-function fillBytes({ buffer, byteOffset, byteLength: size }: Uint8Array | Int8Array, random: () => number): void {
+/** A xorshift of 32 bits, whole words of it: gigabytes take a second or two. `seed` is in [0, 1). */
+export function fillRandom({ buffer, byteOffset, byteLength: size }: ArrayBufferView, seed: number): void {
   const words = new Uint32Array(buffer, byteOffset, Math.floor(size / 4));
-  let s = Math.floor(random() * 2 ** 32) | 1;
+  let s = Math.floor(seed * 2 ** 32) | 1;
   for (let i = 0; i < words.length; i++) {
     s ^= s << 13;
     s ^= s >>> 17;
