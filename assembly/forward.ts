@@ -14,16 +14,18 @@ import {
   paddedInputs,
 } from "./config";
 import { BLOCK_ROWS, LOGIT_FRACTION, ROW_SKEW } from "./contract";
-import { clamp, Factor, norm, rsh, sat } from "./fixed";
+import { Factor, norm } from "./fixed";
 import { allocate } from "./memory";
 import { EMBED, HEAD, HTU, IN_PROJ, lap, NQU, OUT_PROJ, SSMU, start } from "./profile";
 import { advance, LayerState, layerState, tokenIndex } from "./state";
 import { parallel, threads } from "./threads";
 import { allocateCodes, Codes, productShift } from "./units/codes";
 import { embedRow, RESIDUAL_LIMIT } from "./units/embed";
+import { power } from "./units/exact";
 import { transform } from "./units/htu";
 import { blockBytes, GEMM_SCRATCH, gemm, gemv } from "./units/mmu";
 import { guardBits, quantize } from "./units/nqu";
+import { POWER_BYTES, rowPowers, scaleRows, VALUE_BYTES } from "./units/rows";
 import {
   allocateSsmu,
   allocateSsmuScratch,
@@ -34,7 +36,7 @@ import {
   SsmuScratch,
   scanHead,
 } from "./units/ssmu";
-import { allocateScan } from "./units/ssmu-scan";
+import { allocateTables } from "./units/tables";
 import { Layer, layerAt, weights } from "./weights";
 
 /** Tokens of a pass, at most. */
@@ -49,14 +51,14 @@ const PART_BYTES: i32 = 65536;
 class Token {
   residual: usize; // i32 [D padded to 32], Q residualFraction
   ssmu: usize; //     SsmuBuffers
-  m: i32; //          the factor of a row scale: m · 2^-shift, for a row with exponent and fraction 0
-  shift: i32;
+  factor: f64; //     of a row scale: m · 2^-shift for a row with exponent and fraction 0
 }
 
 /** What a thread needs for itself. */
 @unmanaged
 class Scratch {
   sums: usize; // i32 [blocks of a part · planes][tokens][8], then GEMM_SCRATCH and one row of sums
+  powers: usize; // f64 [8], then i32 [8]: a block's row powers, and its values
   ssmu: usize; // SsmuScratch
 }
 
@@ -130,13 +132,14 @@ export function allocateBuffers(): void {
   for (let thread = 0; thread < threads(); thread++) {
     const scratch = scratchOf(thread);
     scratch.sums = allocate(<usize>(blocks * PASS_TOKENS + 1) * BLOCK_ROWS * 4 + GEMM_SCRATCH);
+    scratch.powers = allocate(POWER_BYTES + VALUE_BYTES);
     scratch.ssmu = allocate(offsetof<SsmuScratch>());
     allocateSsmuScratch(changetype<SsmuScratch>(scratch.ssmu));
   }
   pass.transform = allocate(max(dInner(), 2 * paddedInputs(config.dModel)) * 4);
   pass.logits = allocate(headRows() * 4);
   pass.tokens = 1;
-  allocateScan();
+  allocateTables();
   setTargets();
 }
 
@@ -279,11 +282,24 @@ function multiply(frames: usize, planes: i32, codes: usize, tokens: i32, part: i
   return sums;
 }
 
-/** Sum of a row; of 8-bit codes, 16 times the high plane's and the low plane's. */
-function rowSum(sums: usize, tokens: i32, planes: i32, block: i32, t: i32, row: i32): i64 {
-  const at = sums + ((<usize>((block * planes * tokens + t) * BLOCK_ROWS + row)) << 2);
-  if (planes == 1) return load<i32>(at);
-  return ((<i64>load<i32>(at)) << 4) + <i64>load<i32>(at + ((<usize>(tokens * BLOCK_ROWS)) << 2));
+/** Values of block i of a part for token t, i32 [8]: its sums scaled, plus bias and addend (0: none). */
+function valuesOf(
+  sums: usize,
+  tokens: i32,
+  planes: i32,
+  i: i32,
+  t: i32,
+  factor: f64,
+  bias: usize,
+  addend: usize,
+  thread: i32,
+): usize {
+  const scratch = scratchOf(thread);
+  const out = scratch.powers + POWER_BYTES;
+  const at = sums + <usize>(i * planes * tokens + t) * VALUE_BYTES;
+  const low: usize = planes == 1 ? 0 : at + <usize>tokens * VALUE_BYTES;
+  scaleRows(out, at, low, scratch.powers, factor, bias, addend);
+  return out;
 }
 
 /** Residual → codes, and RMSNorm's factor for the rows of the matrix that follows. */
@@ -292,8 +308,8 @@ function quantizeResidual(t: i32): void {
   const codes = codesAt(pass.modelCodes, t);
   quantize(token.residual, codes);
   norm(codes.sum + (config.residualEpsilon >> (2 * codes.exponent)), config.rootModel, config.rootModelShift, factor);
-  token.m = factor.m;
-  token.shift = factor.s - productShift(config.activationBits) - guardBits(config.activationBits);
+  token.factor =
+    <f64>factor.m * power(productShift(config.activationBits) + guardBits(config.activationBits) - factor.s);
 }
 
 /** acc → int16 z, x | B | C and dt of each token's SSMU. */
@@ -302,21 +318,19 @@ function inProj(part: i32, thread: i32): void {
   const tokens = pass.tokens;
   const blocks = blocksOf(part, inProjRows());
   const sums = multiply(l.inFrames, l.inPlanes, pass.modelCodes, tokens, part, blocks, thread);
+  const powers = scratchOf(thread).powers;
   for (let i = 0; i < blocks; i++) {
     const block = part * pass.partBlocks + i;
+    const row = <usize>(block * BLOCK_ROWS);
     const target = targetOf(block);
-    const fraction = l.fraction(target.segment);
+    const unit = power(l.fraction(target.segment));
+    const bias = l.inBias ? l.inBias + (row << 2) : 0;
+    rowPowers(l.inRowExponents + row, powers);
     for (let t = 0; t < tokens; t++) {
-      const token = tokenAt(t);
-      const m = <i64>token.m;
-      const shift = token.shift - fraction;
+      const values = valuesOf(sums, tokens, l.inPlanes, i, t, tokenAt(t).factor * unit, bias, 0, thread);
       const out = segmentOf(ssmuOf(t), target.segment) + ((<usize>target.at) << 1);
-      for (let r = 0; r < target.rows; r++) {
-        const row = <usize>(block * BLOCK_ROWS + r);
-        let y = rsh(rowSum(sums, tokens, l.inPlanes, i, t, r) * m, shift - <i32>load<i8>(l.inRowExponents + row));
-        if (l.inBias) y += <i64>load<i32>(l.inBias + (row << 2));
-        store<i16>(out + ((<usize>r) << 1), <i16>sat(y, 16));
-      }
+      v128.store(values, i16x8.narrow_i32x4_s(v128.load(values), v128.load(values, 16)));
+      memory.copy(out, values, target.rows << 1);
     }
   }
 }
@@ -333,7 +347,7 @@ function heads(head: i32, thread: i32): void {
   const scratch = changetype<SsmuScratch>(scratchOf(thread).ssmu);
   for (let t = 0; t < pass.tokens; t++) {
     scanHead(ssmuOf(t), l, state, pass.first + t, head, scratch);
-    gateHead(ssmuOf(t), l, head);
+    gateHead(ssmuOf(t), l, head, scratch);
   }
 }
 
@@ -341,15 +355,13 @@ function heads(head: i32, thread: i32): void {
 function finishToken(t: i32, l: Layer): void {
   const token = tokenAt(t);
   finishGate(ssmuOf(t), l, factor);
-  const grouped = config.normGroups > 1;
-  token.m = grouped ? 0x8000 : factor.m;
-  token.shift = grouped ? 15 : factor.s - l.fG;
+  token.factor = config.normGroups > 1 ? 1 : <f64>factor.m * power(l.fG - factor.s);
 }
 
 function quantizeInner(t: i32, l: Layer): void {
   const codes = codesAt(pass.innerCodes, t);
   quantize(ssmuOf(t).u, codes);
-  tokenAt(t).shift -= productShift(config.activationBits) + codes.exponent - l.fU + config.residualFraction;
+  tokenAt(t).factor *= power(productShift(config.activationBits) + codes.exponent - l.fU + config.residualFraction);
 }
 
 /** residual += out_proj. */
@@ -358,22 +370,26 @@ function outProj(part: i32, thread: i32): void {
   const tokens = pass.tokens;
   const blocks = blocksOf(part, outProjRows());
   const sums = multiply(l.outFrames, l.outPlanes, pass.innerCodes, tokens, part, blocks, thread);
+  const powers = scratchOf(thread).powers;
   for (let i = 0; i < blocks; i++) {
-    const from = (part * pass.partBlocks + i) * BLOCK_ROWS;
-    const rows = min(config.dModel - from, BLOCK_ROWS);
+    const row = <usize>((part * pass.partBlocks + i) * BLOCK_ROWS);
+    const rows = min(config.dModel - <i32>row, BLOCK_ROWS);
+    const bias = l.outBias ? l.outBias + (row << 2) : 0;
+    rowPowers(l.outRowExponents + row, powers);
     for (let t = 0; t < tokens; t++) {
-      const token = tokenAt(t);
-      const m = <i64>token.m;
-      for (let r = 0; r < rows; r++) {
-        const row = <usize>(from + r);
-        const at = token.residual + (row << 2);
-        const shift = token.shift - <i32>load<i8>(l.outRowExponents + row);
-        let y = rsh(rowSum(sums, tokens, l.outPlanes, i, t, r) * m, shift);
-        if (l.outBias) y += <i64>load<i32>(l.outBias + (row << 2));
-        store<i32>(at, <i32>clamp(<i64>load<i32>(at) + y, -RESIDUAL_LIMIT, RESIDUAL_LIMIT));
-      }
+      const residual = tokenAt(t).residual + (row << 2);
+      const values = valuesOf(sums, tokens, l.outPlanes, i, t, tokenAt(t).factor, bias, residual, thread);
+      saturate(values);
+      memory.copy(residual, values, rows << 2);
     }
   }
+}
+
+/** Eight residuals. */
+function saturate(values: usize): void {
+  const limit = i32x4.splat(RESIDUAL_LIMIT);
+  v128.store(values, i32x4.max_s(i32x4.min_s(v128.load(values), limit), i32x4.neg(limit)));
+  v128.store(values, i32x4.max_s(i32x4.min_s(v128.load(values, 16), limit), i32x4.neg(limit)), 16);
 }
 
 /** Logits of the last token. */
@@ -383,14 +399,12 @@ function lmHead(part: i32, thread: i32): void {
   const blocks = blocksOf(part, headRows());
   const codes = changetype<usize>(codesAt(pass.modelCodes, pass.tokens - 1));
   const sums = multiply(weights.headFrames, planes, codes, 1, part, blocks, thread);
-  const m = <i64>token.m;
-  const shift = token.shift - LOGIT_FRACTION;
+  const powers = scratchOf(thread).powers;
+  const factor = token.factor * power(LOGIT_FRACTION);
   for (let i = 0; i < blocks; i++) {
-    for (let r = 0; r < BLOCK_ROWS; r++) {
-      const row = <usize>((part * pass.partBlocks + i) * BLOCK_ROWS + r);
-      const y = rsh(rowSum(sums, 1, planes, i, 0, r) * m, shift - <i32>load<i8>(weights.headRowExponents + row));
-      store<i32>(pass.logits + (row << 2), <i32>sat(y, 32));
-    }
+    const row = <usize>((part * pass.partBlocks + i) * BLOCK_ROWS);
+    rowPowers(weights.headRowExponents + row, powers);
+    memory.copy(pass.logits + (row << 2), valuesOf(sums, 1, planes, i, 0, factor, 0, 0, thread), VALUE_BYTES);
   }
 }
 

@@ -6,7 +6,7 @@ import { transform } from "./htu";
 import { readRow } from "./mmu";
 
 /** Largest residual: a group's range then fits 32 unsigned bits. */
-export const RESIDUAL_LIMIT: i64 = 0x3fffffff;
+export const RESIDUAL_LIMIT: i32 = 0x3fffffff;
 /** What enters the second transform: D ≤ 8192 of it fit int32. */
 const TRANSFORM_LIMIT: i64 = 0x1ffff;
 

@@ -18,6 +18,18 @@ export class Lanes {
     return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_q15mulr_s(x, y) : i16x8.q15mulr_sat_s(x, y);
   }
 
+  /** x0 y0 … x7 y7 of int8 lanes. */
+  @inline
+  static unpackLow8(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  }
+
+  /** x8 y8 … x15 y15. */
+  @inline
+  static unpackHigh8(x: v128, y: v128): v128 {
+    return i8x16.shuffle(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  }
+
   /** x0 y0 x1 y1 x2 y2 x3 y3 of int16 lanes. */
   @inline
   static unpackLow(x: v128, y: v128): v128 {
@@ -52,6 +64,12 @@ export class Lanes {
   @inline
   static unpackHigh64(x: v128, y: v128): v128 {
     return i8x16.shuffle(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+
+  /** FP32 lanes to int32, saturated. */
+  @inline
+  static truncate(x: v128): v128 {
+    return i32x4.trunc_sat_f32x4_s(x);
   }
 
   /** Sum of four int32 lanes. */

@@ -19,28 +19,24 @@ export class HeadStep {
   cCodes: usize; //  i16 [Np]
   exponent: i32; //  of dt·x codes times B codes
   readShift: i32; // -(C's exponent + 12)
-  xShift: i32; //    products m · x to codes of dt·x
 }
 
 /** Dither index: i = (t + 11·n + 57·channel) mod 256. */
 const DITHER_N: i32 = 11;
 const DITHER_CHANNEL: i32 = 57;
-/** Bytes of one shift's dither rows: i8 [256][16]. */
-const DITHER_BYTES: i32 = 256 * STATE_GROUP;
+/** A shift's power of two, then its dither rows: i16 [8], i8 [256][16]. Shift amounts are kept as offsets of these. */
+const SHIFT_BYTES: i32 = 16 + 256 * STATE_GROUP;
 const SHIFTS: i32 = 9;
 
-/** Shift amounts are kept times 16: byte offsets into tables of vectors. */
-const SCALED: i32 = 4;
-
-/** What eight groups hand from step to step: one for each thread. */
-const SUMS: usize = 0; //          i16 [8][16], a + b
-const PARTS: usize = 256; //       i16 [8][8] maxima, then i32 [8][4] readout sums
-const SHIFT_STATE: usize = 384; // u16 [8], sa
-const SHIFT_COARSE: usize = 400; // u16 [8], s beyond 8
-const SHIFT_INPUT: usize = 416; // u16 [8], s up to 8
-const SHIFT_CODES: usize = 432; // u16 [8], r
-const LANES: usize = 448; //       i16 [8], lanes of a vector that need a second look
-export const SCAN_SCRATCH: usize = 464;
+/** What eight groups hand from step to step: one for each thread. A row is a + b (i16 [16]) and its maxima (i16 [8]), or readout sums (i32 [4]). */
+const ROW_BYTES: usize = 48;
+const ROW_TERMS: usize = 32;
+const SHIFT_STATE: usize = 8 * ROW_BYTES; //  u16 [8], sa
+const SHIFT_COARSE: usize = SHIFT_STATE + 16; // u16 [8], s beyond 8
+const SHIFT_INPUT: usize = SHIFT_STATE + 32; // u16 [8], s up to 8
+const SHIFT_CODES: usize = SHIFT_STATE + 48; // u16 [8], r
+const LANES: usize = SHIFT_STATE + 64; //       i16 [8], lanes of a vector that need a second look
+export const SCAN_SCRATCH: usize = SHIFT_STATE + 80;
 
 /** Readout terms saturate here, so that 32 of them fit int32. */
 export const TERM_LIMIT: i32 = 0x3ffffff;
@@ -53,10 +49,15 @@ const EXPONENT_MAX: usize = CONSTANTS + 16 * 25;
 const SEVEN: usize = CONSTANTS + 16 * 26;
 const EIGHT: usize = CONSTANTS + 16 * 27;
 const FIFTEEN: usize = CONSTANTS + 16 * 28;
-/** 2^(15-r), r = 0..8; the first is -2^15: it negates. */
-const CODE_POWERS: usize = memory.data(16 * 9, 16);
+const SHIFT_OFFSETS: usize = CONSTANTS + 16 * 29; // SHIFT_BYTES
+const TERMS: usize = memory.data(16 * 5, 16);
+const LEAST_SHIFT: usize = TERMS; //        i32 -24
+const MOST_SHIFT: usize = TERMS + 16; //    i32 100
+const FLOAT_BIAS: usize = TERMS + 32; //    i32 127
+const HALF: usize = TERMS + 48; //          f32 0.5
+const LARGEST_TERM: usize = TERMS + 64; //  i32
 
-/** Addresses of the dither tables: i8 [9][256][16], row i holds places i, i + 11, …; the second is of one t >> 8. */
+/** Addresses of the shifts' tables; row i of the dither holds places i, i + 11, …; the second is of one t >> 8. */
 @unmanaged
 class Dither {
   first: usize;
@@ -68,15 +69,21 @@ const dither: Dither = changetype<Dither>(memory.data(offsetof<Dither>(), 16));
 export function allocateScan(): void {
   for (let s = 0; s < 16; s++) splat(POWERS + ((<usize>s) << 4), (1 << 14) >> s);
   for (let j = 0; j < 8; j++) splat(THRESHOLDS + ((<usize>j) << 4), 127 << j);
-  for (let r = 0; r < SHIFTS; r++) splat(CODE_POWERS + ((<usize>r) << 4), (1 << 15) >> r);
   splat(EXPONENT_MIN, STATE_EXPONENT_MIN);
   splat(EXPONENT_MAX, STATE_EXPONENT_MAX);
   splat(SEVEN, 7);
   splat(EIGHT, 8);
   splat(FIFTEEN, 15);
-  dither.first = allocate(SHIFTS * DITHER_BYTES);
-  dither.second = allocate(SHIFTS * DITHER_BYTES);
-  spreadDither(dither.first, DITHER1, 0);
+  splat(SHIFT_OFFSETS, SHIFT_BYTES);
+  v128.store(LEAST_SHIFT, i32x4.splat(-24));
+  v128.store(MOST_SHIFT, i32x4.splat(100));
+  v128.store(FLOAT_BIAS, i32x4.splat(127));
+  v128.store(HALF, f32x4.splat(0.5));
+  v128.store(LARGEST_TERM, i32x4.splat(TERM_LIMIT));
+  dither.first = allocate(SHIFTS * SHIFT_BYTES);
+  dither.second = allocate(SHIFTS * SHIFT_BYTES);
+  // 2^(15-r) for codes; the one for r = 0 is -2^15, it negates
+  spreadDither(dither.first, DITHER1, 0, 15);
   dither.slow = -1;
 }
 
@@ -88,7 +95,7 @@ function splat(at: usize, value: i32): void {
 export function prepareDither(t: u32): void {
   const slow = bitReverse8(t >> 8);
   if (dither.slow == slow) return;
-  spreadDither(dither.second, DITHER2, slow);
+  spreadDither(dither.second, DITHER2, slow, 14);
   dither.slow = slow;
 }
 
@@ -99,13 +106,15 @@ function bitReverse8(x: u32): i32 {
   return ((r & 0xaa) >> 1) | ((r & 0x55) << 1);
 }
 
-/** For each shift s: d >> (8 - s) less half a unit of the result. */
-function spreadDither(rows: usize, permutation: usize, slow: i32): void {
+/** For each shift s: 2^(power - s), then d >> (8 - s) less half a unit of the result. */
+function spreadDither(out: usize, permutation: usize, slow: i32, power: i32): void {
   for (let s = 0; s < SHIFTS; s++) {
+    splat(out, (1 << power) >> s);
+    out += 16;
     for (let i = 0; i < 256; i++) {
       for (let j = 0; j < STATE_GROUP; j++) {
         const d = <i32>load<u8>(permutation + <usize>((i + DITHER_N * j) & 255)) ^ slow;
-        store<i8>(rows++, s == 0 ? 0 : <i8>((d >> (8 - s)) - (1 << (s - 1))));
+        store<i8>(out++, s == 0 ? 0 : <i8>((d >> (8 - s)) - (1 << (s - 1))));
       }
     }
   }
@@ -115,7 +124,7 @@ function spreadDither(rows: usize, permutation: usize, slow: i32): void {
 export class WholeDither {
   static row(t: u32, channel: i32, g: i32): v128 {
     const i = (<i32>t + DITHER_CHANNEL * channel + DITHER_N * STATE_GROUP * g) & 255;
-    const row = v128.load(dither.first + <usize>((SHIFTS - 1) * DITHER_BYTES + i * STATE_GROUP));
+    const row = v128.load(dither.first + <usize>((SHIFTS - 1) * SHIFT_BYTES + 16 + i * STATE_GROUP));
     return v128.xor(row, i8x16.splat(-128));
   }
 }
@@ -168,13 +177,13 @@ class Scan {
     const s = i16x8.sub(ew, eb);
     const eight = v128.load(EIGHT);
     const fifteen = v128.load(FIFTEEN);
-    v128.store(scratch, i16x8.shl(i16x8.min_s(i16x8.sub(ew, ea), fifteen), SCALED), SHIFT_STATE);
-    v128.store(scratch, i16x8.shl(i16x8.min_s(s, eight), SCALED), SHIFT_INPUT);
+    v128.store(scratch, i16x8.shl(i16x8.min_s(i16x8.sub(ew, ea), fifteen), 4), SHIFT_STATE);
+    v128.store(scratch, i16x8.mul(i16x8.min_s(s, eight), v128.load(SHIFT_OFFSETS)), SHIFT_INPUT);
     v128.store(scratch, ew, LANES);
     const coarse = i16x8.sub(s, eight);
     if (v128.any_true(i16x8.gt_s(coarse, i16x8.splat(0)))) {
       const beyond = i16x8.min_s(i16x8.max_s(coarse, i16x8.splat(0)), fifteen);
-      v128.store(scratch, i16x8.shl(beyond, SCALED), SHIFT_COARSE);
+      v128.store(scratch, i16x8.shl(beyond, 4), SHIFT_COARSE);
       Scan.addInput(codes, q, b, row, count, scratch, true);
     } else {
       Scan.addInput(codes, q, b, row, count, scratch, false);
@@ -182,10 +191,10 @@ class Scan {
   }
 
   /** Zeroes the groups that `lanes` names: `size` bytes each at `at`. */
-  static clear(lanes: v128, at: usize, size: i32, count: i32, scratch: usize): void {
+  static clear(lanes: v128, at: usize, size: usize, count: i32, scratch: usize): void {
     v128.store(scratch, lanes, LANES);
     for (let g = 0; g < count; g++) {
-      if (load<i16>(scratch + ((<usize>g) << 1), LANES) != 0) memory.fill(at + <usize>(g * size), 0, size);
+      if (load<i16>(scratch + ((<usize>g) << 1), LANES) != 0) memory.fill(at + <usize>g * size, 0, size);
     }
   }
 
@@ -193,57 +202,53 @@ class Scan {
   @inline
   static addInput(codes: usize, q: i32, b: usize, row: i32, count: i32, scratch: usize, coarse: bool): void {
     const x2 = i16x8.splat(<i16>(2 * q));
-    const table = dither.second;
+    const shifts = dither.second;
     const zero = i8x16.splat(0);
     let lane = scratch;
-    let out = scratch;
-    let parts = scratch + PARTS;
-    for (let g = 0; g < count; g++) {
+    let sums = scratch;
+    for (const end = lane + <usize>(2 * count); lane != end; lane += 2) {
       const h = v128.load(codes);
-      const sa = v128.load(POWERS + <usize>load<u16>(lane, SHIFT_STATE));
+      const sa = v128.load(<usize>load<u16>(lane, SHIFT_STATE), POWERS);
       // h · 256 in int16, shifted by one more than h · 128
-      const a0 = Lanes.mulr(i8x16.shuffle(zero, h, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), sa);
-      const a1 = Lanes.mulr(i8x16.shuffle(zero, h, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), sa);
+      const a0 = Lanes.mulr(Lanes.unpackLow8(zero, h), sa);
+      const a1 = Lanes.mulr(Lanes.unpackHigh8(zero, h), sa);
       // 2 q · B, so that no shift at all is 2^14 of the table
       let b0 = i16x8.mul(x2, v128.load(b));
       let b1 = i16x8.mul(x2, v128.load(b, 16));
       if (coarse) {
-        const beyond = v128.load(POWERS + <usize>load<u16>(lane, SHIFT_COARSE));
+        const beyond = v128.load(<usize>load<u16>(lane, SHIFT_COARSE), POWERS);
         b0 = i16x8.shl(Lanes.mulr(b0, beyond), 1);
         b1 = i16x8.shl(Lanes.mulr(b1, beyond), 1);
       }
-      const s = <usize>load<u16>(lane, SHIFT_INPUT);
-      const sb = v128.load(POWERS + s);
-      const d = v128.load(table + (s << 8) + <usize>(row & ROW_MASK));
-      b0 = Lanes.mulr(i16x8.add(b0, i16x8.shl(i16x8.extend_low_i8x16_s(d), 1)), sb);
-      b1 = Lanes.mulr(i16x8.add(b1, i16x8.shl(i16x8.extend_high_i8x16_s(d), 1)), sb);
+      const shift = shifts + <usize>load<u16>(lane, SHIFT_INPUT);
+      const sb = v128.load(shift);
+      const d = v128.load(shift + <usize>(row & ROW_MASK), 16);
+      b0 = Lanes.mulr(i16x8.add(b0, i16x8.shr_s(Lanes.unpackLow8(zero, d), 7)), sb);
+      b1 = Lanes.mulr(i16x8.add(b1, i16x8.shr_s(Lanes.unpackHigh8(zero, d), 7)), sb);
       b0 = i16x8.add(a0, b0);
       b1 = i16x8.add(a1, b1);
-      v128.store(out, b0);
-      v128.store(out, b1, 16);
-      v128.store(parts, i16x8.max_s(i16x8.abs(b0), i16x8.abs(b1)));
+      v128.store(sums, b0);
+      v128.store(sums, b1, 16);
+      v128.store(sums, i16x8.max_s(i16x8.abs(b0), i16x8.abs(b1)), ROW_TERMS);
       codes += STATE_GROUP;
       b += 2 * STATE_GROUP;
       row += ROW_STEP;
-      lane += 2;
-      out += 2 * STATE_GROUP;
-      parts += 16;
+      sums += ROW_BYTES;
     }
   }
 
   /** Sums to codes and exponents, and their readout: four int32 lanes whose total it is. */
   @inline
   static finish(step: HeadStep, codes: usize, exponents: usize, c: usize, row: i32, count: i32, scratch: usize): v128 {
-    const magnitude = Scan.maxima(scratch + PARTS);
-    let r = i16x8.splat(0);
-    for (let j: usize = 0; j < 128; j += 16) r = i16x8.sub(r, i16x8.gt_s(magnitude, v128.load(THRESHOLDS + j)));
+    const magnitude = Scan.maxima(scratch);
+    const r = Scan.shifts(magnitude);
     let eh = i16x8.add(v128.load(scratch, LANES), r);
-    v128.store(scratch, i16x8.shl(r, SCALED), SHIFT_CODES);
+    v128.store(scratch, i16x8.mul(r, v128.load(SHIFT_OFFSETS)), SHIFT_CODES);
     const whole = i16x8.eq(r, i16x8.splat(0));
     const floor = v128.load(EXPONENT_MIN);
     const faded = v128.or(i16x8.lt_s(eh, floor), i16x8.eq(magnitude, i16x8.splat(0)));
     if (v128.any_true(v128.or(whole, faded))) {
-      Scan.clear(faded, scratch + SUMS, 2 * STATE_GROUP, count, scratch);
+      Scan.clear(faded, scratch, ROW_BYTES, count, scratch);
       Scan.negate(whole, count, scratch);
       eh = v128.bitselect(floor, eh, faded);
     }
@@ -256,21 +261,31 @@ class Scan {
       memory.copy(exponents, scratch + LANES, count);
     }
     Scan.store(codes, c, row, count, scratch);
-    const terms = Scan.terms(step, scratch + PARTS, i32x4.extend_low_i16x8_s(eh));
+    const terms = Scan.terms(step, scratch, i32x4.extend_low_i16x8_s(eh));
     if (count <= 4) return terms;
-    return i32x4.add(terms, Scan.terms(step, scratch + PARTS + 64, i32x4.extend_high_i16x8_s(eh)));
+    return i32x4.add(terms, Scan.terms(step, scratch + 4 * ROW_BYTES, i32x4.extend_high_i16x8_s(eh)));
   }
 
-  /** Lane g: the largest lane of vector g. */
+  /** Lane g: the largest lane of row g's maxima. */
   @inline
-  static maxima(parts: usize): v128 {
-    const m0 = Scan.max16(v128.load(parts), v128.load(parts, 16));
-    const m1 = Scan.max16(v128.load(parts, 32), v128.load(parts, 48));
-    const m2 = Scan.max16(v128.load(parts, 64), v128.load(parts, 80));
-    const m3 = Scan.max16(v128.load(parts, 96), v128.load(parts, 112));
+  static maxima(rows: usize): v128 {
+    const m0 = Scan.max16(v128.load(rows, ROW_TERMS), v128.load(rows, ROW_TERMS + ROW_BYTES));
+    const m1 = Scan.max16(v128.load(rows, ROW_TERMS + 2 * ROW_BYTES), v128.load(rows, ROW_TERMS + 3 * ROW_BYTES));
+    const m2 = Scan.max16(v128.load(rows, ROW_TERMS + 4 * ROW_BYTES), v128.load(rows, ROW_TERMS + 5 * ROW_BYTES));
+    const m3 = Scan.max16(v128.load(rows, ROW_TERMS + 6 * ROW_BYTES), v128.load(rows, ROW_TERMS + 7 * ROW_BYTES));
     const n0 = i16x8.max_s(Lanes.unpackLow32(m0, m1), Lanes.unpackHigh32(m0, m1));
     const n1 = i16x8.max_s(Lanes.unpackLow32(m2, m3), Lanes.unpackHigh32(m2, m3));
     return i16x8.max_s(Lanes.unpackLow64(n0, n1), Lanes.unpackHigh64(n0, n1));
+  }
+
+  /** Smallest r with m <= 127 · 2^r: how many of the eight thresholds m exceeds. */
+  @inline
+  static shifts(m: v128): v128 {
+    const r01 = i16x8.add(i16x8.gt_s(m, v128.load(THRESHOLDS)), i16x8.gt_s(m, v128.load(THRESHOLDS, 16)));
+    const r23 = i16x8.add(i16x8.gt_s(m, v128.load(THRESHOLDS, 32)), i16x8.gt_s(m, v128.load(THRESHOLDS, 48)));
+    const r45 = i16x8.add(i16x8.gt_s(m, v128.load(THRESHOLDS, 64)), i16x8.gt_s(m, v128.load(THRESHOLDS, 80)));
+    const r67 = i16x8.add(i16x8.gt_s(m, v128.load(THRESHOLDS, 96)), i16x8.gt_s(m, v128.load(THRESHOLDS, 112)));
+    return i16x8.neg(i16x8.add(i16x8.add(r01, r23), i16x8.add(r45, r67)));
   }
 
   @inline
@@ -283,7 +298,7 @@ class Scan {
     v128.store(scratch, lanes, LANES);
     for (let g = 0; g < count; g++) {
       if (load<i16>(scratch + ((<usize>g) << 1), LANES) == 0) continue;
-      const at = scratch + <usize>(g * 2 * STATE_GROUP);
+      const at = scratch + <usize>g * ROW_BYTES;
       v128.store(at, i16x8.neg(v128.load(at)));
       v128.store(at, i16x8.neg(v128.load(at, 16)), 16);
     }
@@ -292,28 +307,26 @@ class Scan {
   /** Codes of each group, and their products with C. */
   @inline
   static store(codes: usize, c: usize, row: i32, count: i32, scratch: usize): void {
-    const table = dither.first;
+    const shifts = dither.first;
     let lane = scratch;
     let sums = scratch;
-    let parts = scratch + PARTS;
-    for (let g = 0; g < count; g++) {
-      const r = <usize>load<u16>(lane, SHIFT_CODES);
-      const power = v128.load(CODE_POWERS + r);
-      const d = v128.load(table + (r << 8) + <usize>(row & ROW_MASK));
+    for (const end = lane + <usize>(2 * count); lane != end; lane += 2) {
+      const shift = shifts + <usize>load<u16>(lane, SHIFT_CODES);
+      const power = v128.load(shift);
+      const d = v128.load(shift + <usize>(row & ROW_MASK), 16);
       const h0 = Lanes.mulr(i16x8.add(v128.load(sums), i16x8.extend_low_i8x16_s(d)), power);
       const h1 = Lanes.mulr(i16x8.add(v128.load(sums, 16), i16x8.extend_high_i8x16_s(d)), power);
       v128.store(codes, i8x16.narrow_i16x8_s(h0, h1));
-      v128.store(parts, i32x4.add(i32x4.dot_i16x8_s(h0, v128.load(c)), i32x4.dot_i16x8_s(h1, v128.load(c, 16))));
+      const read = i32x4.add(i32x4.dot_i16x8_s(h0, v128.load(c)), i32x4.dot_i16x8_s(h1, v128.load(c, 16)));
+      v128.store(sums, read, ROW_TERMS);
       codes += STATE_GROUP;
       c += 2 * STATE_GROUP;
       row += ROW_STEP;
-      lane += 2;
-      sums += 2 * STATE_GROUP;
-      parts += 16;
+      sums += ROW_BYTES;
     }
     for (let g = count; g < 8; g++) {
-      v128.store(parts, i32x4.splat(0));
-      parts += 16;
+      v128.store(sums, i32x4.splat(0), ROW_TERMS);
+      sums += ROW_BYTES;
     }
   }
 
@@ -322,16 +335,16 @@ class Scan {
    * and so is adding one half wherever the floor depends on it.
    */
   @inline
-  static terms(step: HeadStep, parts: usize, exponents: v128): v128 {
-    const p0 = Scan.add32(v128.load(parts), v128.load(parts, 16));
-    const p1 = Scan.add32(v128.load(parts, 32), v128.load(parts, 48));
+  static terms(step: HeadStep, rows: usize, exponents: v128): v128 {
+    const p0 = Scan.add32(v128.load(rows, ROW_TERMS), v128.load(rows, ROW_TERMS + ROW_BYTES));
+    const p1 = Scan.add32(v128.load(rows, ROW_TERMS + 2 * ROW_BYTES), v128.load(rows, ROW_TERMS + 3 * ROW_BYTES));
     const sums = i32x4.add(Lanes.unpackLow64(p0, p1), Lanes.unpackHigh64(p0, p1));
     let shift = i32x4.sub(i32x4.splat(step.readShift), exponents);
-    shift = i32x4.min_s(i32x4.max_s(shift, i32x4.splat(-24)), i32x4.splat(100));
-    const scale = i32x4.shl(i32x4.sub(i32x4.splat(127), shift), 23);
-    const scaled = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), scale), f32x4.splat(0.5));
-    const whole = i32x4.trunc_sat_f32x4_s(f32x4.floor(scaled));
-    return i32x4.min_s(i32x4.max_s(whole, i32x4.splat(-TERM_LIMIT)), i32x4.splat(TERM_LIMIT));
+    shift = i32x4.min_s(i32x4.max_s(shift, v128.load(LEAST_SHIFT)), v128.load(MOST_SHIFT));
+    const scale = i32x4.shl(i32x4.sub(v128.load(FLOAT_BIAS), shift), 23);
+    const scaled = f32x4.floor(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), scale), v128.load(HALF)));
+    const limit = v128.load(LARGEST_TERM);
+    return i32x4.max_s(i32x4.min_s(Lanes.truncate(scaled), limit), i32x4.neg(limit));
   }
 
   @inline

@@ -7,6 +7,8 @@ import { bitlen, byteShift, clamp, exp2n, Factor, norm, rsh, sat, silu, softplus
 import { allocate } from "../memory";
 import { LayerState } from "../state";
 import { Layer } from "../weights";
+import { Exact, power } from "./exact";
+import { SILU_SCRATCH, Silu } from "./silu";
 import { HeadStep, prepareDither, SCAN_SCRATCH, scanChannel } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
@@ -30,8 +32,9 @@ export class SsmuBuffers {
 @unmanaged
 export class SsmuScratch {
   step: usize; //    HeadStep
-  product: usize; // i32 [P], m · x of a head
+  product: usize; // i32 [P padded to 8], m · x of a head, then dt·x to int8
   scan: usize; //    SCAN_SCRATCH bytes
+  silu: usize; //    SILU_SCRATCH bytes, then i32 [8]
 }
 
 export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
@@ -52,8 +55,9 @@ export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
 
 export function allocateSsmuScratch(scratch: SsmuScratch): void {
   scratch.step = allocate(offsetof<HeadStep>());
-  scratch.product = allocate(config.headDim * 4);
+  scratch.product = allocate(((config.headDim + 7) & ~7) * 4);
   scratch.scan = allocate(SCAN_SCRATCH);
+  scratch.silu = allocate(SILU_SCRATCH + 32);
 }
 
 /** What the heads of one token share: B and C through the convolution and to int8. Before the first head, in the tokens' order. */
@@ -61,8 +65,8 @@ export function prepareHeads(b: SsmuBuffers, layer: Layer, state: LayerState, t:
   const e = dInner();
   const n = config.groups * config.dState;
   prepareDither(t);
-  convolve(b, layer, state, t, e, e + n, layer.fB, layer.fBs, scratch.scan);
-  convolve(b, layer, state, t, e + n, e + 2 * n, layer.fC, layer.fCs, scratch.scan);
+  convolve(b, layer, state, t, e, e + n, layer.fB, layer.fBs, scratch);
+  convolve(b, layer, state, t, e + n, e + 2 * n, layer.fC, layer.fCs, scratch);
   for (let g = 0; g < config.groups; g++) {
     const at = b.conv + <usize>((e + g * config.dState) << 1);
     quantizeB(at, layer.fBs, b.bCodes, b.bExponent, g);
@@ -81,28 +85,52 @@ export function scanHead(
 ): void {
   const step = changetype<HeadStep>(scratch.step);
   const p = config.headDim;
-  convolve(b, layer, state, t, head * p, (head + 1) * p, layer.fX, layer.fXs, scratch.scan);
+  convolve(b, layer, state, t, head * p, (head + 1) * p, layer.fX, layer.fXs, scratch);
   const x = b.conv + ((<usize>(head * p)) << 1);
   const dt = timeStep(b, layer, head);
   decay(step, layer, state, dt, head);
   scaleInput(step, layer, dt, x, scratch.product);
   shareGroup(step, b, t, head / (config.heads / config.groups));
 
-  const c = <i64>exp2n(step.f);
-  const d = <i64>load<i16>(layer.skip + ((<usize>head) << 1));
-  const skipShift = layer.fSkip + layer.fXs - Y_FRACTION;
+  const y = b.y + ((<usize>(head * p)) << 2);
   const groups = stateGroups();
+  let exponents = state.exponents + <usize>(head * p * groups);
+  const channelBytes = <usize>((groups * STATE_GROUP * config.stateBits) / 8);
+  let codes = state.codes + <usize>(head * p) * channelBytes;
+  const narrow = config.stateBits == 8;
   for (let i = 0; i < p; i++) {
+    const q = load<i32>(scratch.product + ((<usize>i) << 2));
     const channel = head * p + i;
-    const q = <i32>rsh(load<i32>(scratch.product + ((<usize>i) << 2)), step.xShift);
-    const exponents = state.exponents + <usize>(channel * groups);
-    const code = <usize>channel * <usize>(groups * STATE_GROUP);
-    const sum =
-      config.stateBits == 8
-        ? scanChannel(step, state.codes + code, exponents, q, channel, scratch.scan)
-        : scanChannelWide(step, state.codes + 2 * code, exponents, q, channel);
-    const skip = rsh(d * <i64>load<i16>(x + ((<usize>i) << 1)), skipShift);
-    store<i32>(b.y + ((<usize>channel) << 2), <i32>sat(rsh(<i64>sum * c, 16) + skip, 32));
+    const sum = narrow
+      ? scanChannel(step, codes, exponents, q, channel, scratch.scan)
+      : scanChannelWide(step, codes, exponents, q, channel);
+    store<i32>(y + ((<usize>i) << 2), sum);
+    codes += channelBytes;
+    exponents += groups;
+  }
+  readHead(step, layer, head, x, y);
+}
+
+/** y = sat32(rsh(Y · 2^-F, 16) + rsh(D · x)) of a head's channels, in place of Y. */
+function readHead(step: HeadStep, layer: Layer, head: i32, x: usize, y: usize): void {
+  const p = config.headDim;
+  const skip = <i32>load<i16>(layer.skip + ((<usize>head) << 1));
+  const skipShift = layer.fSkip + layer.fXs - Y_FRACTION;
+  const c = f64x2.splat(<f64>exp2n(step.f) * power(-16));
+  const d = f64x2.splat(<f64>skip * power(-skipShift));
+  let i = 0;
+  for (; i + 4 <= p; i += 4) {
+    const at = y + ((<usize>i) << 2);
+    const sums = v128.load(at);
+    const inputs = v128.load16x4_s(x + ((<usize>i) << 1));
+    const low = f64x2.add(Exact.round(f64x2.mul(Exact.low(sums), c)), Exact.round(f64x2.mul(Exact.low(inputs), d)));
+    const high = f64x2.add(Exact.round(f64x2.mul(Exact.high(sums), c)), Exact.round(f64x2.mul(Exact.high(inputs), d)));
+    v128.store(at, Exact.integers(low, high));
+  }
+  for (; i < p; i++) {
+    const at = y + ((<usize>i) << 2);
+    const input = rsh(<i64>skip * <i64>load<i16>(x + ((<usize>i) << 1)), skipShift);
+    store<i32>(at, <i32>sat(rsh(<i64>load<i32>(at) * <i64>exp2n(step.f), 16) + input, 32));
   }
 }
 
@@ -116,17 +144,23 @@ function convolve(
   to: i32,
   f: i32,
   fOut: i32,
-  sums: usize,
+  scratch: SsmuScratch,
 ): void {
   const slot = <i32>(t % <u32>(config.convWidth - 1));
   const shift = f + layer.fConv - SILU_IN_FRACTION;
+  const fast = shift >= 0 && shift < 32;
+  const sums = scratch.silu + SILU_SCRATCH;
   for (let c = from; c < to; c += 8) {
     const count = min(to - c, 8);
     const raw = b.conv + ((<usize>c) << 1);
     if (count == 8) Conv.eight(layer, state, raw, slot, c, sums);
-    else
-      for (let i = 0; i < count; i++)
-        convolveOne(layer, state, raw + ((<usize>i) << 1), slot, c + i, sums + ((<usize>i) << 2));
+    else for (let i = 0; i < count; i++) convolveOne(layer, state, raw, slot, c, i, sums);
+    if (count == 8 && fast) {
+      const low = Silu.shifted(v128.load(sums), shift);
+      const high = Silu.shifted(v128.load(sums, 16), shift);
+      v128.store(raw, Silu.eight(low, high, fOut, scratch.silu));
+      continue;
+    }
     for (let i = 0; i < count; i++) {
       const sum = load<i32>(sums + ((<usize>i) << 2));
       store<i16>(raw + ((<usize>i) << 1), <i16>silu(rsh(sum, shift), fOut));
@@ -134,20 +168,21 @@ function convolve(
   }
 }
 
-/** Σ tap · weight + bias of channel c into sum i32; its raw input into the ring. */
-function convolveOne(layer: Layer, state: LayerState, raw: usize, slot: i32, c: i32, sum: usize): void {
+/** Σ tap · weight + bias of channel first + i into sums i32 [i]; its raw input into the ring. */
+function convolveOne(layer: Layer, state: LayerState, raw: usize, slot: i32, first: i32, i: i32, sums: usize): void {
   const older = config.convWidth - 1;
   const row = (<usize>convChannels()) << 1;
-  const at = (<usize>c) << 1;
+  const at = (<usize>(first + i)) << 1;
+  const input = load<i16>(raw + ((<usize>i) << 1));
   let w = layer.convWeights + at;
-  let total = load<i32>(layer.convBias + ((<usize>c) << 2));
-  for (let i = 0, s = slot; i < older; i++) {
+  let total = load<i32>(layer.convBias + (at << 1));
+  for (let tap = 0, s = slot; tap < older; tap++) {
     total += <i32>load<i16>(state.taps + <usize>s * row + at) * <i32>load<i16>(w);
     w += row;
     s = s + 1 == older ? 0 : s + 1;
   }
-  store<i32>(sum, total + <i32>load<i16>(raw) * <i32>load<i16>(w));
-  store<i16>(state.taps + <usize>slot * row + at, load<i16>(raw));
+  store<i32>(sums + ((<usize>i) << 2), total + <i32>input * <i32>load<i16>(w));
+  store<i16>(state.taps + <usize>slot * row + at, input);
 }
 
 class Conv {
@@ -219,8 +254,12 @@ function scaleInput(step: HeadStep, layer: Layer, dt: i64, x: usize, products: u
     store<i32>(products + ((<usize>i) << 2), product);
     magnitude = max(magnitude, <u32>abs(product));
   }
-  step.xShift = byteShift(magnitude);
-  step.exponent = s - 39 + step.xShift - layer.fXs;
+  const shift = byteShift(magnitude);
+  for (let i = 0; i < config.headDim; i += 4) {
+    const at = products + ((<usize>i) << 2);
+    v128.store(at, Silu.shifted(v128.load(at), shift));
+  }
+  step.exponent = s - 39 + shift - layer.fXs;
 }
 
 /** B and C of the head's group. */
@@ -235,22 +274,61 @@ function shareGroup(step: HeadStep, b: SsmuBuffers, t: u32, group: i32): void {
 }
 
 /** y · SiLU(z) of one head and Σ of its squares; without a grouped norm also · γ2 into b.u. */
-export function gateHead(b: SsmuBuffers, layer: Layer, head: i32): void {
+export function gateHead(b: SsmuBuffers, layer: Layer, head: i32, scratch: SsmuScratch): void {
   const p = config.headDim;
-  const whole = config.normGroups == 1;
+  const from = head * p;
   const zShift = layer.fZ - SILU_IN_FRACTION;
-  const shift = Y_FRACTION + layer.fZs - layer.fG;
-  const uShift = layer.fG + layer.fGamma - layer.fU;
+  const fast = zShift >= -15 && zShift < 32;
   let sum: u64 = 0;
-  for (let c = head * p; c < (head + 1) * p; c++) {
-    const word = (<usize>c) << 2;
-    const z = silu(rsh(load<i16>(b.z + ((<usize>c) << 1)), zShift), layer.fZs);
-    const g = sat(rsh(<i64>load<i32>(b.y + word) * <i64>z, shift), 24);
-    sum += <u64>(g * g);
-    if (whole) scaleByGamma(b, layer, c, g, uShift);
-    else store<i32>(b.g + word, <i32>g);
-  }
+  let i = 0;
+  if (fast) for (; i + 8 <= p; i += 8) sum += Gate.eight(b, layer, from + i, zShift, scratch.silu);
+  for (; i < p; i++) sum += gateOne(b, layer, from + i, zShift);
   store<u64>(b.squares + ((<usize>head) << 3), sum);
+}
+
+/** One channel; returns g². */
+function gateOne(b: SsmuBuffers, layer: Layer, c: i32, zShift: i32): u64 {
+  const word = (<usize>c) << 2;
+  const z = silu(rsh(load<i16>(b.z + ((<usize>c) << 1)), zShift), layer.fZs);
+  const g = sat(rsh(<i64>load<i32>(b.y + word) * <i64>z, Y_FRACTION + layer.fZs - layer.fG), 24);
+  if (config.normGroups == 1) scaleByGamma(b, layer, c, g, layer.fG + layer.fGamma - layer.fU);
+  else store<i32>(b.g + word, <i32>g);
+  return <u64>(g * g);
+}
+
+class Gate {
+  /** Eight channels from c on; returns Σ g². */
+  @inline
+  static eight(b: SsmuBuffers, layer: Layer, c: i32, zShift: i32, scratch: usize): u64 {
+    const raw = v128.load(b.z + ((<usize>c) << 1));
+    const low = Silu.shifted(i32x4.extend_low_i16x8_s(raw), zShift);
+    const high = Silu.shifted(i32x4.extend_high_i16x8_s(raw), zShift);
+    const z = Silu.eight(low, high, layer.fZs, scratch);
+    const gamma = v128.load(layer.gamma + ((<usize>c) << 1));
+    const word = (<usize>c) << 2;
+    const first = Gate.four(b, layer, word, i32x4.extend_low_i16x8_s(z), i32x4.extend_low_i16x8_s(gamma));
+    const second = Gate.four(b, layer, word + 16, i32x4.extend_high_i16x8_s(z), i32x4.extend_high_i16x8_s(gamma));
+    const squares = f64x2.add(first, second);
+    return <u64>f64x2.extract_lane(squares, 0) + <u64>f64x2.extract_lane(squares, 1);
+  }
+
+  /** Four channels; returns their squares, two in each lane. */
+  @inline
+  static four(b: SsmuBuffers, layer: Layer, word: usize, z: v128, gamma: v128): v128 {
+    const y = v128.load(b.y + word);
+    const scale = f64x2.splat(power(layer.fG - Y_FRACTION - layer.fZs));
+    const low = Exact.sat24(Exact.round(f64x2.mul(f64x2.mul(Exact.low(y), Exact.low(z)), scale)));
+    const high = Exact.sat24(Exact.round(f64x2.mul(f64x2.mul(Exact.high(y), Exact.high(z)), scale)));
+    if (config.normGroups == 1) {
+      const uScale = f64x2.splat(power(layer.fU - layer.fG - layer.fGamma));
+      const u0 = Exact.sat18(Exact.round(f64x2.mul(f64x2.mul(low, Exact.low(gamma)), uScale)));
+      const u1 = Exact.sat18(Exact.round(f64x2.mul(f64x2.mul(high, Exact.high(gamma)), uScale)));
+      v128.store(b.u + word, Exact.integers(u0, u1));
+    } else {
+      v128.store(b.g + word, Exact.integers(low, high));
+    }
+    return f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high));
+  }
 }
 
 /** After all heads: `factor` is what out_proj's row scale multiplies with; a grouped norm is applied here. */

@@ -28,7 +28,7 @@ import {
   SsmuScratch,
   scanHead,
 } from "./ssmu";
-import { allocateScan } from "./ssmu-scan";
+import { allocateTables } from "./tables";
 
 export * from "../index";
 export { exp2n, rsh, silu, softplus, transform };
@@ -105,7 +105,7 @@ export function newSsmu(paddedInner: i32): SsmuBuffers {
   const b = changetype<SsmuBuffers>(allocate(offsetof<SsmuBuffers>()));
   allocateSsmu(b, paddedInner);
   allocateSsmuScratch(scratch);
-  allocateScan();
+  allocateTables();
   return b;
 }
 
@@ -139,6 +139,6 @@ export function scanLayer(b: SsmuBuffers, state: usize, i: i32, t: u32): void {
 
 /** b.y and b.z → b.u; factorMantissa and factorShift are the norm's factor. */
 export function gateLayer(b: SsmuBuffers, i: i32): void {
-  for (let head = 0; head < config.heads; head++) gateHead(b, layerAt(i), head);
+  for (let head = 0; head < config.heads; head++) gateHead(b, layerAt(i), head, scratch);
   finishGate(b, layerAt(i), factor);
 }

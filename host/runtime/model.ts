@@ -5,7 +5,7 @@ import { LightMambaError } from "../errors.ts";
 import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts";
 import { checkQuickly } from "../verify.ts";
-import { bestVariant, type Engine, instantiate, type Variant } from "./engine.ts";
+import { bestVariant, type Engine, instantiate, UNITS, type Variant } from "./engine.ts";
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
 import { synthesizeWeights } from "./synthetic.ts";
@@ -112,6 +112,16 @@ export class Model {
     const { vocabUsed, vocabSize, nLayers: layers } = this.config;
     const modelId = this.description.weightsSha256;
     return new Session({ engine: this.#engine, vocabUsed, vocabSize, layers, modelId, free: this.#free }, options);
+  }
+
+  /** Counts the time of each unit from zero on, or stops. */
+  profile(enable: boolean): void {
+    this.#engine.exports.profile(Number(enable));
+  }
+
+  /** Seconds of each unit since profile(true). */
+  unitTimes(): { unit: (typeof UNITS)[number]; seconds: number }[] {
+    return UNITS.map((unit, i) => ({ unit, seconds: this.#engine.exports.unitSeconds(i) }));
   }
 
   /** Logits of the token fed last: int32 Q16 [vocabSize], a live view. */

@@ -1,0 +1,49 @@
+// The MMU's row scale: sums of a block of 8 rows to real values, rsh(acc · m, s - rw) + bias (docs/numerics.md section 3.2).
+import { BLOCK_ROWS } from "../contract";
+import { Exact, power } from "./exact";
+
+/** Bytes of the powers of a block, f64 [8], and of its values, i32 [8]. */
+export const POWER_BYTES: usize = BLOCK_ROWS * 8;
+export const VALUE_BYTES: usize = BLOCK_ROWS * 4;
+
+/** 2^rw of 8 rows: exponents i8 [8] → f64 [8]. */
+export function rowPowers(exponents: usize, out: usize): void {
+  for (let r: usize = 0; r < <usize>BLOCK_ROWS; r++) store<f64>(out + (r << 3), power(load<i8>(exponents + r)));
+}
+
+/**
+ * out i32 [8], saturated, = sums i32 [8] · factor · powers, rounded, + bias i32 [8] + addend i32 [8]; bias and addend may be 0.
+ * lowSums: of 8-bit codes, the low plane's (the sum is 16 · sums + lowSums), else 0. factor: m · 2^-shift of a row with exponent 0.
+ */
+export function scaleRows(
+  out: usize,
+  sums: usize,
+  lowSums: usize,
+  powers: usize,
+  factor: f64,
+  bias: usize,
+  addend: usize,
+): void {
+  const f = f64x2.splat(factor);
+  for (let four: usize = 0; four < VALUE_BYTES; four += 16) {
+    const s = v128.load(sums + four);
+    let low = Exact.low(s);
+    let high = Exact.high(s);
+    if (lowSums) {
+      const plane = v128.load(lowSums + four);
+      low = f64x2.add(f64x2.mul(low, f64x2.splat(16)), Exact.low(plane));
+      high = f64x2.add(f64x2.mul(high, f64x2.splat(16)), Exact.high(plane));
+    }
+    low = Exact.round(f64x2.mul(low, f64x2.mul(v128.load(powers + 2 * four), f)));
+    high = Exact.round(f64x2.mul(high, f64x2.mul(v128.load(powers + 2 * four, 16), f)));
+    if (bias) {
+      low = f64x2.add(low, Exact.low(v128.load(bias + four)));
+      high = f64x2.add(high, Exact.high(v128.load(bias + four)));
+    }
+    if (addend) {
+      low = f64x2.add(low, Exact.low(v128.load(addend + four)));
+      high = f64x2.add(high, Exact.high(v128.load(addend + four)));
+    }
+    v128.store(out + four, Exact.integers(low, high));
+  }
+}
