@@ -33,7 +33,8 @@ export function startThreads(module: WebAssembly.Module, memory: WebAssembly.Mem
   const ready = new SharedArrayBuffer(4);
   const workers = Array.from({ length: count - 1 }, (_, i) => {
     const data: ThreadData = { role: ROLE, module, memory, thread: i + 1, ready };
-    const worker = new Worker(new URL(import.meta.url), { workerData: data });
+    // Without the program's own flags: some, like --input-type, are about its first file alone.
+    const worker = new Worker(new URL(import.meta.url), { workerData: data, execArgv: [] });
     worker.unref();
     return worker;
   });

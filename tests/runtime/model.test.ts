@@ -8,6 +8,12 @@ import { assertSame, caseName } from "../units/support.ts";
 import { emptyDirectory, openRuntime, quantizedTiny, readModel, VARIANTS, writeModel } from "./support.ts";
 
 const TOKENS = 10;
+/** How they are cut for passes over the weights: of one, several, and the rest. */
+const PASSES = [
+  [0, 1],
+  [1, 6],
+  [6, TOKENS],
+] as const;
 
 /** normGroups is G: a model directory has no other. */
 type Base = Omit<RandomShape, keyof Format | "stress" | "normGroups">;
@@ -27,6 +33,7 @@ const SHAPES: readonly Base[] = [
 
 function compare(dir: string, model: OracleModel, tokens: readonly number[]): void {
   const state = initialState(model);
+  let last: ArrayLike<number> = [];
   const runtimes = VARIANTS.map((variant) => {
     const whole = Model.load(dir, { variant });
     return { variant, whole, session: whole.session(), staged: openRuntime(dir, variant) };
@@ -44,7 +51,14 @@ function compare(dir: string, model: OracleModel, tokens: readonly number[]): vo
       });
       assertSame(staged.logits(), expected.logits, `${what}: logits by layer`);
     }
+    last = expected.logits;
   });
+  for (const { variant, whole, session } of runtimes) {
+    const passes = whole.session();
+    for (const [from, to] of PASSES) passes.prefill(tokens.slice(from, to));
+    assertSame(whole.rawLogits(), last, `${variant}: logits after passes of several tokens`);
+    assert.deepEqual(passes.state(), session.state(), `${variant}: state after passes of several tokens`);
+  }
 }
 
 /** As text: deepEqual tells 0 from -0, which the random numbers have, and would print two whole models. */
