@@ -3,11 +3,11 @@
  * by round, so that a slow minute of the machine hits all alike; the first round warms up and is not counted.
  */
 import { availableParallelism } from "node:os";
-import { LightMambaError } from "../errors.ts";
 import type { ActivationBits } from "../model/description.ts";
 import { type ShapeName, shapeConfig } from "../model/shapes.ts";
 import { Model } from "../runtime/model.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
+import { hasThreads } from "../runtime/threads.ts";
 import { BandwidthProbe } from "./bandwidth.ts";
 import { type BenchRun, Candidate } from "./candidate.ts";
 import { describeMachine, type Machine } from "./machine.ts";
@@ -50,34 +50,52 @@ export interface BenchResult {
   runs: BenchRun[];
 }
 
-/** The runtime has one thread so far. */
-const MOST_THREADS = 1;
+/** Of a model. */
+export const MOST_THREADS = 64;
 
 /** 1, 2, 4 and so on, up to the machine's cores, and these. */
 export function defaultThreads(): number[] {
-  const most = Math.min(availableParallelism(), MOST_THREADS);
+  const most = hasThreads() ? Math.min(availableParallelism(), MOST_THREADS) : 1;
   const powers = Array.from({ length: Math.ceil(Math.log2(most)) }, (_, i) => 2 ** i);
   return [...powers, most];
 }
 
 export async function bench(options: BenchOptions): Promise<BenchResult> {
-  const { source, threads, rounds, decodeTokens, prefillTokens } = options;
   const candidates = openCandidates(options);
-  const probes = threads.map((count) => new BandwidthProbe(count));
-  const bandwidths = probes.map((): number[] => []);
+  const probes = options.threads.map((count) => new BandwidthProbe(count));
+  try {
+    const readBandwidth = await playRounds(options, candidates, probes);
+    return resultOf(options, candidates, readBandwidth);
+  } finally {
+    for (const { model } of candidates) model.close();
+    for (const probe of probes) probe.close();
+  }
+}
+
+/** The candidates keep their own figures; returns those of the bandwidth. */
+async function playRounds(
+  { rounds, prefillTokens, decodeTokens, progress }: BenchOptions,
+  candidates: readonly Candidate[],
+  probes: readonly BandwidthProbe[],
+): Promise<BenchResult["readBandwidth"]> {
+  const seen = probes.map((): number[] => []);
   const total = (rounds + 1) * candidates.length;
   let done = 0;
   for (let round = 0; round <= rounds; round++) {
-    for (const [i, probe] of probes.entries()) bandwidths[i]!.push(probe.measure());
+    for (const [i, probe] of probes.entries()) seen[i]!.push(probe.measure());
     for (const candidate of candidates) {
-      options.progress?.(done++, total, round === 0 ? "warming up" : `round ${round} of ${rounds}`);
+      progress?.(done++, total, round === 0 ? "warming up" : `round ${round} of ${rounds}`);
       await candidate.play(prefillTokens, decodeTokens);
     }
   }
-  const readBandwidth = probes.map((probe, i) => ({
-    threads: probe.threads,
-    bytesPerSecond: spread(bandwidths[i]!.slice(1)),
-  }));
+  return probes.map(({ threads }, i) => ({ threads, bytesPerSecond: spread(seen[i]!.slice(1)) }));
+}
+
+function resultOf(
+  { source, rounds, decodeTokens, prefillTokens }: BenchOptions,
+  candidates: readonly Candidate[],
+  readBandwidth: BenchResult["readBandwidth"],
+): BenchResult {
   const { model } = candidates[0]!;
   return {
     date: new Date().toISOString(),
@@ -92,7 +110,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
     prefillTokens,
     readBandwidth,
     runs: candidates.map((candidate) => {
-      const same = readBandwidth.find(({ threads: count }) => count === candidate.threads)!;
+      const same = readBandwidth.find(({ threads }) => threads === candidate.model.threads)!;
       return candidate.result(same.bytesPerSecond.median);
     }),
   };
@@ -100,14 +118,11 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
 
 function openCandidates({ source, threads }: BenchOptions): Candidate[] {
   return threads.flatMap((count) => {
-    if (count > MOST_THREADS) {
-      throw new LightMambaError("unsupported", "the runtime has one thread so far", { field: `--threads ${count}` });
-    }
-    if (typeof source === "string") return [new Candidate(Model.load(source), count)];
+    if (typeof source === "string") return [new Candidate(Model.load(source, { threads: count }))];
     const config = shapeConfig(source.shape, source.layers);
     return source.activationBits.map((activationBits) => {
       const description = syntheticDescription(config, { activationBits, headBits: source.headBits });
-      return new Candidate(Model.synthetic(config, description), count);
+      return new Candidate(Model.synthetic(config, description, { threads: count }));
     });
   });
 }

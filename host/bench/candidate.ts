@@ -4,7 +4,7 @@ import type { ActivationBits } from "../model/description.ts";
 import type { Model } from "../runtime/model.ts";
 import type { Session } from "../runtime/session.ts";
 import { type Spread, spread } from "./spread.ts";
-import { startUnits, type UnitTime } from "./units.ts";
+import { measureUnits, type UnitTime } from "./units.ts";
 
 export interface BenchRun {
   threads: number;
@@ -24,6 +24,9 @@ export interface BenchRun {
   units: UnitTime[];
 }
 
+/** Decoded beyond those that are timed, for the time of each unit. */
+const UNIT_TOKENS = 16;
+
 /** Seconds of one round; of decoding, a token. */
 interface Round {
   prefill: number;
@@ -35,13 +38,11 @@ interface Round {
 /** A model that is measured in turn with others. */
 export class Candidate {
   readonly model: Model;
-  readonly threads: number;
   #prefillTokens = 0;
   readonly #rounds: Round[] = [];
 
-  constructor(model: Model, threads: number) {
+  constructor(model: Model) {
     this.model = model;
-    this.threads = threads;
   }
 
   async play(prefillTokens: number, decodeTokens: number): Promise<void> {
@@ -51,7 +52,7 @@ export class Candidate {
     session.feed(0);
     const prompt = this.#prompt(prefillTokens);
     const begin = performance.now();
-    consume(session, prompt);
+    session.prefill(prompt);
     const consumed = performance.now();
     const first = session.sample();
     const sampled = performance.now();
@@ -63,23 +64,16 @@ export class Candidate {
   /** Ctrl-C gets through between two tokens, off the clock. */
   async #decode(session: Session, first: number, count: number): Promise<Pick<Round, "decode" | "units">> {
     let token = first;
-    let [feeding, sampling] = [0, 0];
-    const endUnits = startUnits(this.model);
+    let spent = 0;
     for (let i = 0; i < count; i++) {
       const begin = performance.now();
       session.feed(token);
-      const fed = performance.now();
       token = session.sample();
-      feeding += fed - begin;
-      sampling += performance.now() - fed;
+      spent += performance.now() - begin;
       await setImmediate();
     }
-    const perToken = 1 / count;
-    const units = [...endUnits(), { unit: "sampler", seconds: sampling / 1000 }];
-    return {
-      decode: ((feeding + sampling) / 1000) * perToken,
-      units: units.map(({ unit, seconds }) => ({ unit, seconds: seconds * perToken })),
-    };
+    const units = measureUnits(this.model, session, token, Math.min(count, UNIT_TOKENS));
+    return { decode: spent / 1000 / count, units };
   }
 
   #prompt(count: number): number[] {
@@ -95,7 +89,7 @@ export class Candidate {
     const decodeTokensPerSecond = of(({ decode }) => 1 / decode);
     const weightBytesPerSecond = decodeTokensPerSecond.median * model.weightBytesPerToken;
     return {
-      threads: this.threads,
+      threads: model.threads,
       activationBits,
       headBits: weights.wide.includes("lm_head") ? 8 : 4,
       weightBytesPerToken: model.weightBytesPerToken,
@@ -108,11 +102,6 @@ export class Candidate {
       units: rounds[0]!.units.map(({ unit }, i) => ({ unit, seconds: of(({ units }) => units[i]!.seconds).median })),
     };
   }
-}
-
-/** Token by token, until the runtime takes several at a time. */
-function consume(session: Session, tokens: readonly number[]): void {
-  for (const token of tokens) session.feed(token);
 }
 
 /** Token i of a prompt from all over the vocabulary. */

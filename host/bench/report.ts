@@ -4,6 +4,7 @@ import type { BenchRun } from "./candidate.ts";
 import { machineLine } from "./machine.ts";
 import { type Spread, showSpread } from "./spread.ts";
 import { type Column, formatTable } from "./table.ts";
+import type { UnitTime } from "./units.ts";
 
 export function formatResult(result: BenchResult): string {
   const { runs, readBandwidth, machine, variant, rounds } = result;
@@ -17,7 +18,11 @@ export function formatResult(result: BenchResult): string {
       ({ threads, bytesPerSecond }) =>
         `read bandwidth, ${threadsText(threads)}: ${showSpread(scaled(bytesPerSecond, 1e-9), 1)} GB/s`,
     ),
-    ...runs.map((run) => `a decoded token of ${nameOf(run)}, ${threadsText(run.threads)}: ${unitsText(run)}`),
+    "",
+    formatTable(runs[0]!.units, [
+      { title: "ms of a decoded token", cell: ({ unit }) => unit, left: true },
+      ...runs.map(unitColumn),
+    ]),
   ].join("\n");
 }
 
@@ -46,8 +51,11 @@ function threadsText(count: number): string {
   return `${count} thread${count > 1 ? "s" : ""}`;
 }
 
-function unitsText({ units }: BenchRun): string {
-  return units.map(({ unit, seconds }) => `${unit} ${(1000 * seconds).toFixed(2)} ms`).join(", ");
+function unitColumn(run: BenchRun): Column<UnitTime> {
+  return {
+    title: `${nameOf(run)}, ${threadsText(run.threads)}`,
+    cell: ({ unit }) => (1000 * run.units.find((other) => other.unit === unit)!.seconds).toFixed(3),
+  };
 }
 
 function scaled({ median, low, high }: Spread, factor: number): Spread {

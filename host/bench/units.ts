@@ -1,19 +1,25 @@
-/** Where the time of a token goes. */
+/** Where the time of a decoded token goes. */
 import type { Model } from "../runtime/model.ts";
+import type { Session } from "../runtime/session.ts";
 
-/** By the names of docs/units (MMU, SSMU, HTU, NQU), "embedding", "head" and so on. */
 export interface UnitTime {
   unit: string;
+  /** A token. */
   seconds: number;
 }
 
-/** Seconds each unit has worked since the model was loaded. Empty: the runtime does not count yet. */
-function unitTimes(_model: Model): UnitTime[] {
-  return [];
-}
-
-/** Starts a measurement; what it returns ends it. */
-export function startUnits(model: Model): () => UnitTime[] {
-  const before = new Map(unitTimes(model).map(({ unit, seconds }) => [unit, seconds]));
-  return () => unitTimes(model).map(({ unit, seconds }) => ({ unit, seconds: seconds - (before.get(unit) ?? 0) }));
+/** Decodes `count` tokens from `first` on, while every unit counts its time. That costs a little, so speeds are measured apart. */
+export function measureUnits(model: Model, session: Session, first: number, count: number): UnitTime[] {
+  let token = first;
+  let sampling = 0;
+  model.profile(true);
+  for (let i = 0; i < count; i++) {
+    session.feed(token);
+    const begin = performance.now();
+    token = session.sample();
+    sampling += (performance.now() - begin) / 1000;
+  }
+  const counted = model.unitTimes();
+  model.profile(false);
+  return counted.map(({ unit, seconds }) => ({ unit, seconds: (unit === "sampler" ? sampling : seconds) / count }));
 }

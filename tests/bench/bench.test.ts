@@ -48,41 +48,56 @@ const FORM = {
 };
 
 describe("bench, as a library", () => {
-  it("measures several widths of a shape in turn", async () => {
+  it("measures several widths of a shape in turn, with one thread and two", async () => {
     const seen: string[] = [];
     const result = await bench({
       ...QUICK,
+      threads: [1, 2],
       source: { shape: "mamba2-130m", layers: 1, activationBits: [4, 8], headBits: 8 },
       progress: (done, total, note) => seen.push(`${done}/${total} ${note}`),
     });
     assert.deepEqual(formOf(result), FORM);
-    assert.equal(seen.length, 6);
-    assert.deepEqual([seen[0], seen.at(-1)], ["0/6 warming up", "5/6 round 2 of 2"]);
+    assert.equal(seen.length, 12);
+    assert.deepEqual([seen[0], seen.at(-1)], ["0/12 warming up", "11/12 round 2 of 2"]);
     assert.deepEqual([result.model, result.synthetic, result.layers], ["mamba2-130m", true, 1]);
     const widths = result.runs.map(({ activationBits, headBits, threads }) => [activationBits, headBits, threads]);
     assert.deepEqual(widths, [
       [4, 8, 1],
       [8, 8, 1],
+      [4, 8, 2],
+      [8, 8, 2],
     ]);
+    assert.deepEqual(
+      result.readBandwidth.map(({ threads }) => threads),
+      [1, 2],
+    );
     for (const run of result.runs) checkFigures(run, result);
   });
 
   function checkFigures(run: BenchResult["runs"][number], { readBandwidth, prefillTokens }: BenchResult): void {
     const { decodeTokensPerSecond, prefillTokensPerSecond, timeToFirstTokenSeconds } = run;
+    const bandwidth = readBandwidth.find(({ threads }) => threads === run.threads)!.bytesPerSecond.median;
     for (const { median, low, high } of [decodeTokensPerSecond, prefillTokensPerSecond, timeToFirstTokenSeconds]) {
       assert.ok(low > 0 && low <= median && median <= high && Number.isFinite(high));
     }
     assert.ok(timeToFirstTokenSeconds.high >= prefillTokens / prefillTokensPerSecond.high);
     assert.equal(run.weightBytesPerSecond, decodeTokensPerSecond.median * run.weightBytesPerToken);
-    assert.equal(run.shareOfReadBandwidth, run.weightBytesPerSecond / readBandwidth[0]!.bytesPerSecond.median);
-    const units = run.units.reduce((sum, { seconds }) => sum + seconds, 0);
-    assert.ok(units > 0 && units < 2 / decodeTokensPerSecond.low);
+    assert.equal(run.shareOfReadBandwidth, run.weightBytesPerSecond / bandwidth);
+    for (const unit of ["NQU", "MMU in_proj", "SSMU", "HTU", "MMU out_proj", "MMU lm_head", "sampler"]) {
+      assert.ok(run.units.find((found) => found.unit === unit)!.seconds > 0, unit);
+    }
   }
 
   it("shows all of it to people", async () => {
     const source = { shape: "mamba2-130m", layers: 1, activationBits: [4], headBits: 4 } as const;
     const text = formatResult(await bench({ ...QUICK, source }));
-    for (const part of [/1 layers of 768, synthetic/, /W4A4 .* \d+\.\d \(/, /of read bandwidth/, /sampler \d/]) {
+    for (const part of [
+      /1 layers of 768, synthetic/,
+      /W4A4 .* \d+\.\d \(/,
+      /of read bandwidth/,
+      /SSMU +\d/,
+      /sampler +\d/,
+    ]) {
       assert.match(text, part);
     }
     assert.doesNotMatch(text, /NaN|undefined|Infinity/);

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { type BenchOptions, bench, defaultThreads } from "../../bench/bench.ts";
+import { type BenchOptions, bench, defaultThreads, MOST_THREADS } from "../../bench/bench.ts";
 import { busyRemark } from "../../bench/machine.ts";
 import { formatResult } from "../../bench/report.ts";
 import { LightMambaError } from "../../errors.ts";
@@ -37,7 +37,7 @@ export function define(output: Output): Command {
       listOf(oneOf("--activation-bits", [4, 5, 6, 8])),
     )
     .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf("--head-bits", [4, 8]))
-    .option("--threads <list>", "as in 1,2 (default: 1 to all cores)", listOf(integer({ min: 1, max: 64 })))
+    .option("--threads <list>", "as in 1,2 (default: 1 to all cores)", listOf(integer({ min: 1, max: MOST_THREADS })))
     .option("-n, --tokens <count>", "tokens to decode in a round", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--prefill <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--rounds <count>", "how often, after one round to warm up", integer({ min: 1, max: 1000 }), 5)
