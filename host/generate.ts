@@ -56,7 +56,7 @@ export function* generate(
   const decoder = model.tokenizer.streamDecoder();
   const filter = new StopFilter(stop);
   const start = performance.now();
-  for (const id of prompt) session.feed(id);
+  session.prefill(prompt);
 
   let finish: GenerationSummary["finish"] = "length";
   let count = 0;

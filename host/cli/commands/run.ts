@@ -28,6 +28,7 @@ export interface RunOptions {
   greedy?: boolean;
   stop?: string[];
   device: "wasm";
+  threads?: number;
   saveState?: string;
   loadState?: string;
 }
@@ -79,6 +80,11 @@ export function define(output: Output): Command {
     .addOption(new Option("--greedy", "always take the likeliest token").conflicts(["seed"]))
     .option("--stop <text...>", "end when the model has written one of these texts", collect)
     .option("--device <name>", "where to compute: wasm", oneOf("--device", ["wasm"], ["rtl", "board"]), "wasm")
+    .option(
+      "--threads <count>",
+      "threads to compute with; the text is the same (default: all cores, 1 for a small model)",
+      integer({ min: 1, max: 64 }),
+    )
     .option("--save-state <file>", "write the model's state after the last token")
     .option("--load-state <file>", "go on from a saved state")
     .action((prompt: string | undefined, options: RunOptions) => run(prompt, options, output));
@@ -86,7 +92,8 @@ export function define(output: Output): Command {
 
 async function run(argument: string | undefined, options: RunOptions, output: Output): Promise<void> {
   const text = await textInput(argument, options.promptFile);
-  const model = Model.load(modelDir(options.model));
+  const { threads } = options;
+  const model = Model.load(modelDir(options.model), threads === undefined ? {} : { threads });
   const session = model.session();
   const pending = options.loadState === undefined ? undefined : session.restore(options.loadState);
   session.setSampler(options.greedy === true ? { ...options, temperature: 0 } : options);
@@ -137,9 +144,9 @@ async function stream(tokens: Generator<GeneratedToken, GenerationSummary>, outp
 
 function close(model: Model, summary: Streamed, seed: number | undefined, output: Output): void {
   const { tokens, tokensPerSecond, timeToFirstToken, finish } = summary;
-  const { weightBytesPerToken, stateBytes, variant } = model;
+  const { weightBytesPerToken, stateBytes, variant, threads } = model;
   if (output.json) {
-    output.record({ summary: { ...summary, seed, weightBytesPerToken, stateBytes, device: "wasm", variant } });
+    output.record({ summary: { ...summary, seed, weightBytesPerToken, stateBytes, device: "wasm", variant, threads } });
     return;
   }
   const parts = [
@@ -147,6 +154,7 @@ function close(model: Model, summary: Streamed, seed: number | undefined, output
     `${tokensPerSecond.toFixed(0)} tok/s`,
     `first token after ${timeToFirstToken.toFixed(2)} s`,
     `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights a token`,
+    ...(threads > 1 ? [`${threads} threads`] : []),
     ...(seed === undefined ? [] : [`seed ${seed}`]),
     ...(finish === "length" ? [] : [`ended by ${finish}`]),
   ];
