@@ -13,6 +13,11 @@ export function guardBits(activationBits: i32): i32 {
   return activationBits == 8 ? WHOLE_GUARD : GROUPED_GUARD;
 }
 
+/** i32 [4] each: 2^20, half of a code's unit; 15, the largest code; 127, of 8 bits. */
+const CODE_HALF: usize = memory.data<i32>([0x100000, 0x100000, 0x100000, 0x100000], 16);
+const FIFTEEN: usize = memory.data<i32>([15, 15, 15, 15], 16);
+const LARGEST: usize = memory.data<i32>([127, 127, 127, 127], 16);
+
 /** Quantizes a i32 [k]; entries from K to k must be 0. */
 export function quantize(a: usize, codes: Codes): void {
   if (codes.bits == 4) quantizeA4(a, codes);
@@ -64,6 +69,9 @@ function quantizeA4(a: usize, codes: Codes): void {
   let e = 0;
   while (<u64>widest > (<u64>3825) << e) e++;
   codes.exponent = e;
+  const half = v128.load(CODE_HALF);
+  const fifteen = v128.load(FIFTEEN);
+  const none = i32x4.splat(0);
   let sum = i64x2.splat(0);
   for (let g = 0; g < groups; g++) {
     const at = a + <usize>(g * ACTIVATION_GROUP * 4);
@@ -73,13 +81,15 @@ function quantizeA4(a: usize, codes: Codes): void {
     const inverse = (0x10000 + (sa >> 1)) / sa;
     const zero = min(max((-(<i32>rsh(low, e - GROUPED_GUARD)) * inverse + 0x100000) >> 21, 0), 15);
     const out = codesOf(codes, g);
-    let codeSum = i32x4.splat(0);
+    const factor = i32x4.splat(inverse);
+    const origin = i32x4.splat(zero);
+    let codeSum = none;
     for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
       const x = rshLanes(v128.load(at + <usize>(i << 2)), e - GROUPED_GUARD);
       sum = addSquares(sum, x);
-      const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, i32x4.splat(inverse)), i32x4.splat(0x100000)), 21);
-      const u = i32x4.min_s(i32x4.max_s(i32x4.add(scaled, i32x4.splat(zero)), i32x4.splat(0)), i32x4.splat(15));
-      const v = i32x4.sub(u, i32x4.splat(zero));
+      const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, factor), half), 21);
+      const u = i32x4.min_s(i32x4.max_s(i32x4.add(scaled, origin), none), fifteen);
+      const v = i32x4.sub(u, origin);
       codeSum = i32x4.add(codeSum, v);
       store4(out + <usize>i * CODE_BYTES, v);
     }
@@ -115,6 +125,7 @@ function quantizeSymmetric(a: usize, codes: Codes, levels: i32): void {
 function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32, sum: v128): v128 {
   const shift = codes.exponent - GROUPED_GUARD;
   const inverse = i32x4.splat((0x10000 + (sa >> 1)) / sa);
+  const half = v128.load(CODE_HALF);
   const limit = i32x4.splat(levels);
   const group = from / ACTIVATION_GROUP;
   const out = codesOf(codes, group);
@@ -122,7 +133,7 @@ function symmetricHalf(at: usize, codes: Codes, from: i32, sa: i32, levels: i32,
   for (let i = 0; i < ACTIVATION_GROUP; i += 4) {
     const x = rshLanes(v128.load(at + ((<usize>i) << 2)), shift);
     sum = addSquares(sum, x);
-    const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, inverse), i32x4.splat(0x100000)), 21);
+    const scaled = i32x4.shr_s(i32x4.add(i32x4.mul(x, inverse), half), 21);
     const v = i32x4.max_s(i32x4.min_s(scaled, limit), i32x4.neg(limit));
     codeSum = i32x4.add(codeSum, v);
     store4(out + <usize>i * CODE_BYTES, v);
@@ -138,7 +149,7 @@ function quantizeA8(a: usize, codes: Codes): void {
   let e = 0;
   while (rsh(magnitude, e) > 127) e++;
   codes.exponent = e;
-  const limit = i32x4.splat(127);
+  const limit = v128.load(LARGEST);
   let sum = i64x2.splat(0);
   for (let g = 0; g < codes.k / ACTIVATION_GROUP; g++) {
     const at = a + <usize>(g * ACTIVATION_GROUP * 4);

@@ -16,6 +16,7 @@ function scripted(draws: readonly number[]) {
   let drawn = 0;
   const session = {
     feed: (token: number) => void fed.push(token),
+    prefill: (tokens: readonly number[]) => void fed.push(...tokens),
     sample(): number {
       assert.ok(fed.length > 0, "nothing was fed before the first draw");
       const token = draws[drawn++];
