@@ -2,6 +2,7 @@
 import { config } from "./config";
 import { LOGIT_FRACTION } from "./contract";
 import { allocate } from "./memory";
+import { lap, SAMPLER, start } from "./profile";
 
 /** Below this a temperature is greedy: a quotient could overflow, and no two logits (steps of 2^-16) are that near. */
 const COLDEST: f64 = 1e-6;
@@ -25,12 +26,23 @@ class Sampler {
   random: u64; // SplitMix64 state
 }
 
-let ids: usize = 0; //    i32 [V], candidates, likeliest first
-let values: usize = 0; // f64 [V], logit / temperature, then probability
+/** Buckets of half a nat below the likeliest: from their masses it is known which tokens need to be put in order. */
+const BUCKETS: i32 = 64;
+const BUCKETS_PER_NAT: f64 = 2;
+
+let values: usize = 0; //  f64 [V padded to 8], logit / temperature
+let weights: usize = 0; // f64 [V padded to 8], probability relative to the likeliest, 0 where negligible
+let masses: usize = 0; //  f64 [BUCKETS], Σ weights
+let counts: usize = 0; //  i32 [BUCKETS]
+let heap: usize = 0; //    i32 [V], candidates; the ones taken from it stand at its end, likeliest last
 
 export function allocateSampler(): void {
-  ids = allocate(config.vocab * 4);
-  values = allocate(config.vocab * 8);
+  const padded = (config.vocab + 7) & ~7;
+  values = allocate(padded * 8);
+  weights = allocate(padded * 8);
+  masses = allocate(BUCKETS * 8);
+  counts = allocate(BUCKETS * 4);
+  heap = allocate(padded * 4);
 }
 
 /** Where the part that belongs to a saved conversation begins; the rules before it are the caller's. */
@@ -82,12 +94,21 @@ function counter(at: usize, token: i32): usize {
 /** Draws the next token from logits i32 [V], Q16. Order: penalties, temperature, top-k, top-p, min-p. */
 export function sample(at: usize, logits: usize): i32 {
   const sampler = changetype<Sampler>(at);
-  if (sampler.temperature < COLDEST) return likeliest(sampler, logits);
-  let count = candidates(sampler, logits);
-  sort(count);
-  if (sampler.topK > 0) count = min(count, sampler.topK);
-  count = cut(count, sampler.topP, sampler.minP);
-  return draw(count, uniform(sampler));
+  start();
+  const token = sampler.temperature < COLDEST ? likeliest(sampler, logits) : draw(sampler, logits);
+  lap(SAMPLER);
+  return token;
+}
+
+function draw(sampler: Sampler, logits: usize): i32 {
+  const top = warm(sampler, logits);
+  const total = weigh(top, sampler.usable);
+  const u = uniform(sampler);
+  const whole = sampler.topK <= 0 && sampler.topP >= 1 && sampler.minP <= 0;
+  const mass = whole ? u * total : sampler.topP * total;
+  const count = candidates(sampler, top, mass);
+  order(count);
+  return whole ? drawUntil(count, mass) : drawNucleus(sampler, count, total, u);
 }
 
 function uniform(sampler: Sampler): f64 {
@@ -120,32 +141,117 @@ function likeliest(sampler: Sampler, logits: usize): i32 {
   return best;
 }
 
-/** Fills ids and values with the tokens that are not negligible. */
-function candidates(sampler: Sampler, logits: usize): i32 {
+/** Fills values with the penalized logits over the temperature; returns the largest. */
+function warm(sampler: Sampler, logits: usize): f64 {
+  const plain = sampler.repetition == 1 && sampler.presence == 0 && sampler.frequency == 0;
+  const usable = sampler.usable;
+  const temperature = sampler.temperature;
   let top = -Infinity;
-  for (let token = 0; token < sampler.usable; token++) {
-    const value = penalized(sampler, logits, token) / sampler.temperature;
-    store<f64>(values + ((<usize>token) << 3), value);
+  for (let token = 0; token < usable; token++) {
+    const at = (<usize>token) << 2;
+    const logit = plain ? <f64>load<i32>(logits + at) / <f64>(1 << LOGIT_FRACTION) : penalized(sampler, logits, token);
+    const value = logit / temperature;
+    store<f64>(values + (at << 1), value);
     top = max(top, value);
   }
+  return top;
+}
+
+/** weights = e^(values - top), and their total by bucket; returns the total of all. */
+function weigh(top: f64, usable: i32): f64 {
+  memory.fill(masses, 0, BUCKETS * 8);
+  memory.fill(counts, 0, BUCKETS * 4);
+  let total: f64 = 0;
+  for (let token = 0; token < usable; token += 2) Weights.pair(token, top);
+  for (let token = 0; token < usable; token++) {
+    const below = top - valueOf(token);
+    if (below > NEGLIGIBLE) {
+      store<f64>(weights + ((<usize>token) << 3), 0);
+      continue;
+    }
+    const weight = weightOf(token);
+    const bucket = bucketOf(below);
+    total += weight;
+    const mass = masses + (bucket << 3);
+    store<f64>(mass, load<f64>(mass) + weight);
+    const count = counts + (bucket << 2);
+    store<i32>(count, load<i32>(count) + 1);
+  }
+  return total;
+}
+
+function valueOf(token: i32): f64 {
+  return load<f64>(values + ((<usize>token) << 3));
+}
+
+function weightOf(token: i32): f64 {
+  return load<f64>(weights + ((<usize>token) << 3));
+}
+
+function bucketOf(below: f64): usize {
+  return <usize>min(<i32>(below * BUCKETS_PER_NAT), BUCKETS - 1);
+}
+
+const LOG2_E: f64 = Math.LOG2E;
+const LN_2: f64 = Math.LN2;
+
+class Weights {
+  /** e^(value - top) of two tokens: 2^n times a series for what is left, 7e-12 off at most. What underflows is negligible. */
+  @inline
+  static pair(token: i32, top: f64): void {
+    const at = (<usize>token) << 3;
+    const below = f64x2.sub(v128.load(values + at), f64x2.splat(top));
+    const x = f64x2.max(f64x2.mul(below, f64x2.splat(LOG2_E)), f64x2.splat(-1000));
+    const n = f64x2.nearest(x);
+    const f = f64x2.mul(f64x2.sub(x, n), f64x2.splat(LN_2));
+    let p = f64x2.splat(1.0 / 362880);
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1.0 / 40320));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1.0 / 5040));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1.0 / 720));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1.0 / 120));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1.0 / 24));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1.0 / 6));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(0.5));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1));
+    p = f64x2.add(f64x2.mul(p, f), f64x2.splat(1));
+    const exponent = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(n));
+    v128.store(weights + at, f64x2.mul(p, i64x2.shl(i64x2.add(exponent, i64x2.splat(1023)), 52)));
+  }
+}
+
+/** Puts into the heap, unordered, the tokens among which the draw falls: the likeliest buckets that hold `mass`, or top-k tokens. */
+function candidates(sampler: Sampler, top: f64, mass: f64): i32 {
+  let last = 0;
+  let sum: f64 = 0;
   let count = 0;
+  for (; last < BUCKETS; last++) {
+    sum += load<f64>(masses + ((<usize>last) << 3));
+    count += load<i32>(counts + ((<usize>last) << 2));
+    if (sampler.topK > 0 ? count >= sampler.topK : sum >= mass) break;
+  }
+  // One more, for the sums were made in another order.
+  last++;
+  count = 0;
   for (let token = 0; token < sampler.usable; token++) {
-    const value = load<f64>(values + ((<usize>token) << 3));
-    if (value < top - NEGLIGIBLE) continue;
-    store<f64>(values + ((<usize>count) << 3), value);
-    store<i32>(ids + ((<usize>count) << 2), token);
+    const below = top - valueOf(token);
+    if (below > NEGLIGIBLE || <i32>bucketOf(below) > last) continue;
+    store<i32>(heap + ((<usize>count) << 2), token);
     count++;
   }
   return count;
 }
 
-/** Heap sort, likeliest first, the lower id first among equals. */
-function sort(count: i32): void {
+/** Makes a heap, likeliest first, the lower id first among equals. */
+function order(count: i32): void {
   for (let i = count / 2 - 1; i >= 0; i--) sift(i, count);
-  for (let end = count - 1; end > 0; end--) {
-    swap(0, end);
-    sift(0, end);
-  }
+}
+
+/** Takes the likeliest token off a heap of `count`. */
+function take(count: i32): i32 {
+  const token = idAt(0);
+  swap(0, count - 1);
+  sift(0, count - 1);
+  return token;
 }
 
 function sift(from: i32, count: i32): void {
@@ -153,63 +259,66 @@ function sift(from: i32, count: i32): void {
   for (;;) {
     let child = 2 * root + 1;
     if (child >= count) return;
-    if (child + 1 < count && before(child, child + 1)) child++;
-    if (!before(root, child)) return;
+    if (child + 1 < count && before(idAt(child + 1), idAt(child))) child++;
+    if (!before(idAt(child), idAt(root))) return;
     swap(root, child);
     root = child;
   }
 }
 
-/** True when entry a belongs before entry b in the sorted order. */
+function idAt(i: i32): i32 {
+  return load<i32>(heap + ((<usize>i) << 2));
+}
+
+/** True when token a is to be taken before token b. */
 function before(a: i32, b: i32): bool {
-  const x = load<f64>(values + ((<usize>a) << 3));
-  const y = load<f64>(values + ((<usize>b) << 3));
-  if (x != y) return x > y;
-  return load<i32>(ids + ((<usize>a) << 2)) < load<i32>(ids + ((<usize>b) << 2));
+  const x = valueOf(a);
+  const y = valueOf(b);
+  return x != y ? x > y : a < b;
 }
 
 function swap(a: i32, b: i32): void {
-  const va = values + ((<usize>a) << 3);
-  const vb = values + ((<usize>b) << 3);
-  const x = load<f64>(va);
-  store<f64>(va, load<f64>(vb));
-  store<f64>(vb, x);
-  const ia = ids + ((<usize>a) << 2);
-  const ib = ids + ((<usize>b) << 2);
-  const id = load<i32>(ia);
-  store<i32>(ia, load<i32>(ib));
-  store<i32>(ib, id);
+  const id = idAt(a);
+  store<i32>(heap + ((<usize>a) << 2), idAt(b));
+  store<i32>(heap + ((<usize>b) << 2), id);
 }
 
-/** Turns values into probabilities (not normalised: the first is 1) and applies top-p and min-p; returns how many stay. */
-function cut(count: i32, topP: f64, minP: f64): i32 {
-  const top = load<f64>(values);
-  let total: f64 = 0;
-  for (let i = 0; i < count; i++) {
-    const at = values + ((<usize>i) << 3);
-    const p = Math.exp(load<f64>(at) - top);
-    store<f64>(at, p);
-    total += p;
+/** The token at which the sum of weights, likeliest first, exceeds `mass`. */
+function drawUntil(count: i32, mass: f64): i32 {
+  let token = idAt(0);
+  for (let left = mass; count > 0; count--) {
+    token = take(count);
+    left -= weightOf(token);
+    if (left < 0) break;
   }
-  const wanted = topP * total;
+  return token;
+}
+
+/** Among the top-k tokens, those that make up top-p of their mass and are at least min-p as likely as the first. */
+function drawNucleus(sampler: Sampler, count: i32, total: f64, u: f64): i32 {
+  const all = count;
+  let most = all;
+  let mass = total;
+  if (sampler.topK > 0) {
+    most = min(all, sampler.topK);
+    mass = 0;
+    // The heap is taken apart for the mass of the first k, which then stand at its end.
+    for (let taken = 0; taken < most; taken++) mass += weightOf(take(all - taken));
+  }
+  const wanted = sampler.topP * mass;
   let kept = 0;
   let sum: f64 = 0;
-  while (kept < count) {
-    const p = load<f64>(values + ((<usize>kept) << 3));
-    if (kept > 0 && (sum >= wanted || p < minP)) break;
-    sum += p;
-    kept++;
+  for (; kept < most; kept++) {
+    const token = sampler.topK > 0 ? idAt(all - 1 - kept) : take(all - kept);
+    const weight = weightOf(token);
+    if (kept > 0 && (sum >= wanted || weight < sampler.minP)) break;
+    sum += weight;
   }
-  return kept;
-}
-
-function draw(count: i32, u: f64): i32 {
-  let total: f64 = 0;
-  for (let i = 0; i < count; i++) total += load<f64>(values + ((<usize>i) << 3));
-  let left = u * total;
-  for (let i = 0; i < count; i++) {
-    left -= load<f64>(values + ((<usize>i) << 3));
-    if (left < 0) return load<i32>(ids + ((<usize>i) << 2));
+  let left = u * sum;
+  for (let i = 0; i < kept; i++) {
+    const token = idAt(all - 1 - i);
+    left -= weightOf(token);
+    if (left < 0) return token;
   }
-  return load<i32>(ids + ((<usize>(count - 1)) << 2));
+  return idAt(all - kept);
 }
