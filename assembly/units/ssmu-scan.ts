@@ -50,6 +50,7 @@ const SEVEN: usize = CONSTANTS + 16 * 26;
 const EIGHT: usize = CONSTANTS + 16 * 27;
 const FIFTEEN: usize = CONSTANTS + 16 * 28;
 const SHIFT_OFFSETS: usize = CONSTANTS + 16 * 29; // SHIFT_BYTES
+const ZERO: usize = CONSTANTS + 16 * 30;
 const TERMS: usize = memory.data(16 * 5, 16);
 const LEAST_SHIFT: usize = TERMS; //        i32 -24
 const MOST_SHIFT: usize = TERMS + 16; //    i32 100
@@ -203,7 +204,7 @@ class Scan {
   static addInput(codes: usize, q: i32, b: usize, row: i32, count: i32, scratch: usize, coarse: bool): void {
     const x2 = i16x8.splat(<i16>(2 * q));
     const shifts = dither.second;
-    const zero = i8x16.splat(0);
+    const zero = v128.load(ZERO);
     let lane = scratch;
     let sums = scratch;
     for (const end = lane + <usize>(2 * count); lane != end; lane += 2) {
