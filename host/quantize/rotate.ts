@@ -4,7 +4,7 @@
  *
  * Residual stream: r' = H (s ∘ r) / sqrt(D), s random signs. γ1 is folded into in_proj, the final γ into lm_head, the
  * rotation into embedding, in_proj, out_proj and lm_head. Before out_proj a Hadamard runs online; its inverse is folded
- * into out_proj. γ2 is not folded: that raises the error.
+ * into out_proj. γ2 is not folded, which would raise the error, except for outliers.
  */
 
 import type { Rotation } from "../model/description.ts";
@@ -89,11 +89,16 @@ export function rotateWeights(weights: ReferenceWeights, rotation: Rotation): Re
   residual.rows(embedding);
   const lmHead = weights.lmHead.slice();
   residual.rows(lmHead, weights.finalNorm);
+  const rotates = rotation.inner.blocks < config.dInner;
   return {
     config,
     embedding,
     lmHead,
-    layer: (index) => rotateLayer(weights.layer(index), residual, innerOf(rotation, index, config.dInner), config),
+    layer(index) {
+      const layer = weights.layer(index);
+      const inner = innerOf(rotation, index, config.dInner);
+      return rotateLayer(rotates ? withoutOutliers(layer, config.dInner) : layer, residual, inner, config);
+    },
     finalNorm: new Float32Array(config.dModel).fill(1),
     online: {
       ...rotation.inner,
@@ -121,6 +126,38 @@ function rotateLayer(
   const outProjBias = layer.outProjBias?.slice();
   if (outProjBias) residual.columns(outProjBias, 1);
   return { ...layer, norm: new Float32Array(dModel).fill(1), inProj, outProj, outProjBias };
+}
+
+/** Channels nearer to the median than this factor are no outliers. */
+const OUTLIER = 2;
+
+/**
+ * γ2 / k and out_proj · k: the same function. The transform spreads a channel over all the others, so one that is large in
+ * γ2 and small in out_proj's columns, or the other way round, costs them all. k takes an outlier towards the medians of
+ * both, until it meets one: what is large in one and not small in the other stays.
+ */
+function withoutOutliers(layer: ReferenceLayer, dInner: number): ReferenceLayer {
+  const squares = new Float64Array(dInner);
+  layer.outProj.forEach((value, at) => {
+    squares[at % dInner]! += value ** 2;
+  });
+  const gamma = overMedian(layer.gateNorm.map(Math.abs));
+  const column = overMedian(squares.map(Math.sqrt));
+  const k = gamma.map((over, c) => {
+    const [less, more] = [Math.min(over, 1 / column[c]!), Math.max(over, 1 / column[c]!)];
+    if (less >= OUTLIER && less < Number.POSITIVE_INFINITY) return less;
+    return more > 0 && more <= 1 / OUTLIER ? more : 1;
+  });
+  return {
+    ...layer,
+    gateNorm: layer.gateNorm.map((value, c) => value / k[c]!),
+    outProj: layer.outProj.map((value, at) => value * k[at % dInner]!),
+  };
+}
+
+function overMedian(magnitudes: Float32Array | Float64Array): Float64Array {
+  const median = magnitudes.toSorted()[magnitudes.length >> 1]!;
+  return Float64Array.from(magnitudes, (value) => value / median);
 }
 
 /** Rows of out_proj [D, E]: w·u = (H w / sqrt E)·(H u / sqrt E). */

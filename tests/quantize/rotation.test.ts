@@ -59,6 +59,52 @@ describe("rotated weights compute the logits of the plain ones", () => {
   });
 });
 
+describe("γ2 before a rotated out_proj", () => {
+  const plain = weightsFromCheckpoint(openCheckpoint(join(GOLDEN, "odd-b")));
+  const { dModel, dInner } = plain.config;
+  const rotation = fullRotation(dModel, dInner, 0);
+  /** γ2 of a channel times `factor`, and its column of out_proj times 1 / factor · `mismatch`. */
+  const scaled = (factor: number, mismatch = 1): ReferenceWeights => ({
+    ...plain,
+    layer(index) {
+      const layer = plain.layer(index);
+      const [gateNorm, outProj] = [layer.gateNorm.slice(), layer.outProj.slice()];
+      gateNorm[3]! *= factor;
+      for (let at = 3; at < outProj.length; at += dInner) outProj[at]! *= mismatch / factor;
+      return { ...layer, gateNorm, outProj };
+    },
+  });
+  const gamma = (weights: ReferenceWeights, how = rotation) => rotateWeights(weights, how).layer(0).gateNorm;
+  const ratio = (weights: ReferenceWeights, how = rotation) => gamma(weights, how)[3]! / gamma(plain, how)[3]!;
+
+  for (const factor of [1e4, -1e4, 1e-4]) {
+    it(`loses an outlier of ${factor} that out_proj makes up for`, () => {
+      const left = Math.abs(ratio(scaled(factor)));
+      assert.ok(left > 1 / 4 && left < 4, `${left}`);
+    });
+  }
+
+  it("keeps the other channels", () => {
+    const [found, expected] = [gamma(scaled(1e4)), gamma(plain)];
+    found.forEach((value, c) => {
+      if (c !== 3) assert.equal(value, expected[c]);
+    });
+  });
+
+  it("keeps an outlier that out_proj does not make up for: folded, it would be one of the weights", () => {
+    assert.ok(Math.abs(ratio(scaled(1e4, 1e4)) / 1e4 - 1) < 1e-5);
+  });
+
+  it("keeps everything without a rotation", () => {
+    assert.ok(Math.abs(ratio(scaled(1e4), noRotation(dModel, dInner)) / 1e4 - 1) < 1e-5);
+  });
+
+  it("stays finite where a column of out_proj is zero", () => {
+    const { gateNorm, outProj } = rotateWeights(scaled(1e4, 0), rotation).layer(0);
+    assert.ok([...gateNorm, ...outProj].every(Number.isFinite));
+  });
+});
+
 describe("the rotation of the residual stream", () => {
   for (const size of [1, 7, 48, 50, 64, 320]) {
     it(`of ${size}: undo gives every row back`, () => {
