@@ -181,6 +181,11 @@ class Quantizer {
       rotation: options.rotation ?? DEFAULT_RECIPE.rotation,
       smooth: options.smooth ?? DEFAULT_RECIPE.smooth,
     };
+    if (this.#recipe.smooth && this.#recipe.rotation !== "off") {
+      throw new LightMambaError("usage", "SmoothQuant works on channels, and a rotation mixes them", {
+        hint: "--smooth goes with --rotation off",
+      });
+    }
     this.#sourceSha256 = checkpoint.hash();
     const { threads, progress, force, ...result } = options;
     this.#store = new ResumeStore(output, [packageVersion(), this.#sourceSha256, result, calibrationHash(options)]);
@@ -252,7 +257,8 @@ class Quantizer {
   /** Gives 8 bits to the costliest matrices: as many as should close the gap, by what each costs alone. */
   #widen(plain: ReferenceWeights, rounded: RoundedModel, { ids, length }: CalibrationText, budget: number): void {
     const { weights, activationBits } = this.#recipe;
-    const model = { rotation: rounded.rotation, weights, read: (name: string) => bytesOf(rounded.tensors.get(name)!) };
+    const read = (name: string) => bytesOf(rounded.tensors.get(name)!);
+    const model = { rotation: rounded.rotation, weights, layers: rounded.fractions, read };
     const sample = ids.subarray(Math.max(0, ids.length - WIDEN_TEXTS * length));
     const costs = matrixCosts(plain, model, sample, (done, total) =>
       this.#options.progress?.("measuring matrices", done, total),

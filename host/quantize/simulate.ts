@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { SafetensorsFile } from "../checkpoint/safetensors.ts";
 import {
   type ActivationBits,
+  type Fractions,
   MODEL_FILES,
   type ModelHeader,
   type Rotation,
@@ -22,6 +23,7 @@ import { rotateWeights } from "./rotate.ts";
 export interface SimulatedModel {
   rotation: Rotation;
   weights: WeightRecipe;
+  layers: Fractions[];
   /** Bytes of a tensor. */
   read(name: string): Uint8Array;
 }
@@ -29,8 +31,8 @@ export interface SimulatedModel {
 /** The model in a directory. */
 export function modelOnDisk({ dir, description }: ModelHeader): SimulatedModel {
   const file = SafetensorsFile.open(join(dir, MODEL_FILES.weights));
-  const { rotation, weights } = description;
-  return { rotation, weights, read: (name) => file.readBytes(name) };
+  const { rotation, weights, layers } = description;
+  return { rotation, weights, layers, read: (name) => file.readBytes(name) };
 }
 
 /**
@@ -39,7 +41,7 @@ export function modelOnDisk({ dir, description }: ModelHeader): SimulatedModel {
  */
 export function simulatedWeights(
   plain: ReferenceWeights,
-  { rotation, weights, read }: SimulatedModel,
+  { rotation, weights, layers, read }: SimulatedModel,
   only: (matrix: string) => boolean = () => true,
 ): ReferenceWeights {
   const { dModel, dInner, vocabSize } = plain.config;
@@ -60,7 +62,11 @@ export function simulatedWeights(
       const [inName, outName] = [`layers.${i}.in_proj`, `layers.${i}.out_proj`];
       const unit = rotation.unrotated.includes(i) ? 1 : innerUnit;
       if (only(inName)) layer.inProj = matrix(inName, inOrder, dModel);
-      if (only(outName)) layer.outProj = matrix(outName, plainOrder(dModel), dInner).map((value) => value / unit);
+      if (!only(outName)) return layer;
+      layer.outProj = matrix(outName, plainOrder(dModel), dInner).map((value) => value / unit);
+      // γ2 too: SmoothQuant has moved a part of it into out_proj.
+      const gamma = read(`layers.${i}.gate_norm`).slice();
+      layer.gateNorm = Float32Array.from(new Int16Array(gamma.buffer), (value) => value / 2 ** layers[i]!.gamma);
       return layer;
     },
   };

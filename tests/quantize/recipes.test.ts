@@ -45,6 +45,23 @@ describe("a KL budget", () => {
   });
 });
 
+describe("SmoothQuant", () => {
+  it("is what the float simulation of its codes says, γ2 included", async () => {
+    const { output } = newOutput();
+    await quantizeCheckpoint(source, output, { ...NEAREST, smooth: true, rotation: "off" });
+    const ids = goldenIds("odd-a/expected.safetensors");
+    const { reference, simulation } = await evaluate(Model.load(output), ids, { reference: source, simulate: true });
+    assert.ok(Math.abs(reference!.kl / simulation!.kl - 1) < 0.2, `${reference!.kl}, simulated ${simulation!.kl}`);
+  });
+
+  for (const rotation of ["on", "auto"] as const) {
+    it(`with rotation ${rotation} is refused: it would be another function`, async () => {
+      const act = quantizeCheckpoint(source, newOutput().output, { ...NEAREST, smooth: true, rotation });
+      await expectRejection(act, "usage", "rotation");
+    });
+  }
+});
+
 describe("rotation auto", () => {
   it("is no further from FP32 on its calibration text than either choice", async () => {
     const kl = async (rotation: "on" | "off" | "auto") =>

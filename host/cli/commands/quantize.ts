@@ -60,7 +60,7 @@ export function define(output: Output): Command {
       oneOf("--rotation", ["on", "off", "auto"]),
       "on",
     )
-    .option("--smooth", "SmoothQuant before out_proj (the paper's baseline)")
+    .option("--smooth", "with --rotation off: SmoothQuant before out_proj (the paper's baseline)")
     .option(
       "--weights <name>",
       "rounding: rtn (to nearest), gptq (with error feedback)",
