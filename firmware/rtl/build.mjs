@@ -1,0 +1,190 @@
+/**
+ * Builds simulations of the RTL with Verilator, and lints it.
+ *
+ *   node firmware/rtl/build.mjs [unit…]    every testbench of these units (none named: of all) → build/rtl/<build>/sim
+ *   node firmware/rtl/build.mjs --lint     every module by itself, and every build, under -Wall
+ *
+ * A unit is a testbench, `sim/<unit>.cpp`. Its top is `lm_<unit>`, unless lines like these in it name builds of their own:
+ *
+ *   // rtl-build: mmu-a5 top=lm_mmu_lane ACT_BITS=5 TOKENS=1
+ *
+ * Parameters reach the top as -G, and the testbench as macros; the verilated class is always `Vtop`.
+ * Builds are cached by the contents of what they are made from. Exit code 3: there is no Verilator.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const RTL = dirname(fileURLToPath(import.meta.url));
+const ROOT = dirname(dirname(RTL));
+const INCLUDE = join(RTL, "include");
+const SIM = join(RTL, "sim");
+const WAIVERS = join(RTL, "lint", "waivers.vlt");
+const BUILD = join(ROOT, "build", "rtl");
+const JOBS = Math.min(4, availableParallelism());
+
+/** Found by name; the include folder and the waivers need not exist. */
+const SEARCH = [
+  ...["-y", RTL],
+  ...(existsSync(INCLUDE) ? [`-I${INCLUDE}`] : []),
+  ...(existsSync(WAIVERS) ? [WAIVERS] : []),
+];
+const WARNINGS = ["-Wall", "--assert"];
+
+function verilatorVersion() {
+  const { status, stdout } = spawnSync("verilator", ["--version"], { encoding: "utf8" });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+function run(program, args) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk) => {
+        output += chunk;
+      });
+    }
+    child.on("error", (error) => resolve({ code: 127, output: `cannot start ${program}: ${error.message}` }));
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------- builds
+
+function unitNames() {
+  if (!existsSync(SIM)) return [];
+  const files = readdirSync(SIM).filter((name) => name.endsWith(".cpp"));
+  return files.map((name) => basename(name, ".cpp")).sort();
+}
+
+function moduleNames() {
+  const files = readdirSync(RTL).filter((name) => name.endsWith(".sv"));
+  return files.map((name) => basename(name, ".sv")).sort();
+}
+
+/** What the lines `rtl-build:` of a testbench ask for. */
+function buildsOf(unit) {
+  const testbench = join(SIM, `${unit}.cpp`);
+  const lines = readFileSync(testbench, "utf8").matchAll(/^\/\/ rtl-build: +(\S+)(.*)$/gm);
+  const builds = [...lines].map(([, name, rest]) => {
+    const pairs = [...rest.matchAll(/(\w+)=(\S+)/g)].map(([, key, value]) => [key, value]);
+    const { top = `lm_${unit}`, ...parameters } = Object.fromEntries(pairs);
+    return { name, top, parameters, testbench };
+  });
+  return builds.length > 0 ? builds : [{ name: unit, top: `lm_${unit}`, parameters: {}, testbench }];
+}
+
+/** Files that a source names, modules by name and includes by path, and those that they name. */
+function closure(start) {
+  const found = new Set(start);
+  for (const path of found) {
+    const text = readFileSync(path, "utf8");
+    const modules = [...text.matchAll(/\blm_\w+/g)].map(([name]) => join(RTL, `${name}.sv`));
+    const includes = [...text.matchAll(/include +"([^"]+)"/g)].flatMap(([, name]) => [
+      join(INCLUDE, name),
+      join(SIM, name),
+    ]);
+    const named = path.endsWith(".sv") || path.endsWith(".svh") ? [...modules, ...includes] : includes;
+    for (const other of named) if (existsSync(other)) found.add(other);
+  }
+  return [...found].sort();
+}
+
+function hashOf({ top, parameters, testbench }, version) {
+  const hash = createHash("sha256")
+    .update(version)
+    .update(JSON.stringify([top, parameters]));
+  const files = [fileURLToPath(import.meta.url), ...closure([join(RTL, `${top}.sv`), testbench])];
+  if (existsSync(WAIVERS)) files.push(WAIVERS);
+  for (const path of files) hash.update(path.slice(ROOT.length)).update(readFileSync(path)).update("\0");
+  return hash.digest("hex");
+}
+
+function verilatorArguments({ top, parameters, testbench }, folder) {
+  const pairs = Object.entries(parameters);
+  const defines = pairs.map(([name, value]) => `-D${name}=${value}`);
+  return [
+    ...["--cc", "--exe", "--build", "-O3", ...WARNINGS, ...SEARCH, "-j", String(JOBS)],
+    // Registers start at random values where the testbench asks for it: nothing may depend on them.
+    ...["--x-assign", "unique", "--x-initial", "unique"],
+    ...["--top-module", top, "--prefix", "Vtop", "-Mdir", folder, "-o", "sim"],
+    ...["-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0"],
+    ...["-CFLAGS", ["-std=c++17", `-I${SIM}`, ...defines].join(" ")],
+    ...pairs.map(([name, value]) => `-G${name}=${value}`),
+    ...[join(RTL, `${top}.sv`), testbench],
+  ];
+}
+
+/** Into a folder of its own, which takes its place when it is complete. */
+async function build(wanted, version) {
+  const folder = join(BUILD, wanted.name);
+  const stamp = join(folder, "stamp");
+  const hash = hashOf(wanted, version);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return true;
+  const scratch = `${folder}.${process.pid}.tmp`;
+  mkdirSync(scratch, { recursive: true });
+  try {
+    const start = performance.now();
+    const { code, output } = await run("verilator", verilatorArguments(wanted, scratch));
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    process.stderr.write(`verilator ${wanted.name}: ${code === 0 ? "ok" : "FAILED"} (${seconds} s)\n`);
+    if (code !== 0) process.stderr.write(`${output.trimEnd()}\n`);
+    if (code !== 0) return false;
+    writeFileSync(join(scratch, "stamp"), hash);
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(scratch, folder);
+    return true;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function buildAll(units, version) {
+  const known = unitNames();
+  for (const unit of units) {
+    if (known.includes(unit)) continue;
+    process.stderr.write(`build.mjs: no testbench firmware/rtl/sim/${unit}.cpp; there are: ${known.join(", ")}\n`);
+    return 2;
+  }
+  for (const wanted of (units.length > 0 ? units : known).flatMap(buildsOf)) {
+    if (!(await build(wanted, version))) return 1;
+  }
+  return 0;
+}
+
+// ---------------------------------------------------------------------------------------------------- lint
+
+async function lint() {
+  const modules = moduleNames().map((top) => ({ name: top, top, parameters: {} }));
+  const waiting = [...modules, ...unitNames().flatMap(buildsOf)];
+  const total = waiting.length;
+  let failed = 0;
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const parameters = Object.entries(next.parameters).map(([name, value]) => `-G${name}=${value}`);
+      const args = ["--lint-only", ...WARNINGS, ...SEARCH, ...parameters, "--top-module", next.top];
+      const { code, output } = await run("verilator", [...args, join(RTL, `${next.top}.sv`)]);
+      if (code === 0 && output.trim() === "") continue;
+      failed++;
+      process.stdout.write(`${next.name}:\n${output.trimEnd()}\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: JOBS }, worker));
+  process.stdout.write(`${total} tops, ${failed} with warnings\n`);
+  return failed === 0 ? 0 : 1;
+}
+
+// ---------------------------------------------------------------------------------------------------- main
+
+const args = process.argv.slice(2);
+const version = verilatorVersion();
+if (version === undefined) {
+  process.stderr.write("no Verilator (firmware/tools/install.sh installs it)\n");
+  process.exitCode = 3;
+} else {
+  process.exitCode = args[0] === "--lint" ? await lint() : await buildAll(args, version);
+}

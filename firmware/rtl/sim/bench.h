@@ -1,0 +1,152 @@
+// What every testbench shares: requests on stdin, results on stdout, stalls by a seeded generator, a clock with a limit.
+//
+// A testbench serves requests until stdin ends. A request is little-endian u32 words and bytes, as its own comment says;
+// the first two words are always the seed and the chance of a stall in 1/256 (0: never) for each valid and ready.
+// Exit code 2: a request that cannot be; 4: the module hangs. Either says why on stderr.
+#pragma once
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+namespace bench {
+
+[[noreturn]] inline void fail(int code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fputc('\n', stderr);
+  exit(code);
+}
+
+// ---------------------------------------------------------------- stdin and stdout
+
+inline void readBytes(void* target, size_t bytes) {
+  if (fread(target, 1, bytes, stdin) != bytes) fail(2, "the request ends early");
+}
+
+// True, and the word, unless stdin ends here.
+inline bool readFirst(uint32_t& word) {
+  size_t bytes = fread(&word, 1, 4, stdin);
+  if (bytes != 0 && bytes != 4) fail(2, "the request ends early");
+  return bytes == 4;
+}
+
+inline uint32_t readWord() {
+  uint32_t word;
+  readBytes(&word, 4);
+  return word;
+}
+
+template <class T>
+std::vector<T> readArray(size_t count) {
+  std::vector<T> values(count);
+  readBytes(values.data(), count * sizeof(T));
+  return values;
+}
+
+template <class T>
+void write(const T& value) {
+  fwrite(&value, sizeof(T), 1, stdout);
+}
+
+template <class T>
+void writeArray(const std::vector<T>& values) {
+  fwrite(values.data(), sizeof(T), values.size(), stdout);
+}
+
+// ---------------------------------------------------------------- wide ports
+
+// A port of any width as 32-bit words, whatever Verilator made of it.
+template <class T>
+uint32_t* words(T& port) {
+  return reinterpret_cast<uint32_t*>(&port);
+}
+
+template <class T>
+void setPort(T& port, const void* bytes, size_t count) {
+  memcpy(&port, bytes, count);
+}
+
+template <class T>
+void getPort(void* bytes, const T& port, size_t count) {
+  memcpy(bytes, &port, count);
+}
+
+// ---------------------------------------------------------------- stalls
+
+class Stall {
+ public:
+  Stall(uint32_t seed, uint32_t chance) : state_((uint64_t(seed) << 1 | 1) * 0x9e3779b97f4a7c15ull), chance_(chance) {}
+
+  bool operator()() {
+    if (chance_ == 0) return false;
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return ((state_ >> 40) & 255) < chance_;
+  }
+
+ private:
+  uint64_t state_;
+  uint32_t chance_;
+};
+
+// ---------------------------------------------------------------- clock
+
+// One module with `clk` and `rst_n`. In a cycle: set the inputs, settle(), look at the outputs, edge().
+class Device {
+ public:
+  explicit Device(uint32_t seed = 1) {
+    context.randReset(2);
+    context.randSeed(int(seed & 0x7fffffff) | 1);
+    top = new Vtop(&context);
+    top->clk = 0;
+    top->rst_n = 0;
+  }
+  ~Device() {
+    top->final();
+    delete top;
+  }
+  Device(const Device&) = delete;
+
+  // Call with every `valid` input low.
+  void reset() {
+    top->rst_n = 0;
+    for (int i = 0; i < 4; i++) edge();
+    top->rst_n = 1;
+    edge();
+    cycles = 0;
+    progress();
+  }
+
+  void settle() { top->eval(); }
+
+  void edge() {
+    top->clk = 1;
+    top->eval();
+    top->clk = 0;
+    top->eval();
+    cycles++;
+    if (cycles - lastProgress_ > limit) fail(4, "no progress for %u cycles, at cycle %llu", limit, (unsigned long long)cycles);
+  }
+
+  // A transfer happened: the module does not hang.
+  void progress() { lastProgress_ = cycles; }
+
+  VerilatedContext context;
+  Vtop* top;
+  uint64_t cycles = 0;
+  uint32_t limit = 100000;
+
+ private:
+  uint64_t lastProgress_ = 0;
+};
+
+}  // namespace bench
