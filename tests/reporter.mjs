@@ -48,7 +48,8 @@ function add(own, kind, line) {
 
 function passed(data) {
   const own = entry(data.file);
-  if (isGroup(data)) return;
+  // Of a suite that is skipped, its tests are never heard of: it counts once.
+  if (isGroup(data) && (data.skip === undefined || data.skip === false)) return;
   const reason = data.skip ?? data.todo;
   if (reason === undefined || reason === false) return add(own, "passed");
   const why = typeof reason === "string" && reason !== "" ? `: ${reason}` : "";

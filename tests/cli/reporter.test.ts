@@ -14,6 +14,7 @@ const reporter = pathToFileURL(resolve("tests/reporter.mjs")).href;
 const GOOD = 'test("good", () => {});';
 const BAD = 'test("bad", () => assert.equal(1, 2));';
 const SKIPPED = 'test("left out", { skip: "no tool" }, () => {});';
+const SKIPPED_SUITE = 'describe("out", { skip: "no tool" }, () => { test("a", () => {}); test("b", () => {}); });';
 const NESTED = `describe("outer", () => { describe("inner", () => { test("fine", () => {}); ${BAD} }); });`;
 const WITH_SUBTESTS = 'test("parent", async (t) => { await t.test("child", () => { throw new Error("x"); }); });';
 const BROKEN_HOOK = 'describe("hooked", () => { before(() => { throw new Error("no"); }); test("never", () => {}); });';
@@ -41,6 +42,7 @@ describe("the test reporter", () => {
     ["all good", [GOOD], 0, "1 passed, 0 failed, 0 skipped"],
     ["a failure", [GOOD, BAD], 1, "1 passed, 1 failed, 0 skipped"],
     ["a skip", [GOOD, SKIPPED], 0, "1 passed, 0 failed, 1 skipped"],
+    ["a skipped suite is one skip", [GOOD, SKIPPED_SUITE], 0, "1 passed, 0 failed, 1 skipped"],
     ["suites count for nothing themselves", [NESTED], 1, "1 passed, 1 failed, 0 skipped"],
     ["a parent does not count its child's failure again", [WITH_SUBTESTS], 1, "0 passed, 1 failed, 0 skipped"],
     [
