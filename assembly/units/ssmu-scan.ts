@@ -28,7 +28,10 @@ const DITHER_CHANNEL: i32 = 57;
 const SHIFT_BYTES: i32 = 16 + 256 * STATE_GROUP;
 const SHIFTS: i32 = 9;
 
-/** What eight groups hand from step to step: one for each thread. A row is a + b (i16 [16]) and its maxima (i16 [8]), or readout sums (i32 [4]). */
+/** Channels whose steps are interleaved: one alone would wait for its own results at each of them. */
+export const SCAN_CHANNELS: i32 = 8;
+
+/** What eight groups of a channel hand from step to step. A row is a + b (i16 [16]) and its maxima (i16 [8]), or readout sums (i32 [4]). */
 const ROW_BYTES: usize = 48;
 const ROW_TERMS: usize = 32;
 const SHIFT_STATE: usize = 8 * ROW_BYTES; //  u16 [8], sa
@@ -36,7 +39,11 @@ const SHIFT_COARSE: usize = SHIFT_STATE + 16; // u16 [8], s beyond 8
 const SHIFT_INPUT: usize = SHIFT_STATE + 32; // u16 [8], s up to 8
 const SHIFT_CODES: usize = SHIFT_STATE + 48; // u16 [8], r
 const LANES: usize = SHIFT_STATE + 64; //       i16 [8], lanes of a vector that need a second look
-export const SCAN_SCRATCH: usize = SHIFT_STATE + 80;
+const WORKING: usize = SHIFT_STATE + 80; //     i16 [8], ew
+const COARSE: usize = SHIFT_STATE + 96; //      i32, 1: some s is beyond 8
+const EXPONENTS: usize = SHIFT_STATE + 112; //  i16 [8], of the codes
+const CHANNEL_BYTES: usize = SHIFT_STATE + 128;
+export const SCAN_SCRATCH: usize = <usize>SCAN_CHANNELS * CHANNEL_BYTES;
 
 /** Readout terms saturate here, so that 32 of them fit int32. */
 export const TERM_LIMIT: i32 = 0x3ffffff;
@@ -130,65 +137,77 @@ export class WholeDither {
   }
 }
 
-/** Codes i8 [Np] and exponents i8 [Np/16] in place; q is dt·x of the channel. Returns Σ h·C in Q12, before 2^-F. */
-export function scanChannel(step: HeadStep, codes: usize, exponents: usize, q: i32, channel: i32, scratch: usize): i32 {
+/**
+ * Up to SCAN_CHANNELS channels from `channel` on: codes i8 [channels][Np] and exponents i8 [channels][Np/16] in place; q i32 [channels], their dt·x.
+ * y i32 [channels]: Σ h·C in Q12, before 2^-F.
+ */
+export function scanChannels(
+  step: HeadStep,
+  codes: usize,
+  exponents: usize,
+  q: usize,
+  channel: i32,
+  channels: i32,
+  y: usize,
+  scratch: usize,
+): void {
   const groups = stateGroups();
-  let row = (<i32>step.t + DITHER_CHANNEL * channel) * STATE_GROUP;
-  let y = i32x4.splat(0);
-  let b = step.bCodes;
-  let c = step.cCodes;
+  const channelCodes = <usize>(groups * STATE_GROUP);
+  const end = scratch + <usize>channels * CHANNEL_BYTES;
+  memory.fill(y, 0, channels << 2);
   for (let g = 0; g < groups; g += 8) {
     const count = min(groups - g, 8);
-    Scan.align(step, codes, exponents, q, b, row, count, scratch);
-    y = i32x4.add(y, Scan.finish(step, codes, exponents, c, row, count, scratch));
-    codes += 8 * STATE_GROUP;
-    exponents += 8;
-    b += 8 * STATE_GROUP * 2;
-    c += 8 * STATE_GROUP * 2;
-    row += 8 * STATE_GROUP * DITHER_N * STATE_GROUP;
+    const n = <usize>(g * STATE_GROUP);
+    const firstRow = (<i32>step.t + DITHER_CHANNEL * channel + DITHER_N * STATE_GROUP * g) * STATE_GROUP;
+    let h = codes + n;
+    let e = exponents + g;
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, e += groups) Scan.align(step, h, e, count, s);
+    h = codes + n;
+    let value = q;
+    let row = firstRow;
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, value += 4, row += CHANNEL_ROWS) {
+      const b = step.bCodes + 2 * n;
+      if (load<i32>(s, COARSE)) Scan.addInput(h, load<i32>(value), b, row, count, s, true);
+      else Scan.addInput(h, load<i32>(value), b, row, count, s, false);
+    }
+    e = exponents + g;
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, e += groups) Scan.scale(e, count, s);
+    h = codes + n;
+    row = firstRow;
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, row += CHANNEL_ROWS) {
+      Scan.store(h, step.cCodes + 2 * n, row, count, s);
+    }
+    let out = y;
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, out += 4) store<i32>(out, load<i32>(out) + Scan.read(step, s));
   }
-  return Lanes.sum(y);
 }
 
 /** Byte offset of a group's dither row. */
 const ROW_MASK: i32 = 255 * STATE_GROUP;
 const ROW_STEP: i32 = DITHER_N * STATE_GROUP * STATE_GROUP;
+const CHANNEL_ROWS: i32 = DITHER_CHANNEL * STATE_GROUP;
 
 class Scan {
-  /** State and input of up to eight groups, aligned to one working exponent each and added; leaves it in place of the state's. */
+  /** Shifts that bring state and input of up to eight groups to one working exponent each; a state that has faded is emptied. */
   @inline
-  static align(
-    step: HeadStep,
-    codes: usize,
-    exponents: usize,
-    q: i32,
-    b: usize,
-    row: i32,
-    count: i32,
-    scratch: usize,
-  ): void {
+  static align(step: HeadStep, codes: usize, exponents: usize, count: i32, scratch: usize): void {
     const floor = v128.load(EXPONENT_MIN);
+    const zero = v128.load(ZERO);
     let eh = i16x8.sub(v128.load8x8_s(exponents), i16x8.splat(<i16>step.k));
     const faded = i16x8.lt_s(eh, floor);
     if (v128.any_true(faded)) Scan.clear(faded, codes, 16, count, scratch);
     eh = i16x8.max_s(eh, floor);
     const ea = i16x8.sub(eh, v128.load(SEVEN));
-    const eb = i16x8.splat(<i16>step.exponent);
-    const ew = i16x8.max_s(ea, eb);
-    const s = i16x8.sub(ew, eb);
+    const ew = i16x8.max_s(ea, i16x8.splat(<i16>step.exponent));
+    const s = i16x8.sub(ew, i16x8.splat(<i16>step.exponent));
     const eight = v128.load(EIGHT);
     const fifteen = v128.load(FIFTEEN);
+    const coarse = i16x8.max_s(i16x8.sub(s, eight), zero);
     v128.store(scratch, i16x8.shl(i16x8.min_s(i16x8.sub(ew, ea), fifteen), 4), SHIFT_STATE);
+    v128.store(scratch, i16x8.shl(i16x8.min_s(coarse, fifteen), 4), SHIFT_COARSE);
     v128.store(scratch, i16x8.mul(i16x8.min_s(s, eight), v128.load(SHIFT_OFFSETS)), SHIFT_INPUT);
-    v128.store(scratch, ew, LANES);
-    const coarse = i16x8.sub(s, eight);
-    if (v128.any_true(i16x8.gt_s(coarse, i16x8.splat(0)))) {
-      const beyond = i16x8.min_s(i16x8.max_s(coarse, i16x8.splat(0)), fifteen);
-      v128.store(scratch, i16x8.shl(beyond, 4), SHIFT_COARSE);
-      Scan.addInput(codes, q, b, row, count, scratch, true);
-    } else {
-      Scan.addInput(codes, q, b, row, count, scratch, false);
-    }
+    v128.store(scratch, ew, WORKING);
+    store<i32>(scratch, <i32>v128.any_true(coarse), COARSE);
   }
 
   /** Zeroes the groups that `lanes` names: `size` bytes each at `at`. */
@@ -238,22 +257,24 @@ class Scan {
     }
   }
 
-  /** Sums to codes and exponents, and their readout: four int32 lanes whose total it is. */
+  /** Shifts from sums to codes, and the exponents of these. */
   @inline
-  static finish(step: HeadStep, codes: usize, exponents: usize, c: usize, row: i32, count: i32, scratch: usize): v128 {
+  static scale(exponents: usize, count: i32, scratch: usize): void {
     const magnitude = Scan.maxima(scratch);
     const r = Scan.shifts(magnitude);
-    let eh = i16x8.add(v128.load(scratch, LANES), r);
+    let eh = i16x8.add(v128.load(scratch, WORKING), r);
     v128.store(scratch, i16x8.mul(r, v128.load(SHIFT_OFFSETS)), SHIFT_CODES);
-    const whole = i16x8.eq(r, i16x8.splat(0));
+    const zero = v128.load(ZERO);
+    const whole = i16x8.eq(r, zero);
     const floor = v128.load(EXPONENT_MIN);
-    const faded = v128.or(i16x8.lt_s(eh, floor), i16x8.eq(magnitude, i16x8.splat(0)));
+    const faded = v128.or(i16x8.lt_s(eh, floor), i16x8.eq(magnitude, zero));
     if (v128.any_true(v128.or(whole, faded))) {
       Scan.clear(faded, scratch, ROW_BYTES, count, scratch);
       Scan.negate(whole, count, scratch);
       eh = v128.bitselect(floor, eh, faded);
     }
     eh = i16x8.min_s(eh, v128.load(EXPONENT_MAX));
+    v128.store(scratch, eh, EXPONENTS);
     const bytes = i8x16.narrow_i16x8_s(eh, eh);
     if (count == 8) {
       v128.store64_lane(exponents, bytes, 0);
@@ -261,10 +282,15 @@ class Scan {
       v128.store(scratch, bytes, LANES);
       memory.copy(exponents, scratch + LANES, count);
     }
-    Scan.store(codes, c, row, count, scratch);
-    const terms = Scan.terms(step, scratch, i32x4.extend_low_i16x8_s(eh));
-    if (count <= 4) return terms;
-    return i32x4.add(terms, Scan.terms(step, scratch + 4 * ROW_BYTES, i32x4.extend_high_i16x8_s(eh)));
+  }
+
+  /** The readout of up to eight groups. */
+  @inline
+  static read(step: HeadStep, scratch: usize): i32 {
+    const e = v128.load(scratch, EXPONENTS);
+    const low = Scan.terms(step, scratch, i32x4.extend_low_i16x8_s(e));
+    const high = Scan.terms(step, scratch + 4 * ROW_BYTES, i32x4.extend_high_i16x8_s(e));
+    return Lanes.sum(i32x4.add(low, high));
   }
 
   /** Lane g: the largest lane of row g's maxima. */

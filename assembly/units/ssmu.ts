@@ -9,7 +9,7 @@ import { LayerState } from "../state";
 import { Layer } from "../weights";
 import { Exact, power } from "./exact";
 import { SILU_SCRATCH, Silu } from "./silu";
-import { HeadStep, prepareDither, SCAN_SCRATCH, scanChannel } from "./ssmu-scan";
+import { HeadStep, prepareDither, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
 /** One token in one layer: raw in_proj outputs, and room for what is made of them. C = conv channels, Np = N padded to 16. */
@@ -98,15 +98,15 @@ export function scanHead(
   const channelBytes = <usize>((groups * STATE_GROUP * config.stateBits) / 8);
   let codes = state.codes + <usize>(head * p) * channelBytes;
   const narrow = config.stateBits == 8;
-  for (let i = 0; i < p; i++) {
-    const q = load<i32>(scratch.product + ((<usize>i) << 2));
+  const batch = narrow ? SCAN_CHANNELS : 1;
+  for (let i = 0; i < p; i += batch) {
+    const q = scratch.product + ((<usize>i) << 2);
+    const out = y + ((<usize>i) << 2);
     const channel = head * p + i;
-    const sum = narrow
-      ? scanChannel(step, codes, exponents, q, channel, scratch.scan)
-      : scanChannelWide(step, codes, exponents, q, channel);
-    store<i32>(y + ((<usize>i) << 2), sum);
-    codes += channelBytes;
-    exponents += groups;
+    if (narrow) scanChannels(step, codes, exponents, q, channel, min(p - i, batch), out, scratch.scan);
+    else store<i32>(out, scanChannelWide(step, codes, exponents, load<i32>(q), channel));
+    codes += <usize>batch * channelBytes;
+    exponents += batch * groups;
   }
   readHead(step, layer, head, x, y);
 }
