@@ -329,8 +329,13 @@ function inProj(part: i32, thread: i32): void {
     for (let t = 0; t < tokens; t++) {
       const values = valuesOf(sums, tokens, l.inPlanes, i, t, tokenAt(t).factor * unit, bias, 0, thread);
       const out = segmentOf(ssmuOf(t), target.segment) + ((<usize>target.at) << 1);
-      v128.store(values, i16x8.narrow_i32x4_s(v128.load(values), v128.load(values, 16)));
-      memory.copy(out, values, target.rows << 1);
+      const narrow = i16x8.narrow_i32x4_s(v128.load(values), v128.load(values, 16));
+      if (target.rows == BLOCK_ROWS) {
+        v128.store(out, narrow);
+      } else {
+        v128.store(values, narrow);
+        memory.copy(out, values, target.rows << 1);
+      }
     }
   }
 }
@@ -371,6 +376,7 @@ function outProj(part: i32, thread: i32): void {
   const blocks = blocksOf(part, outProjRows());
   const sums = multiply(l.outFrames, l.outPlanes, pass.innerCodes, tokens, part, blocks, thread);
   const powers = scratchOf(thread).powers;
+  const limit = i32x4.splat(RESIDUAL_LIMIT);
   for (let i = 0; i < blocks; i++) {
     const row = <usize>((part * pass.partBlocks + i) * BLOCK_ROWS);
     const rows = min(config.dModel - <i32>row, BLOCK_ROWS);
@@ -379,17 +385,12 @@ function outProj(part: i32, thread: i32): void {
     for (let t = 0; t < tokens; t++) {
       const residual = tokenAt(t).residual + (row << 2);
       const values = valuesOf(sums, tokens, l.outPlanes, i, t, tokenAt(t).factor, bias, residual, thread);
-      saturate(values);
-      memory.copy(residual, values, rows << 2);
+      const to = rows == BLOCK_ROWS ? residual : values;
+      v128.store(to, i32x4.max_s(i32x4.min_s(v128.load(values), limit), i32x4.neg(limit)));
+      v128.store(to, i32x4.max_s(i32x4.min_s(v128.load(values, 16), limit), i32x4.neg(limit)), 16);
+      if (rows < BLOCK_ROWS) memory.copy(residual, values, rows << 2);
     }
   }
-}
-
-/** Eight residuals. */
-function saturate(values: usize): void {
-  const limit = i32x4.splat(RESIDUAL_LIMIT);
-  v128.store(values, i32x4.max_s(i32x4.min_s(v128.load(values), limit), i32x4.neg(limit)));
-  v128.store(values, i32x4.max_s(i32x4.min_s(v128.load(values, 16), limit), i32x4.neg(limit)), 16);
 }
 
 /** Logits of the last token. */
@@ -404,7 +405,10 @@ function lmHead(part: i32, thread: i32): void {
   for (let i = 0; i < blocks; i++) {
     const row = <usize>((part * pass.partBlocks + i) * BLOCK_ROWS);
     rowPowers(weights.headRowExponents + row, powers);
-    memory.copy(pass.logits + (row << 2), valuesOf(sums, 1, planes, i, 0, factor, 0, 0, thread), VALUE_BYTES);
+    const values = valuesOf(sums, 1, planes, i, 0, factor, 0, 0, thread);
+    const out = pass.logits + (row << 2);
+    v128.store(out, v128.load(values));
+    v128.store(out, v128.load(values, 16), 16);
   }
 }
 

@@ -1,14 +1,21 @@
 // The MMU's row scale: sums of a block of 8 rows to real values, rsh(acc · m, s - rw) + bias (docs/numerics.md section 3.2).
 import { BLOCK_ROWS } from "../contract";
-import { Exact, power } from "./exact";
+import { Exact } from "./exact";
 
 /** Bytes of the powers of a block, f64 [8], and of its values, i32 [8]. */
 export const POWER_BYTES: usize = BLOCK_ROWS * 8;
 export const VALUE_BYTES: usize = BLOCK_ROWS * 4;
 
-/** 2^rw of 8 rows: exponents i8 [8] → f64 [8]. */
+/** 2^rw of 8 rows: exponents i8 [8] → f64 [8], by writing the exponents of the FP64 numbers. */
 export function rowPowers(exponents: usize, out: usize): void {
-  for (let r: usize = 0; r < <usize>BLOCK_ROWS; r++) store<f64>(out + (r << 3), power(load<i8>(exponents + r)));
+  const e = v128.load8x8_s(exponents);
+  const bias = i64x2.splat(1023);
+  const low = i32x4.extend_low_i16x8_s(e);
+  const high = i32x4.extend_high_i16x8_s(e);
+  v128.store(out, i64x2.shl(i64x2.add(i64x2.extend_low_i32x4_s(low), bias), 52));
+  v128.store(out, i64x2.shl(i64x2.add(i64x2.extend_high_i32x4_s(low), bias), 52), 16);
+  v128.store(out, i64x2.shl(i64x2.add(i64x2.extend_low_i32x4_s(high), bias), 52), 32);
+  v128.store(out, i64x2.shl(i64x2.add(i64x2.extend_high_i32x4_s(high), bias), 52), 48);
 }
 
 /**

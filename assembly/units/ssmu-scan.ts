@@ -42,7 +42,10 @@ const LANES: usize = SHIFT_STATE + 64; //       i16 [8], lanes of a vector that 
 const WORKING: usize = SHIFT_STATE + 80; //     i16 [8], ew
 const COARSE: usize = SHIFT_STATE + 96; //      i32, 1: some s is beyond 8
 const EXPONENTS: usize = SHIFT_STATE + 112; //  i16 [8], of the codes
-const CHANNEL_BYTES: usize = SHIFT_STATE + 128;
+const ROW_INPUT: usize = SHIFT_STATE + 128; //  u16 [8], s up to 8, and within it the dither's row
+const ROW_CODES: usize = SHIFT_STATE + 144; //  u16 [8], the same of r
+const DITHER_ROWS: usize = SHIFT_STATE + 160; // i16 [8], rows of the groups
+const CHANNEL_BYTES: usize = SHIFT_STATE + 176;
 export const SCAN_SCRATCH: usize = <usize>SCAN_CHANNELS * CHANNEL_BYTES;
 
 /** Readout terms saturate here, so that 32 of them fit int32. */
@@ -58,6 +61,7 @@ const EIGHT: usize = CONSTANTS + 16 * 27;
 const FIFTEEN: usize = CONSTANTS + 16 * 28;
 const SHIFT_OFFSETS: usize = CONSTANTS + 16 * 29; // SHIFT_BYTES
 const ZERO: usize = CONSTANTS + 16 * 30;
+const ROWS: usize = memory.data(16 * 2, 16); // offsets of the groups' dither rows from the first, and the mask of a row
 const TERMS: usize = memory.data(16 * 5, 16);
 const LEAST_SHIFT: usize = TERMS; //        i32 -24
 const MOST_SHIFT: usize = TERMS + 16; //    i32 100
@@ -83,6 +87,8 @@ export function allocateScan(): void {
   splat(EIGHT, 8);
   splat(FIFTEEN, 15);
   splat(SHIFT_OFFSETS, SHIFT_BYTES);
+  for (let g = 0; g < 8; g++) store<i16>(ROWS + ((<usize>g) << 1), <i16>((ROW_STEP * g) & ROW_MASK));
+  splat(ROWS + 16, ROW_MASK);
   v128.store(LEAST_SHIFT, i32x4.splat(-24));
   v128.store(MOST_SHIFT, i32x4.splat(100));
   v128.store(FLOAT_BIAS, i32x4.splat(127));
@@ -154,31 +160,32 @@ export function scanChannels(
   const groups = stateGroups();
   const channelCodes = <usize>(groups * STATE_GROUP);
   const end = scratch + <usize>channels * CHANNEL_BYTES;
-  memory.fill(y, 0, channels << 2);
   for (let g = 0; g < groups; g += 8) {
     const count = min(groups - g, 8);
     const n = <usize>(g * STATE_GROUP);
     const firstRow = (<i32>step.t + DITHER_CHANNEL * channel + DITHER_N * STATE_GROUP * g) * STATE_GROUP;
     let h = codes + n;
     let e = exponents + g;
-    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, e += groups) Scan.align(step, h, e, count, s);
+    let row = firstRow;
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, e += groups, row += CHANNEL_ROWS) {
+      Scan.align(step, h, e, row, count, s);
+    }
     h = codes + n;
     let value = q;
-    let row = firstRow;
-    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, value += 4, row += CHANNEL_ROWS) {
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, value += 4) {
       const b = step.bCodes + 2 * n;
-      if (load<i32>(s, COARSE)) Scan.addInput(h, load<i32>(value), b, row, count, s, true);
-      else Scan.addInput(h, load<i32>(value), b, row, count, s, false);
+      if (load<i32>(s, COARSE)) Scan.addInput(h, load<i32>(value), b, count, s, true);
+      else Scan.addInput(h, load<i32>(value), b, count, s, false);
     }
     e = exponents + g;
     for (let s = scratch; s < end; s += CHANNEL_BYTES, e += groups) Scan.scale(e, count, s);
     h = codes + n;
-    row = firstRow;
-    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes, row += CHANNEL_ROWS) {
-      Scan.store(h, step.cCodes + 2 * n, row, count, s);
-    }
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, h += channelCodes) Scan.store(h, step.cCodes + 2 * n, count, s);
     let out = y;
-    for (let s = scratch; s < end; s += CHANNEL_BYTES, out += 4) store<i32>(out, load<i32>(out) + Scan.read(step, s));
+    for (let s = scratch; s < end; s += CHANNEL_BYTES, out += 4) {
+      const sum = Scan.read(step, s);
+      store<i32>(out, g == 0 ? sum : load<i32>(out) + sum);
+    }
   }
 }
 
@@ -190,7 +197,7 @@ const CHANNEL_ROWS: i32 = DITHER_CHANNEL * STATE_GROUP;
 class Scan {
   /** Shifts that bring state and input of up to eight groups to one working exponent each; a state that has faded is emptied. */
   @inline
-  static align(step: HeadStep, codes: usize, exponents: usize, count: i32, scratch: usize): void {
+  static align(step: HeadStep, codes: usize, exponents: usize, row: i32, count: i32, scratch: usize): void {
     const floor = v128.load(EXPONENT_MIN);
     const zero = v128.load(ZERO);
     let eh = i16x8.sub(v128.load8x8_s(exponents), i16x8.splat(<i16>step.k));
@@ -205,7 +212,11 @@ class Scan {
     const coarse = i16x8.max_s(i16x8.sub(s, eight), zero);
     v128.store(scratch, i16x8.shl(i16x8.min_s(i16x8.sub(ew, ea), fifteen), 4), SHIFT_STATE);
     v128.store(scratch, i16x8.shl(i16x8.min_s(coarse, fifteen), 4), SHIFT_COARSE);
-    v128.store(scratch, i16x8.mul(i16x8.min_s(s, eight), v128.load(SHIFT_OFFSETS)), SHIFT_INPUT);
+    const input = i16x8.mul(i16x8.min_s(s, eight), v128.load(SHIFT_OFFSETS));
+    const rows = v128.and(i16x8.add(i16x8.splat(<i16>row), v128.load(ROWS)), v128.load(ROWS, 16));
+    v128.store(scratch, input, SHIFT_INPUT);
+    v128.store(scratch, i16x8.add(input, rows), ROW_INPUT);
+    v128.store(scratch, rows, DITHER_ROWS);
     v128.store(scratch, ew, WORKING);
     store<i32>(scratch, <i32>v128.any_true(coarse), COARSE);
   }
@@ -220,7 +231,7 @@ class Scan {
 
   /** Sums a + b of each group, and the largest magnitude of each of their lanes. coarse: some s is beyond 8. */
   @inline
-  static addInput(codes: usize, q: i32, b: usize, row: i32, count: i32, scratch: usize, coarse: bool): void {
+  static addInput(codes: usize, q: i32, b: usize, count: i32, scratch: usize, coarse: bool): void {
     const x2 = i16x8.splat(<i16>(2 * q));
     const shifts = dither.second;
     const zero = v128.load(ZERO);
@@ -240,9 +251,8 @@ class Scan {
         b0 = i16x8.shl(Lanes.mulr(b0, beyond), 1);
         b1 = i16x8.shl(Lanes.mulr(b1, beyond), 1);
       }
-      const shift = shifts + <usize>load<u16>(lane, SHIFT_INPUT);
-      const sb = v128.load(shift);
-      const d = v128.load(shift + <usize>(row & ROW_MASK), 16);
+      const sb = v128.load(shifts + <usize>load<u16>(lane, SHIFT_INPUT));
+      const d = v128.load(shifts + <usize>load<u16>(lane, ROW_INPUT), 16);
       b0 = Lanes.mulr(i16x8.add(b0, i16x8.shr_s(Lanes.unpackLow8(zero, d), 7)), sb);
       b1 = Lanes.mulr(i16x8.add(b1, i16x8.shr_s(Lanes.unpackHigh8(zero, d), 7)), sb);
       b0 = i16x8.add(a0, b0);
@@ -252,7 +262,6 @@ class Scan {
       v128.store(sums, i16x8.max_s(i16x8.abs(b0), i16x8.abs(b1)), ROW_TERMS);
       codes += STATE_GROUP;
       b += 2 * STATE_GROUP;
-      row += ROW_STEP;
       sums += ROW_BYTES;
     }
   }
@@ -263,7 +272,9 @@ class Scan {
     const magnitude = Scan.maxima(scratch);
     const r = Scan.shifts(magnitude);
     let eh = i16x8.add(v128.load(scratch, WORKING), r);
-    v128.store(scratch, i16x8.mul(r, v128.load(SHIFT_OFFSETS)), SHIFT_CODES);
+    const shift = i16x8.mul(r, v128.load(SHIFT_OFFSETS));
+    v128.store(scratch, shift, SHIFT_CODES);
+    v128.store(scratch, i16x8.add(shift, v128.load(scratch, DITHER_ROWS)), ROW_CODES);
     const zero = v128.load(ZERO);
     const whole = i16x8.eq(r, zero);
     const floor = v128.load(EXPONENT_MIN);
@@ -333,14 +344,13 @@ class Scan {
 
   /** Codes of each group, and their products with C. */
   @inline
-  static store(codes: usize, c: usize, row: i32, count: i32, scratch: usize): void {
+  static store(codes: usize, c: usize, count: i32, scratch: usize): void {
     const shifts = dither.first;
     let lane = scratch;
     let sums = scratch;
     for (const end = lane + <usize>(2 * count); lane != end; lane += 2) {
-      const shift = shifts + <usize>load<u16>(lane, SHIFT_CODES);
-      const power = v128.load(shift);
-      const d = v128.load(shift + <usize>(row & ROW_MASK), 16);
+      const power = v128.load(shifts + <usize>load<u16>(lane, SHIFT_CODES));
+      const d = v128.load(shifts + <usize>load<u16>(lane, ROW_CODES), 16);
       const h0 = Lanes.mulr(i16x8.add(v128.load(sums), i16x8.extend_low_i8x16_s(d)), power);
       const h1 = Lanes.mulr(i16x8.add(v128.load(sums, 16), i16x8.extend_high_i8x16_s(d)), power);
       v128.store(codes, i8x16.narrow_i16x8_s(h0, h1));
@@ -348,7 +358,6 @@ class Scan {
       v128.store(sums, read, ROW_TERMS);
       codes += STATE_GROUP;
       c += 2 * STATE_GROUP;
-      row += ROW_STEP;
       sums += ROW_BYTES;
     }
     for (let g = count; g < 8; g++) {
