@@ -1,0 +1,155 @@
+/** lm_htu against the definition and against the golden unit: every shape of the table that the build can hold. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { type HadamardShape, hadamardSigns, type OracleHadamard, sylvester } from "../oracle/hadamard.ts";
+import { Random } from "../oracle/random.ts";
+import { BACKENDS } from "../units/backend.ts";
+import { HTU_CASES } from "../units/cases.ts";
+import { assertSame, caseName } from "../units/support.ts";
+import { Request, STALLS, simulate, skipReason } from "./support.ts";
+
+/** A build's largest m and k; its sums have room for 8192 terms. */
+interface Build {
+  name: string;
+  maxM: number;
+  maxK: number;
+}
+
+const BUILDS: readonly Build[] = [
+  { name: "htu", maxM: 64, maxK: 8 },
+  { name: "htu-small", maxM: 16, maxK: 5 },
+];
+const skip = skipReason("htu");
+
+/** Of u: 18 bits. */
+const [LOW, HIGH] = [-(2 ** 17), 2 ** 17 - 1];
+/** Outputs that are compared with the definition; all are compared with the golden unit. */
+const SAMPLES = 40;
+
+/** As lm_htu takes it: what a build's k cannot hold goes into the matrix, H_m ⊗ H_2^(k - maxK). */
+function split({ blocks, m, k, signs }: OracleHadamard, { maxK }: Build): OracleHadamard {
+  if (k <= maxK) return { blocks, m, k, signs };
+  const factor = 2 ** (k - maxK);
+  const wide = Array.from({ length: m * factor }, (_, r) =>
+    Array.from({ length: m * factor }, (_, i) => {
+      const sign = signs[Math.floor(r / factor)]![Math.floor(i / factor)]!;
+      return sign * sylvester(r % factor, i % factor);
+    }),
+  );
+  return { blocks, m: m * factor, k: maxK, signs: wide };
+}
+
+/** Column by column, a bit set for each -1. */
+function columnsOf({ m, signs }: OracleHadamard, { maxM }: Build): number[] {
+  const words: number[] = [];
+  for (let i = 0; i < m; i++) {
+    for (let word = 0; word < Math.ceil(maxM / 32); word++) {
+      let bits = 0;
+      for (let r = 32 * word; r < Math.min(m, 32 * word + 32); r++) if (signs[r]![i]! < 0) bits |= 1 << (r % 32);
+      words.push(bits);
+    }
+  }
+  return words;
+}
+
+interface Outcome {
+  bad: number;
+  /** Of each vector: cycles, first word in to last beat out; those after the last word in; w. */
+  vectors: { cycles: number; tail: number; w: number[] }[];
+}
+
+function run(build: Build, shape: OracleHadamard, vectors: readonly Int32Array[], seed: number, stall: number): Outcome {
+  const { blocks, m, k } = shape;
+  const request = new Request(seed, stall).words(blocks, m, k, vectors.length).words32(columnsOf(shape, build));
+  for (const u of vectors) request.words32(u);
+  const result = simulate(build.name, request);
+  const bad = result.u32();
+  const count = bad === 0 ? vectors.length : 0;
+  const outcome = Array.from({ length: count }, () => ({
+    cycles: result.cycles(),
+    tail: result.cycles(),
+    w: result.words32((blocks * m) << k),
+  }));
+  assert.ok(result.done);
+  return { bad, vectors: outcome };
+}
+
+/** H[row][column] within a block. */
+function sign({ k, signs }: OracleHadamard, row: number, column: number): number {
+  const width = 2 ** k;
+  return signs[Math.floor(row / width)]![Math.floor(column / width)]! * sylvester(row % width, column % width);
+}
+
+/** One output of the transform, by its definition. */
+function output(u: Int32Array, hadamard: OracleHadamard, index: number): number {
+  const size = hadamard.m * 2 ** hadamard.k;
+  const [block, row] = [Math.floor(index / size), index % size];
+  let sum = 0;
+  for (let column = 0; column < size; column++) sum += sign(hadamard, row, column) * u[block * size + column]!;
+  return sum;
+}
+
+function inputs(hadamard: OracleHadamard, random: Random): Int32Array[] {
+  const size = hadamard.m * 2 ** hadamard.k;
+  const length = hadamard.blocks * size;
+  const row = random.integer(0, size - 1);
+  // A row's own signs give the largest sum there is; all alike give the largest of row 0.
+  return [
+    Int32Array.from({ length }, () => random.integer(LOW, HIGH)),
+    Int32Array.from({ length }, () => (random.integer(0, 1) === 0 ? LOW : HIGH)),
+    Int32Array.from({ length }, (_, i) => (sign(hadamard, row, i % size) > 0 ? HIGH : LOW)),
+    Int32Array.from({ length }, () => LOW),
+  ];
+}
+
+function check(build: Build, hadamard: OracleHadamard, seed: number): void {
+  const random = new Random(seed + 1);
+  const vectors = inputs(hadamard, random);
+  const expected = vectors.map((u) => BACKENDS[0]!.transform(u, hadamard));
+  for (const stall of STALLS) {
+    // Long vectors with many stalls: one tells as much as four.
+    const some = stall > 100 && vectors[0]!.length > 1000 ? vectors.slice(0, 1) : vectors;
+    const found = run(build, split(hadamard, build), some, seed + 1, stall);
+    assert.equal(found.bad, 0);
+    found.vectors.forEach(({ w }, i) => assertSame(w, expected[i]!, `stalls ${stall}, vector ${i}: w`));
+  }
+  vectors.forEach((u, i) => {
+    for (let sample = 0; sample < SAMPLES; sample++) {
+      const index = u.length <= SAMPLES ? sample % u.length : random.integer(0, u.length - 1);
+      assert.equal(expected[i]![index], output(u, hadamard, index), `vector ${i}: w[${index}]`);
+    }
+  });
+}
+
+/** Whether a build holds a shape, whole or split. */
+function fits(build: Build, { m, k }: HadamardShape): boolean {
+  return m * 2 ** Math.max(0, k - build.maxK) <= build.maxM;
+}
+
+describe("lm_htu", { skip }, () => {
+  for (const build of BUILDS) {
+    const shapes = HTU_CASES.filter((shape) => fits(build, shape));
+    shapes.forEach((shape, seed) => {
+      test(`${build.name}: ${caseName(shape)}`, () => check(build, { ...shape, signs: hadamardSigns(shape.m) }, seed));
+    });
+  }
+
+  test("every order of the table up to the built maximum, and all of E up to 8192 of powers of two, were among them", () => {
+    const shapes = HTU_CASES.filter((shape) => fits(BUILDS[0]!, shape));
+    assert.deepEqual([...new Set(shapes.map(({ m }) => m))].sort((a, b) => a - b), [1, 12, 20, 28, 36, 44, 60]);
+    assert.ok(shapes.some(({ m, k }) => m === 1 && k === 13));
+  });
+
+  test("refuses what the build cannot hold", () => {
+    for (const [blocks, m, k] of [
+      [0, 1, 0],
+      [1, 0, 0],
+      [1, 65, 0],
+      [1, 1, 9],
+    ] as const) {
+      const request = new Request(1, 0).words(blocks, m, k, 0).words32(new Array(2 * m).fill(0));
+      const result = simulate("htu", request);
+      assert.equal(result.u32(), 1, `${blocks}, ${m}, ${k}`);
+    }
+  });
+});
