@@ -58,7 +58,13 @@ interface Outcome {
   vectors: { cycles: number; tail: number; w: number[] }[];
 }
 
-function run(build: Build, shape: OracleHadamard, vectors: readonly Int32Array[], seed: number, stall: number): Outcome {
+function run(
+  build: Build,
+  shape: OracleHadamard,
+  vectors: readonly Int32Array[],
+  seed: number,
+  stall: number,
+): Outcome {
   const { blocks, m, k } = shape;
   const request = new Request(seed, stall).words(blocks, m, k, vectors.length).words32(columnsOf(shape, build));
   for (const u of vectors) request.words32(u);
@@ -136,7 +142,10 @@ describe("lm_htu", { skip }, () => {
 
   test("every order of the table up to the built maximum, and all of E up to 8192 of powers of two, were among them", () => {
     const shapes = HTU_CASES.filter((shape) => fits(BUILDS[0]!, shape));
-    assert.deepEqual([...new Set(shapes.map(({ m }) => m))].sort((a, b) => a - b), [1, 12, 20, 28, 36, 44, 60]);
+    assert.deepEqual(
+      [...new Set(shapes.map(({ m }) => m))].sort((a, b) => a - b),
+      [1, 12, 20, 28, 36, 44, 60],
+    );
     assert.ok(shapes.some(({ m, k }) => m === 1 && k === 13));
   });
 
