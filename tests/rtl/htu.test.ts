@@ -117,7 +117,7 @@ function check(build: Build, hadamard: OracleHadamard, seed: number): void {
     const some = stall > 100 && vectors[0]!.length > 1000 ? vectors.slice(0, 1) : vectors;
     const found = run(build, split(hadamard, build), some, seed + 1, stall);
     assert.equal(found.bad, 0);
-    found.vectors.forEach(({ w }, i) => assertSame(w, expected[i]!, `stalls ${stall}, vector ${i}: w`));
+    for (const [i, { w }] of found.vectors.entries()) assertSame(w, expected[i]!, `stalls ${stall}, vector ${i}: w`);
   }
   vectors.forEach((u, i) => {
     for (let sample = 0; sample < SAMPLES; sample++) {
