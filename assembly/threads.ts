@@ -7,6 +7,7 @@ export type Job = (part: i32, thread: i32) => void;
 
 /** Looks at the team's state before a thread goes to sleep: some 30 µs. */
 const SPINS: i32 = 20000;
+const LOOK_AGAIN_NS: i64 = 100000;
 
 // Each word that threads write has a cache line of its own.
 const LINE: usize = 64;
@@ -70,6 +71,16 @@ function awaitParts(parts: i32): void {
     atomic.wait<i32>(DONE, <i32>done, -1);
   }
   atomic.store<u32>(DONE, 0, 4);
+}
+
+/** Waits until the u32 at `at` is `value`, which another thread is about to write; nobody notifies, so a long wait looks again now and then. */
+export function awaitWord(at: usize, value: u32): void {
+  for (let i = 0; i < SPINS; i++) if (atomic.load<u32>(at) == value) return;
+  for (;;) {
+    const found = atomic.load<u32>(at);
+    if (found == value) return;
+    atomic.wait<i32>(at, <i32>found, LOOK_AGAIN_NS);
+  }
 }
 
 /** The life of thread 1, 2, …: never returns. */
