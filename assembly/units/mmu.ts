@@ -138,7 +138,7 @@ class Dot {
 
 /**
  * The same for `tokens` vectors of codes at once: acc i32 [blocks][tokens][8]; scratch GEMM_SCRATCH bytes.
- * Frame by frame, two blocks at a time: unpacked once, then multiplied with each vector, so that a broadcast of its codes serves both.
+ * Two blocks at a time, frame by frame: unpacked once, then multiplied with each vector, so that a broadcast of its codes serves both.
  */
 export function gemm(acc: usize, frames: usize, codes: usize, tokens: i32, blocks: i32, scratch: usize): void {
   const first = changetype<Codes>(codes);
@@ -147,25 +147,27 @@ export function gemm(acc: usize, frames: usize, codes: usize, tokens: i32, block
   const frameBytes = <usize>scaleBytes() + (FRAME_INPUTS / WEIGHT_GROUP) * GROUP_CODE_BYTES;
   const row = <usize>tokens * SUM_BYTES;
   memory.fill(acc, 0, <usize>blocks * row);
-  let record: usize = 0;
-  for (let from = 0; from < first.k; from += FRAME_INPUTS) {
-    const groups = min(first.k - from, FRAME_INPUTS) / WEIGHT_GROUP;
-    for (let block = 0; block < blocks; block += 2) {
-      const second = min(block + 1, blocks - 1);
-      Gemm.unpack(scratch, frames + <usize>block * bytes, groups, grouped);
-      Gemm.unpack(scratch + UNPACKED_FRAME, frames + <usize>second * bytes, groups, grouped);
-      const sums = acc + <usize>block * row;
-      // An odd last block is multiplied twice, the second time into sums that nobody reads.
-      const secondSums = second == block ? scratch + GEMM_SCRATCH : sums + row;
-      const step = second == block ? <usize>0 : SUM_BYTES;
+  for (let block = 0; block < blocks; block += 2) {
+    const second = min(block + 1, blocks - 1);
+    const sums = acc + <usize>block * row;
+    // An odd last block is multiplied twice, the second time into sums that nobody reads.
+    const secondSums = second == block ? scratch + GEMM_SCRATCH : sums + row;
+    const step = second == block ? <usize>0 : SUM_BYTES;
+    let frame = frames + <usize>block * bytes;
+    const toSecond = <usize>(second - block) * bytes;
+    let record: usize = 0;
+    for (let from = 0; from < first.k; from += FRAME_INPUTS) {
+      const groups = min(first.k - from, FRAME_INPUTS) / WEIGHT_GROUP;
+      Gemm.unpack(scratch, frame, groups, grouped);
+      Gemm.unpack(scratch + UNPACKED_FRAME, frame + toSecond, groups, grouped);
       for (let t = 0; t < tokens; t++) {
         const a = changetype<Codes>(codes + <usize>t * offsetof<Codes>()).records + record;
         if (grouped) Gemm.run(sums + <usize>t * SUM_BYTES, secondSums + <usize>t * step, a, groups, scratch, true);
         else Gemm.run(sums + <usize>t * SUM_BYTES, secondSums + <usize>t * step, a, groups, scratch, false);
       }
+      frame += frameBytes;
+      record += <usize>groups * RECORD_BYTES;
     }
-    frames += frameBytes;
-    record += <usize>groups * RECORD_BYTES;
   }
 }
 
