@@ -1,4 +1,4 @@
-/** A matrix of the oracle as the host's, and back. */
+/** Matrices and vectors of the cases; a matrix of the oracle as the host's, and back. */
 import { BLOCK_ROWS } from "../../assembly/contract.ts";
 import {
   blockBytes,
@@ -9,7 +9,32 @@ import {
   type RowOrder,
   scaleInputs,
 } from "../../host/model/frames.ts";
-import { type OracleLinear, planes } from "../oracle/mmu.ts";
+import { type OracleLinear, planes, scalesPerRow } from "../oracle/mmu.ts";
+import type { Codes } from "../oracle/nqu.ts";
+import type { Random } from "../oracle/random.ts";
+import { type MmuCase, TOP_CODE, WEIGHT_RANGE } from "./cases.ts";
+
+const list = <T>(length: number, f: (i: number) => T): T[] => Array.from({ length }, (_, i) => f(i));
+
+/** A matrix of a case: random, or all at one extreme. */
+export function randomWeights({ K, rows, weightBits: bits, group, fill }: MmuCase, random: Random): OracleLinear {
+  const [low, high] = WEIGHT_RANGE[bits];
+  return {
+    bits,
+    group,
+    q: list(rows, () => list(K, () => fill?.q ?? random.integer(low, high))),
+    sw: list(rows, () => list(scalesPerRow(K, group), () => fill?.sw ?? random.integer(1, 255))),
+    rw: list(rows, () => random.integer(-100, 14)),
+  };
+}
+
+/** Its vector. Padded inputs have code 0. */
+export function randomCodes({ K, bits, fill }: MmuCase, random: Random): Codes {
+  const top = TOP_CODE[bits];
+  const padded = Math.ceil(K / 32) * 32;
+  const v = list(padded, (i) => (i < K ? (fill?.v ?? random.integer(-top, top)) : 0));
+  return { bits, v, sa: list(bits === 8 ? 0 : padded / 16, () => fill?.sa ?? random.integer(1, 255)), e: 0, S: 0n };
+}
 
 /** As the host has it; with 8 bits only where no code is below -128. */
 export function hostMatrix({ bits, group, q, sw, rw }: OracleLinear): QuantizedMatrix {

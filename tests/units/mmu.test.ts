@@ -12,41 +12,21 @@ import {
   scaleInputs,
   unpack,
 } from "../../host/model/frames.ts";
-import { accumulate, type OracleLinear, scalesPerRow } from "../oracle/mmu.ts";
-import type { Codes } from "../oracle/nqu.ts";
+import { accumulate } from "../oracle/mmu.ts";
 import { Random } from "../oracle/random.ts";
 import { BACKENDS } from "./backend.ts";
-import { MMU_CASES, type MmuCase, TOP_CODE, WEIGHT_RANGE } from "./cases.ts";
-import { linearFrom, packLinear } from "./linear.ts";
+import { MMU_CASES } from "./cases.ts";
+import { linearFrom, packLinear, randomCodes, randomWeights } from "./linear.ts";
 import { assertSame, caseName } from "./support.ts";
 
 const list = <T>(length: number, f: (i: number) => T): T[] => Array.from({ length }, (_, i) => f(i));
-
-function weights({ K, rows, weightBits: bits, group, fill }: MmuCase, random: Random): OracleLinear {
-  const [low, high] = WEIGHT_RANGE[bits];
-  return {
-    bits,
-    group,
-    q: list(rows, () => list(K, () => fill?.q ?? random.integer(low, high))),
-    sw: list(rows, () => list(scalesPerRow(K, group), () => fill?.sw ?? random.integer(1, 255))),
-    rw: list(rows, () => random.integer(-100, 14)),
-  };
-}
-
-/** Padded inputs have code 0. */
-function codes({ K, bits, fill }: MmuCase, random: Random): Codes {
-  const top = TOP_CODE[bits];
-  const padded = Math.ceil(K / 32) * 32;
-  const v = list(padded, (i) => (i < K ? (fill?.v ?? random.integer(-top, top)) : 0));
-  return { bits, v, sa: list(bits === 8 ? 0 : padded / 16, () => fill?.sa ?? random.integer(1, 255)), e: 0, S: 0n };
-}
 
 describe("MMU", () => {
   MMU_CASES.forEach((shape, seed) => {
     test(caseName(shape), () => {
       const random = new Random(seed + 1);
-      const linear = weights(shape, random);
-      const vector = codes(shape, random);
+      const linear = randomWeights(shape, random);
+      const vector = randomCodes(shape, random);
       const expected = accumulate(linear, vector);
       const packed = packLinear(linear, plainOrder(shape.rows));
       for (const backend of BACKENDS) {
