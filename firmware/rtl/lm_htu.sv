@@ -15,12 +15,12 @@
 //   m_*:     w, int32, 16 words a transfer in order, word l in bits 32l+31..32l; zeros fill the last one up; m_last is with it.
 //            Streams: a word moves where valid and ready are high; data is stable while valid waits for ready.
 // Cycles, first input to last output of a vector without stalls (measured by tests/rtl/htu.test.ts):
-//   m = 1:   E + 2^k + k' + …, one word a cycle: see docs/units/htu.md.
-//   m > 1:   a block takes m·2^k cycles in, then 2^k + MAX_K + 6, then m·2^k/16 out (m where k < 4).
+//   m = 1:   E, then 2^k + MAX_K: one word a cycle.
+//   m > 1:   a block takes m·2^k cycles in, then 2^k + MAX_K + 5, then m·2^k/16 out (m where k < 4).
 //   A word is taken every 3rd cycle where m > 1 and k < 2.
 module lm_htu #(
     parameter int MAX_M = 64,  // a multiple of 16
-    parameter int MAX_K = 8    // 5 or more; at most 13
+    parameter int MAX_K = 7    // 5 or more
 ) (
     input  logic                     clk,
     input  logic                     rst_n,
@@ -171,7 +171,7 @@ module lm_htu #(
     logic [MA-1:0]    row_out;
     logic [MAX_K-5:0] chunk;
     logic             draining;   // sums may still be on their way into memory
-    logic             asked_last1, asked_last2;
+    logic             asked_last1, asked_last2, asked_last3;
     wire              mix_busy;
     wire              q_valid;
     wire [16*32-1:0]  q;
@@ -179,7 +179,7 @@ module lm_htu #(
     wire [3:0]        short_mask  = last_word[3:0];
     wire              last_chunk  = chunk == last_word[MAX_K-1:4];
     wire              last_read   = last_chunk && row_out == last_row;
-    assign given = q_valid && pack_ready && asked_last2;
+    assign given = q_valid && pack_ready && asked_last3;
 
     lm_htu_mix #(
         .MAX_M(MAX_M),
@@ -224,6 +224,7 @@ module lm_htu #(
         if (r_advance) begin
             asked_last1 <= last_read;
             asked_last2 <= asked_last1;
+            asked_last3 <= asked_last2;
         end
     end
 

@@ -8,13 +8,13 @@
 // Signs:     column i of H_m, bit r set where H_m[r][i] = -1, written before use with `sign_we`.
 // Adding:    `x_valid` with x, its row i and column j, i ascending from 0, which overwrites. Three cycles later the sum is
 //            stored; a column comes again no sooner (lm_htu sees to it where k < 2).
-// Reading:   `r_valid` with row r and chunk c (columns 16c..16c+15) moves in cycles with `r_advance`; `q_valid` two such cycles
-//            later. Lane l has column 16c + (l & lane_mask). Not while adding.
+// Reading:   `r_valid` with row r and chunk c (columns 16c..16c+15) moves in cycles with `r_advance`; `q_valid` three such
+//            cycles later. Lane l has column 16c + (l & lane_mask). Not while adding.
 // Throughput: one word a cycle in, 16 a cycle out.
 module lm_htu_mix #(
     parameter int MAX_M = 64,  // a multiple of 16
-    parameter int MAX_K = 8,   // at least 5
-    parameter int WIDTH = 26   // of x
+    parameter int MAX_K = 7,   // at least 5
+    parameter int WIDTH = 25   // of x
 ) (
     input  logic                     clk,
     input  logic                     rst_n,
@@ -37,19 +37,12 @@ module lm_htu_mix #(
     output logic                     q_valid,
     output logic [16*32-1:0]         q
 );
-    localparam int MA     = $clog2(MAX_M);
-    localparam int GROUPS = MAX_M / 16;
+    localparam int MA = $clog2(MAX_M);
 
     logic [MAX_M-1:0] signs[0:MAX_M-1];
     always_ff @(posedge clk) if (sign_we) signs[sign_addr] <= sign_data;
 
-    // Bank b holds row b ^ (j mod 16): sign b of this column of banks is the sign of that row.
     wire [MAX_M-1:0] column = signs[x_row];
-    wire [MAX_M-1:0] turned;
-    for (genvar b = 0; b < MAX_M; b++) begin : g_turn
-        localparam logic [MA-1:0] B = MA'(b);
-        assign turned[b] = column[B ^ MA'(x_column[3:0])];
-    end
 
     // Two cycles of memory, then the sum.
     logic                    v1, v2, first1, first2;
@@ -67,7 +60,8 @@ module lm_htu_mix #(
         end
         if (x_valid) begin
             x1     <= x;
-            minus1 <= turned;
+            // Bank b holds row b ^ (j mod 16): its sign is that row's.
+            for (int b = 0; b < MAX_M; b++) minus1[b] <= column[MA'(b) ^ MA'(x_column[3:0])];
             at1    <= x_column;
             first1 <= x_row == '0;
         end
@@ -79,15 +73,17 @@ module lm_htu_mix #(
         end
     end
 
-    logic          rv1;
+    logic          rv1, rv2;
     logic [MA-1:0] row1, row2;
     always_ff @(posedge clk) begin
         if (!rst_n) begin
             rv1     <= 1'b0;
+            rv2     <= 1'b0;
             q_valid <= 1'b0;
         end else if (r_advance) begin
             rv1     <= r_valid;
-            q_valid <= rv1;
+            rv2     <= rv1;
+            q_valid <= rv2;
         end
         if (r_advance) begin
             row1 <= r_row;
@@ -112,16 +108,11 @@ module lm_htu_mix #(
         end
     end
 
-    // The 16 banks of this row's group, and their lanes in order.
-    wire [16*32-1:0] group;
-    if (GROUPS == 1) begin : g_one
-        assign group = banks;
-    end else begin : g_many
-        assign group = banks[16*32*row2[MA-1:4]+:16*32];
-    end
+    // Lane l of a row is in the bank of row ^ l: a choice of 16 banks, then their order.
     for (genvar l = 0; l < 16; l++) begin : g_lane
         localparam logic [3:0] L = 4'(l);
-        wire [3:0] from = (L & lane_mask) ^ row2[3:0];
-        assign q[32*l+:32] = group[32*from+:32];
+        wire [3:0]    column_low = L & lane_mask;
+        wire [MA-1:0] from       = row2 ^ MA'(column_low);
+        always_ff @(posedge clk) if (r_advance && rv2) q[32*l+:32] <= banks[32*from+:32];
     end
 endmodule

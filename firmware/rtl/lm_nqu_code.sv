@@ -35,6 +35,7 @@ module lm_nqu_code (
         else if (advance) valid <= {valid[4:0], in_valid};
         if (advance) last <= {last[4:0], in_last};
     end
+    wire [5:0] step = advance ? {valid[4:0], in_valid} : '0;  // stages that take a group
     assign out_valid = valid[5];
     assign out_last  = last[5];
 
@@ -58,15 +59,13 @@ module lm_nqu_code (
     logic [7:0]  sa2, sa3, sa4, sa5;
     logic [16:0] inverse;
     always_ff @(posedge clk) begin
-        if (advance) begin
-            t       <= 13'(raised >> e);
-            sa2     <= whole || quotient == 8'd0 ? 8'd1 : quotient;
-            sa3     <= sa2;
-            inverse <= inverses[sa2];
-            sa4     <= sa3;
-            sa5     <= sa4;
-            sa      <= sa5;
-        end
+        if (step[0]) t <= 13'(raised >> e);
+        if (step[1]) sa2 <= whole || quotient == 8'd0 ? 8'd1 : quotient;
+        if (step[2]) sa3 <= sa2;
+        if (step[2]) inverse <= inverses[sa2];
+        if (step[3]) sa4 <= sa3;
+        if (step[4]) sa5 <= sa4;
+        if (step[5]) sa <= sa5;
     end
 
     // ------------------------------------------------------------------------------------------------ zero point
@@ -78,13 +77,11 @@ module lm_nqu_code (
     wire [14:0]         zero_whole = 15'((36'sd1048576 - zero4) >>> 21);  // not negative
     logic [3:0]         zero;
     always_ff @(posedge clk) begin
-        if (advance) begin
-            zero1 <= zero_half;
-            zero2 <= 19'((zero1 + 20'sd1) >>> 1);
-            zero3 <= zero2;
-            zero4 <= 36'(zero3) * $signed({19'd0, inverse});
-            zero  <= !zero_points ? 4'd0 : zero_whole > 15'd15 ? 4'd15 : zero_whole[3:0];
-        end
+        if (step[0]) zero1 <= zero_half;
+        if (step[1]) zero2 <= 19'((zero1 + 20'sd1) >>> 1);
+        if (step[2]) zero3 <= zero2;
+        if (step[3]) zero4 <= 36'(zero3) * $signed({19'd0, inverse});
+        if (step[4]) zero <= !zero_points ? 4'd0 : zero_whole > 15'd15 ? 4'd15 : zero_whole[3:0];
     end
 
     // ------------------------------------------------------------------------------------------------ codes
@@ -100,24 +97,27 @@ module lm_nqu_code (
         logic signed [35:0] product4;      // 4: x / sa, code in bits 21 and up
         logic signed [15:0] code5;         // 5: before the zero point
         logic [37:0]        square4;
-        wire signed [35:0]  rounded = product4 + 36'sd1048576;
         // 6: between 0 - zero and 15 - zero, or within ±top
         wire signed [15:0]  least = zero_points ? -zero_wide : -16'(top);
         wire signed [15:0]  most  = zero_points ? 16'sd15 - zero_wide : 16'(top);
         assign squares[38*l+:38] = square4;
         always_ff @(posedge clk) begin
-            if (advance) begin
-                half1    <= 20'($signed({word, 9'd0}) >>> shift);
-                x2       <= 19'((half1 + 20'sd1) >>> 1);
-                code2    <= 11'((21'(half1) + 21'sd256) >>> 9);
-                x3       <= x2;
-                code3    <= code2;
+            if (step[0]) half1 <= 20'($signed({word, 9'd0}) >>> shift);
+            if (step[1]) begin
+                x2    <= 19'((half1 + 20'sd1) >>> 1);
+                code2 <= 11'((21'(half1) + 21'sd256) >>> 9);
+            end
+            if (step[2]) begin
+                x3    <= x2;
+                code3 <= code2;
+            end
+            if (step[3]) begin
                 product4 <= 36'(x3) * $signed({19'd0, inverse});
                 square4  <= 38'(x3) * 38'(x3);
                 code4    <= code3;
-                code5    <= whole ? 16'(code4) : 16'(rounded >>> 21);
-                v[8*l+:8] <= 8'(code5 < least ? least : code5 > most ? most : code5);
             end
+            if (step[4]) code5 <= whole ? 16'(code4) : 16'((product4 + 36'sd1048576) >>> 21);
+            if (step[5]) v[8*l+:8] <= 8'(code5 < least ? least : code5 > most ? most : code5);
         end
     end
 
@@ -131,10 +131,10 @@ module lm_nqu_code (
         wire [37:0] s1 = squares[152*i+38+:38];
         wire [37:0] s2 = squares[152*i+76+:38];
         wire [37:0] s3 = squares[152*i+114+:38];
-        always_ff @(posedge clk) if (advance) sums5[40*i+:40] <= (40'(s0) + 40'(s1)) + (40'(s2) + 40'(s3));
+        always_ff @(posedge clk) if (step[4]) sums5[40*i+:40] <= (40'(s0) + 40'(s1)) + (40'(s2) + 40'(s3));
     end
     always_ff @(posedge clk) begin
-        if (advance)
+        if (step[5])
             sum6 <= (42'(sums5[39:0]) + 42'(sums5[79:40])) + (42'(sums5[119:80]) + 42'(sums5[159:120]));
         if (!rst_n || clear) begin
             sum       <= '0;

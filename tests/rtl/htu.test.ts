@@ -16,7 +16,7 @@ interface Build {
 }
 
 const BUILDS: readonly Build[] = [
-  { name: "htu", maxM: 64, maxK: 8 },
+  { name: "htu", maxM: 64, maxK: 7 },
   { name: "htu-small", maxM: 16, maxK: 5 },
 ];
 const skip = skipReason("htu");
@@ -149,12 +149,32 @@ describe("lm_htu", { skip }, () => {
     assert.ok(shapes.some(({ m, k }) => m === 1 && k === 13));
   });
 
+  test("cycles: as docs/units/htu.md says", () => {
+    const { maxK } = BUILDS[0]!;
+    for (const [blocks, m, k] of [
+      [1, 20, 5],
+      [1, 12, 7],
+      [1, 40, 7],
+      [1, 64, 7],
+      [1, 12, 3],
+      [1, 1, 7],
+      [9, 1, 4],
+      [640, 1, 0],
+    ] as const) {
+      const E = (blocks * m) << k;
+      const signs = Array.from({ length: m }, () => new Array<number>(m).fill(1));
+      const [found] = run(BUILDS[0]!, { blocks, m, k, signs }, [new Int32Array(E)], 1, 0).vectors;
+      const tail = m === 1 ? 2 ** k + maxK : 2 ** k + maxK + 5 + m * Math.max(1, 2 ** k / 16);
+      assert.deepEqual([found!.cycles, found!.tail], [E + tail, tail], `${blocks}, ${m}, ${k}`);
+    }
+  });
+
   test("refuses what the build cannot hold", () => {
     for (const [blocks, m, k] of [
       [0, 1, 0],
       [1, 0, 0],
       [1, 65, 0],
-      [1, 1, 9],
+      [1, 1, 8],
     ] as const) {
       const request = new Request(1, 0).words(blocks, m, k, 0).words32(new Array(2 * m).fill(0));
       const result = simulate("htu", request);

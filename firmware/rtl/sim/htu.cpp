@@ -2,7 +2,7 @@
 //          H[r][i] = -1), then vectors x blocks · m · 2^k words u.
 // Result:  u32 bad (1: the unit refuses blocks, m, k, and that is all), then for each vector u64 cycles from the first word
 //          in to the last beat out, both counted, u64 cycles from the last word in, and the words w.
-// rtl-build: htu MAX_M=64 MAX_K=8
+// rtl-build: htu MAX_M=64 MAX_K=7
 // rtl-build: htu-small MAX_M=16 MAX_K=5
 #include "bench.h"
 
