@@ -1,7 +1,7 @@
 /** A token of one layer from the units of tests/oracle, with what is inside it: y, u, the norm's factor and the state. */
 import type { OracleLayer, OracleLayerState, OracleModel, Segments } from "../oracle/model.ts";
-import { convolve } from "../oracle/model.ts";
-import type { Random } from "../oracle/random.ts";
+import { convolve, initialState, randomModel } from "../oracle/model.ts";
+import { Random } from "../oracle/random.ts";
 import {
   decay,
   dtTimesX,
@@ -18,8 +18,9 @@ import {
   timeStep,
   updateGroup,
 } from "../oracle/ssmu.ts";
-import { norm } from "../oracle/tables.ts";
+import { norm, silu } from "../oracle/tables.ts";
 import type { Factor } from "./backend.ts";
+import type { SsmuCase } from "./cases.ts";
 
 const list = <T>(length: number, f: (i: number) => T): T[] => Array.from({ length }, (_, i) => f(i));
 
@@ -155,4 +156,70 @@ export function wildState(state: OracleLayerState, bits: StateBits, random: Rand
       return { h: list(16, () => random.integer(-reach, reach)), eh };
     }),
   );
+}
+
+/** The model of a case. */
+export function modelOf(
+  { H, P, N, G, W, normGroups, kind }: SsmuCase,
+  stateBits: StateBits,
+  seed: number,
+): OracleModel {
+  const stress = kind !== "calm";
+  const model = randomModel(seed, { D: 8, H, P, N, G, W, V: 2, layers: 1, normGroups, stateBits, stress });
+  if (kind === "wild") makeWild(model, new Random(seed));
+  return model;
+}
+
+/** Raw inputs of one token: normal ones, silence, all of int16, or its ends. */
+export function randomSegments({ shape }: OracleModel, random: Random, kind: SsmuCase["kind"]): Segments {
+  const { H, P, N, G } = shape;
+  const mood = kind === "calm" ? 0 : random.integer(0, 5);
+  const value = (): number => {
+    if (mood === 1) return 0;
+    if (mood === 2) return random.integer(-32768, 32767);
+    if (mood === 3) return random.integer(0, 1) === 0 ? -32768 : 32767;
+    return Math.max(-32768, Math.min(32767, Math.round(random.normal() * 2500)));
+  };
+  const part = (length: number) => Array.from({ length }, value);
+  return { z: part(H * P), x: part(H * P), B: part(G * N), C: part(G * N), dt: part(H) };
+}
+
+/** No decay, a constant time step, and a conv that passes its newest input. */
+export function plainModel(stateBits: StateBits): OracleModel {
+  const model = randomModel(1, { D: 8, H: 2, P: 8, N: 32, G: 1, W: 2, V: 2, layers: 1, stateBits });
+  const layer = model.layers[0]!;
+  Object.assign(layer, { fx: 11, fB: 11, fC: 11, fw: 14, fxs: 11, fBs: 11, fCs: 11 });
+  layer.convWeight = layer.convWeight.map(() => [0, 2 ** 14]);
+  layer.convBias = layer.convBias.map(() => 0);
+  layer.am = layer.am.map(() => 0);
+  [model.dtLow, model.dtHigh] = [2 ** 20, 2 ** 20];
+  return model;
+}
+
+/** Exponent of the products of codes that a token of a plain model adds to the state of a head. */
+function addedExponent({ shape, dtLow }: OracleModel, { x, B }: Segments, head: number): number {
+  const own = x.slice(head * shape.P, (head + 1) * shape.P).map((raw) => silu(BigInt(raw), 11));
+  const keys = B.map((raw) => silu(BigInt(raw), 11));
+  return dtTimesX(dtLow, 32768, own, 11).exponent + quantizeBC(keys, 11).exponent;
+}
+
+/** Codes at their ends, in groups whose exponent is `beside` above that of the input's products. */
+export function fullToken(
+  model: OracleModel,
+  bits: StateBits,
+  { random, beside, t }: { random: Random; beside: number; t: number },
+): { segments: Segments; state: OracleLayerState } {
+  const { shape } = model;
+  const top = 2 ** (bits - 1) - 1;
+  const large = (length: number) => list(length, () => random.integer(9000, 16000));
+  const [x, B] = [large(shape.H * shape.P), large(shape.N)];
+  const segments: Segments = { z: large(x.length), x, B, C: large(shape.N), dt: [0, 0] };
+  const state = initialState(model).layers[0]!;
+  state.groups = state.groups.map((groups, channel) =>
+    groups.map(() => {
+      const eh = addedExponent(model, segments, Math.floor(channel / shape.P)) + beside;
+      return { h: list(16, () => top - random.integer(0, t % 4)), eh };
+    }),
+  );
+  return { segments, state };
 }

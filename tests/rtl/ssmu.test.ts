@@ -1,0 +1,70 @@
+/** lm_ssmu against tests/oracle: tokens in a row, with and without stalls; y, F and the whole state. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { initialState, randomModel, TOKEN_PERIOD } from "../oracle/model.ts";
+import { Random } from "../oracle/random.ts";
+import { SSMU_CASES, type SsmuCase } from "../units/cases.ts";
+import { fullToken, modelOf, plainModel, randomSegments, wildState } from "../units/scan.ts";
+import { caseName } from "../units/support.ts";
+import { Jobs } from "./ssmu-jobs.ts";
+import { STALLS, skipReason } from "./support.ts";
+
+/** State groups that a round feeds to the simulation: enough, and quick. */
+const GROUPS_A_ROUND = 3000;
+
+function jobsOf(shape: SsmuCase, seed: number, tokens: number): Jobs {
+  const random = new Random(seed + 100);
+  const model = modelOf(shape, 8, seed);
+  const state = initialState(model).layers[0]!;
+  const jobs = new Jobs();
+  for (let i = 0; i < tokens; i++) {
+    if (shape.kind === "wild" && random.integer(0, 3) === 0) wildState(state, 8, random);
+    const t = ((shape.from ?? 0) + i) % TOKEN_PERIOD;
+    jobs.add(model, state, randomSegments(model, random, shape.kind), t);
+  }
+  return jobs;
+}
+
+for (const build of ["ssmu", "ssmu-wide"]) {
+  describe(`${build} in logic`, { skip: skipReason("ssmu") }, () => {
+    SSMU_CASES.forEach((shape, index) => {
+      test(caseName(shape), () => {
+        const { H, P, N, tokens } = shape;
+        const most = Math.ceil(GROUPS_A_ROUND / (H * P * Math.ceil(N / 16)));
+        const rounds = shape.kind === "wild" ? 6 : 2;
+        for (let round = 0; round < rounds; round++) {
+          const jobs = jobsOf(shape, 1 + index * 100 + round, Math.min(tokens, most));
+          for (const stall of round === 0 ? STALLS : [STALLS[round % STALLS.length]!]) jobs.run(build, round, stall);
+        }
+      });
+    });
+
+    test("full codes, their exponent -18 to 18 above the input's", () => {
+      const model = plainModel(8);
+      const jobs = new Jobs();
+      for (let beside = -18; beside <= 18; beside++) {
+        const random = new Random(beside + 50);
+        for (let t = 0; t < 16; t++) {
+          const { segments, state } = fullToken(model, 8, { random, beside, t });
+          jobs.add(model, state, segments, t);
+        }
+      }
+      for (const stall of STALLS) jobs.run(build, 1, stall);
+    });
+
+    test("heads of the 2.7B shape: 64 × 128, a group of 16 a lane and cycle", () => {
+      const shape = { D: 8, H: 4, P: 64, N: 128, G: 1, W: 4, V: 2, layers: 1 };
+      const model = randomModel(5, shape);
+      const state = initialState(model).layers[0]!;
+      const random = new Random(6);
+      const lanes = build === "ssmu" ? 1 : 2;
+      const overhead = [0, 1].map((warm) => {
+        const jobs = new Jobs();
+        jobs.add(model, state, randomSegments(model, random, "calm"), warm);
+        return jobs.run(build, 1, 0) - (4 * 64 * 8) / lanes;
+      });
+      // B and C first, 2 · (N + 9), the first head, P + 5, and the pipeline's length.
+      for (const cycles of overhead) assert.ok(cycles > 0 && cycles < 420, `${cycles} cycles beside the state's`);
+    });
+  });
+}
