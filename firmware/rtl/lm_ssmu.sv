@@ -19,7 +19,7 @@
 //   m_exp, m_code: the new state, shaped as it came; unused bytes of a last beat are 0
 //   m_y     int32 Q12: H · P values
 // Throughput LANES groups of 16 state values a cycle; a head takes max(P · ceil(words / LANES), P + 5, 24) cycles.
-// Latency from a channel's last group to its m_y 14 cycles.
+// Latency from a channel's last group to its m_y 17 cycles.
 module lm_ssmu #(
     parameter int LANES    = 1,   // groups of 16 a cycle: 1, 2 or 4
     parameter int HEAD_DIM = 128, // P at most; a power of two
@@ -121,8 +121,8 @@ module lm_ssmu #(
     wire                  head_available, heads_empty;
     wire [1:0]            head_bank;
     logic [PW-1:0]        p;
-    logic [1:0]           bank1, bank11;
-    logic [PW-1:0]        p11;
+    wire [1:0]            out_bank;
+    wire [PW-1:0]         out_channel;
     wire signed [15:0]    scan_x, out_x, out_d;
     wire [15:0]           scan_m;
     wire [5:0]            scan_s2;
@@ -141,7 +141,7 @@ module lm_ssmu #(
         .s_x_valid(s_x_valid), .s_x_ready(s_x_ready), .s_x_data(s_x_data), .m_f_valid(m_f_valid), .m_f_ready(m_f_ready), .m_f_data(m_f_data),
         .available(head_available), .bank(head_bank), .take(takes_head), .free(frees_head), .empty(heads_empty),
         .scan_bank(head_bank), .scan_channel(p), .scan_x(scan_x), .scan_m(scan_m), .scan_s2(scan_s2), .scan_k(scan_k), .scan_ex(scan_ex),
-        .out_bank(bank11), .out_channel(p11), .out_x(out_x), .out_c(out_c), .out_d(out_d));
+        .out_bank(out_bank), .out_channel(out_channel), .out_x(out_x), .out_c(out_c), .out_d(out_d));
 
     // ------------------------------------------------------------ the state in
     // No beat of the next job may come in: beats are counted, from H · P · words.
@@ -204,13 +204,20 @@ module lm_ssmu #(
         && exps_there >= 8'(count) && codes_there >= 4'(count);
     assign takes_head = go && head_ends;
 
-    // ------------------------------------------------------------ pipeline: valid, groups, flags of stages 1 .. 13
-    localparam int LAST = 13;
+    // ------------------------------------------------------------ pipeline: what goes with the groups through its stages
+    localparam int UPDATE = 2 + 7;      // new codes
+    localparam int READ   = 2 + 11;     // their term
+    localparam int SUM    = READ + 1;   // Y
+    localparam int LAST   = SUM + 2;    // y
     logic [LAST:1]        valid;
     logic [LAST:1]        first, ends, closes; // first and last groups of a channel; last of a head
-    logic [2:0]           count1, count2, count3, count4, count5, count6, count7, count8, count9, count10;
-    logic [1:0]           bank2, bank3, bank4, bank5, bank6, bank7, bank8, bank9, bank10;
-    logic [PW-1:0]        p1, p2, p3, p4, p5, p6, p7, p8, p9, p10;
+    logic [3*READ-1:0]    counts;              // groups, stage 1 lowest
+    logic [2*SUM-1:0]     banks;
+    logic [PW*SUM-1:0]    channels_at;
+    wire [2:0]            update_count = counts[3*(UPDATE-1) +: 3];
+    wire [2:0]            read_count   = counts[3*(READ-1) +: 3];
+    assign out_bank    = banks[2*(SUM-1) +: 2];
+    assign out_channel = channels_at[PW*(SUM-1) +: PW];
     always_ff @(posedge clk) begin
         if (!rst_n) valid <= '0;
         else if (en) valid <= {valid[LAST-1:1], go};
@@ -218,11 +225,9 @@ module lm_ssmu #(
             first <= {first[LAST-1:1], word == 6'd0};
             ends <= {ends[LAST-1:1], channel_ends};
             closes <= {closes[LAST-1:1], head_ends};
-            {count10, count9, count8, count7, count6, count5, count4, count3, count2, count1} <=
-                {count9, count8, count7, count6, count5, count4, count3, count2, count1, count};
-            {bank11, bank10, bank9, bank8, bank7, bank6, bank5, bank4, bank3, bank2, bank1} <=
-                {bank10, bank9, bank8, bank7, bank6, bank5, bank4, bank3, bank2, bank1, head_bank};
-            {p11, p10, p9, p8, p7, p6, p5, p4, p3, p2, p1} <= {p10, p9, p8, p7, p6, p5, p4, p3, p2, p1, p};
+            counts <= {counts[3*(READ-1)-1:0], count};
+            banks <= {banks[2*(SUM-1)-1:0], head_bank};
+            channels_at <= {channels_at[PW*(SUM-1)-1:0], p};
         end
         if (begins) begin
             word <= 6'd0;
@@ -282,7 +287,7 @@ module lm_ssmu #(
     end
     wire [7:0] turn = {t[8], t[9], t[10], t[11], t[12], t[13], t[14], t[15]};
 
-    // Stages 3 .. 7: new codes. 8 .. 10: their part of C · h.
+    // Stages 3 .. UPDATE: new codes. Up to READ: their part of C · h.
     wire [128*LANES-1:0]       new_codes;
     wire [8*LANES-1:0]         new_exps;
     wire [27*LANES-1:0]        terms;
@@ -296,7 +301,7 @@ module lm_ssmu #(
     // ------------------------------------------------------------ the state out
     wire                  exp_room, code_room, exp_empty, code_empty;
     logic                 flush;
-    wire [2:0]            push = valid[7] && en ? count7 : 3'd0;
+    wire [2:0]            push = valid[UPDATE] && en ? update_count : 3'd0;
     lm_pack #(.WIDTH(8), .ELEMENTS(64), .IN(LANES)) u_exp_out (
         .clk(clk), .rst_n(rst_n), .ready(exp_room), .push(7'(push)), .data(new_exps), .flush(flush),
         .m_valid(m_exp_valid), .m_ready(m_exp_ready), .m_data(m_exp_data), .empty(exp_empty));
@@ -305,34 +310,34 @@ module lm_ssmu #(
         .m_valid(m_code_valid), .m_ready(m_code_ready), .m_data(m_code_data), .empty(code_empty));
 
     // ------------------------------------------------------------ readout
-    // Stage 11: Y. 12: Y · c and D · x. 13: y.
+    // Stage SUM: Y. Then Y · c and D · x. LAST: y.
     logic signed [31:0]   sum;
     always_comb begin
         sum = 32'sd0;
-        for (int i = 0; i < LANES; i++) if (3'(i) < count10) sum = sum + 32'($signed(terms[27*i +: 27]));
+        for (int i = 0; i < LANES; i++) if (3'(i) < read_count) sum = sum + 32'($signed(terms[27*i +: 27]));
     end
-    logic signed [31:0]   y11;
-    logic signed [48:0]   yc12;
-    logic signed [31:0]   dx12;
+    logic signed [31:0]   y_sum;
+    logic signed [48:0]   yc;
+    logic signed [31:0]   dx;
     wire signed [7:0]     skip_shift = fd + $signed({3'd0, fxs}) - 8'sd12;
     // Wide enough: what saturates here, the sum saturates too.
     wire signed [35:0]    skip;
-    lm_rsh #(.IN(32), .OUT(36), .LEFT(20)) u_skip (.x(dx12), .s(skip_shift), .y(skip));
-    wire signed [36:0]    decayed = 37'((yc12 + 49'sd32768) >>> 16);
-    wire signed [36:0]    y_sum = decayed + 37'(skip);
-    logic signed [31:0]   y13;
+    lm_rsh #(.IN(32), .OUT(36), .LEFT(20)) u_skip (.x(dx), .s(skip_shift), .y(skip));
+    wire signed [36:0]    decayed = 37'((yc + 49'sd32768) >>> 16);
+    wire signed [36:0]    y_exact = decayed + 37'(skip);
+    logic signed [31:0]   y_last;
     always_ff @(posedge clk) begin
         if (en) begin
-            if (valid[10]) y11 <= first[10] ? sum : y11 + sum;
-            yc12 <= 49'(y11) * $signed({32'd0, out_c});
-            dx12 <= 32'(out_d) * 32'(out_x);
-            y13 <= y_sum > 37'sd2147483647 ? 32'sh7fffffff : (y_sum < -37'sd2147483648 ? 32'sh80000000 : 32'(y_sum));
+            if (valid[READ]) y_sum <= first[READ] ? sum : y_sum + sum;
+            yc <= 49'(y_sum) * $signed({32'd0, out_c});
+            dx <= 32'(out_d) * 32'(out_x);
+            y_last <= y_exact > 37'sd2147483647 ? 32'sh7fffffff : (y_exact < -37'sd2147483648 ? 32'sh80000000 : 32'(y_exact));
         end
     end
     wire                  y_room;
     wire [3:0]            y_level;
     lm_fifo #(.WIDTH(32), .DEPTH(8)) u_y (
-        .clk(clk), .rst_n(rst_n), .s_valid(valid[LAST] && ends[LAST] && en), .s_ready(y_room), .s_data(y13),
+        .clk(clk), .rst_n(rst_n), .s_valid(valid[LAST] && ends[LAST] && en), .s_ready(y_room), .s_data(y_last),
         .m_valid(m_y_valid), .m_ready(m_y_ready), .m_data(m_y_data), .level(y_level));
     assign frees_head = en && valid[LAST] && closes[LAST];
 
@@ -362,5 +367,5 @@ module lm_ssmu #(
     end
 
     // Of stages beyond those that read them, and what the FIFO reports.
-    wire unused = &{1'b0, first[LAST:11], y_level, count8, count9};
+    wire unused = &{1'b0, first[LAST:READ+1], y_level};
 endmodule

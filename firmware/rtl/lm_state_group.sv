@@ -4,7 +4,7 @@
 // All stages move when `en` is high; no valid: the parent knows the latencies.
 // In:  h 16 × int8 codes (n lowest first) and their exponent eh; b, c 16 × int8; q int8 (dt · x);
 //      k whole bits of decay; eb = ex + eB; ec = eC + 12; index = (t + 11 n + 57 ch) mod 256 of the first n; turn = bitrev8((t >> 8) mod 256).
-// Out: new_h, new_eh after UPDATE = 5 cycles; term (27 bits) after READ = 8 cycles. Throughput one group a cycle.
+// Out: new_h, new_eh after 7 cycles; term (27 bits) after 11 cycles. Throughput one group a cycle.
 module lm_state_group (
     input  logic                clk,
     input  logic                en,
@@ -24,29 +24,31 @@ module lm_state_group (
 );
     `include "lm_tables.svh"
 
-    // 1: exponents of old and new part, what each is shifted by; products q · B
-    wire signed [9:0] decayed  = 10'(eh) - $signed({2'b0, k});
-    wire              flushed  = decayed < -10'sd64;
-    wire signed [9:0] ea       = (flushed ? -10'sd64 : decayed) - 10'sd7;
-    wire signed [9:0] ew       = ea > eb ? ea : eb;
-    wire signed [9:0] a_behind = ew - ea;
-    wire signed [9:0] b_behind = ew - eb;
-    logic [3:0]       a_shift;
-    logic [4:0]       b_shift, b_shift2;
-    logic signed [9:0] ew1, ew2, ew3, ew4;
-    logic [127:0]     c1, c2, c3, c4, c5;
-    logic signed [7:0] ec1, ec2, ec3, ec4, ec5;
+    // 1: exponents of the old part; products q · B
+    wire signed [9:0]  decayed = 10'(eh) - $signed({2'b0, k});
+    wire               flushed = decayed < -10'sd64;
+    logic signed [9:0] ea, eb1;
 
-    // 4: the exponent's growth r, smallest with max <= 127 · 2^r: by the largest of the 16
+    // 2: the common exponent, and what each part is shifted by
+    wire signed [9:0]  ew_next  = ea > eb1 ? ea : eb1;
+    wire signed [9:0]  a_behind = ew_next - ea;
+    wire signed [9:0]  b_behind = ew_next - eb1;
+    logic [3:0]        a_shift;
+    logic [4:0]        b_shift, b_shift3;
+    logic signed [9:0] ew2, ew3, ew4, ew5, ew6;
+    logic [127:0]      c1, c2, c3, c4, c5, c6, c7;
+    logic signed [7:0] ec1, ec2, ec3, ec4, ec5, ec6, ec7;
+
+    // 5, 6: the exponent's growth r, smallest with max <= 127 · 2^r: by the largest of the 16
     wire [15:0]       magnitude [0:15];
     wire [15:0]       max8 [0:7];
-    wire [15:0]       max4 [0:3];
+    logic [15:0]      max4 [0:3];
     wire [15:0]       max2 [0:1];
     for (genvar i = 0; i < 8; i++) begin : g_max8
         assign max8[i] = magnitude[2*i] > magnitude[2*i+1] ? magnitude[2*i] : magnitude[2*i+1];
     end
     for (genvar i = 0; i < 4; i++) begin : g_max4
-        assign max4[i] = max8[2*i] > max8[2*i+1] ? max8[2*i] : max8[2*i+1];
+        always_ff @(posedge clk) if (en) max4[i] <= max8[2*i] > max8[2*i+1] ? max8[2*i] : max8[2*i+1];
     end
     for (genvar i = 0; i < 2; i++) begin : g_max2
         assign max2[i] = max4[2*i] > max4[2*i+1] ? max4[2*i] : max4[2*i+1];
@@ -61,53 +63,62 @@ module lm_state_group (
     logic [3:0]       r;
     logic             zero;
 
-    // 5: the new exponent
-    wire signed [9:0] grown  = ew4 + $signed({6'd0, r});
+    // 7: the new exponent
+    wire signed [9:0] grown  = ew6 + $signed({6'd0, r});
     wire              faded  = zero || grown < -10'sd64;
 
-    // 7, 8: the readout's term
+    // 8 .. 11: the readout's term
     logic signed [18:0] part;
     logic signed [8:0]  wanted;
-    wire signed [8:0]   sum_exponent = 9'(new_eh) + 9'(ec5);
-    logic signed [8:0]  read_exponent;
+    wire signed [8:0]   sum_exponent = 9'(new_eh) + 9'(ec7);
+    logic signed [8:0]  read_exponent8, read_exponent9;
     wire signed [26:0]  term_next;
     lm_rsh #(.IN(19), .OUT(27), .LEFT(24)) u_term (.x(part), .s(8'(wanted)), .y(term_next));
     wire signed [26:0]  lowest = -27'sd67108863;
 
     wire signed [14:0]  product [0:15];
-    logic signed [18:0] total;
-    always_comb begin
-        total = 19'sd0;
-        for (int i = 0; i < 16; i++) total = total + 19'(product[i]);
+    logic signed [16:0] quarter [0:3];
+    for (genvar i = 0; i < 4; i++) begin : g_quarter
+        always_ff @(posedge clk) begin
+            if (en) quarter[i] <= 17'(product[4*i]) + 17'(product[4*i+1]) + 17'(product[4*i+2]) + 17'(product[4*i+3]);
+        end
     end
 
     always_ff @(posedge clk) begin
         if (en) begin
-            a_shift <= a_behind > 10'sd15 ? 4'd15 : 4'(a_behind);
-            b_shift <= b_behind > 10'sd23 ? 5'd23 : 5'(b_behind);
-            ew1 <= ew;
+            ea <= (flushed ? -10'sd64 : decayed) - 10'sd7;
+            eb1 <= eb;
             {c1, ec1} <= {c, ec};
 
-            b_shift2 <= b_shift;
-            ew2 <= ew1;
+            a_shift <= a_behind > 10'sd15 ? 4'd15 : 4'(a_behind);
+            b_shift <= b_behind > 10'sd23 ? 5'd23 : 5'(b_behind);
+            ew2 <= ew_next;
             {c2, ec2} <= {c1, ec1};
 
+            b_shift3 <= b_shift;
             ew3 <= ew2;
             {c3, ec3} <= {c2, ec2};
 
-            r <= above ? floor_bits + 4'd1 : floor_bits;
-            zero <= most == 16'd0;
             ew4 <= ew3;
             {c4, ec4} <= {c3, ec3};
 
-            new_eh <= faded ? -8'sd64 : (grown > 10'sd63 ? 8'sd63 : 8'(grown));
+            ew5 <= ew4;
             {c5, ec5} <= {c4, ec4};
 
-            // 6: products with C, in the lanes
-            read_exponent <= sum_exponent;
+            r <= above ? floor_bits + 4'd1 : floor_bits;
+            zero <= most == 16'd0;
+            ew6 <= ew5;
+            {c6, ec6} <= {c5, ec5};
 
-            part <= total;
-            wanted <= read_exponent > 9'sd24 ? -9'sd24 : -read_exponent;
+            new_eh <= faded ? -8'sd64 : (grown > 10'sd63 ? 8'sd63 : 8'(grown));
+            {c7, ec7} <= {c6, ec6};
+
+            // 8: products with C, in the lanes; 9: their sums by fours
+            read_exponent8 <= sum_exponent;
+            read_exponent9 <= read_exponent8;
+
+            part <= 19'(quarter[0]) + 19'(quarter[1]) + 19'(quarter[2]) + 19'(quarter[3]);
+            wanted <= read_exponent9 > 9'sd24 ? -9'sd24 : -read_exponent9;
 
             term <= term_next < lowest ? lowest : term_next;
         end
@@ -116,55 +127,56 @@ module lm_state_group (
     for (genvar i = 0; i < 16; i++) begin : g_lane
         // 1
         wire [7:0]          at = index + 8'(11 * i);
-        logic [7:0]         d1, d1_2, d1_3, d1_4, d2, d2_2;
-        logic signed [7:0]  old;
-        logic signed [14:0] qb;
-        // 2: old part in Q7, rounded; new part down to at most 8 bits below the common exponent
-        wire signed [15:0]  old7 = $signed({old, 8'd0}) >>> a_shift;
+        logic [7:0]         d1_1, d1_2, d1_3, d1_4, d1_5, d1_6, d2_1, d2_2, d2_3;
+        logic signed [7:0]  old1, old2;
+        logic signed [14:0] qb1, qb2;
+        // 3: old part in Q7, rounded; new part down to at most 8 bits below the common exponent
+        wire signed [15:0]  old7 = $signed({old2, 8'd0}) >>> a_shift;
         logic signed [14:0] a;
-        logic signed [14:0] b1;
+        logic signed [14:0] b3;
         wire [4:0]          b_first = b_shift > 5'd8 ? b_shift - 5'd8 : 5'd0;
-        wire signed [15:0]  b_half = $signed({qb, 1'b0}) >>> b_first;
-        // 3: the rest of the new part's shift, dithered, and the sum
-        wire [3:0]          b_rest = b_shift2 > 5'd8 ? 4'd8 : b_shift2[3:0];
-        wire signed [15:0]  b_dithered = 16'(b1) + $signed({8'd0, d2_2 >> (4'd8 - b_rest)});
-        logic signed [15:0] acc, acc4;
-        assign magnitude[i] = acc[15] ? 16'(-acc) : 16'(acc);
-        // 5: the code
-        wire signed [16:0]  acc_dithered = 17'(acc4) + $signed({9'd0, d1_4 >> (4'd8 - r)});
+        wire signed [15:0]  b_half = $signed({qb2, 1'b0}) >>> b_first;
+        // 4: the rest of the new part's shift, dithered, and the sum
+        wire [3:0]          b_rest = b_shift3 > 5'd8 ? 4'd8 : b_shift3[3:0];
+        wire signed [15:0]  b_dithered = 16'(b3) + $signed({8'd0, d2_3 >> (4'd8 - b_rest)});
+        logic signed [15:0] acc4, acc5, acc6;
+        assign magnitude[i] = acc4[15] ? 16'(-acc4) : 16'(acc4);
+        // 7: the code
+        wire signed [16:0]  acc_dithered = 17'(acc6) + $signed({9'd0, d1_6 >> (4'd8 - r)});
         wire signed [16:0]  code = acc_dithered >>> r;
-        logic signed [7:0]  code5;
-        assign new_h[8*i +: 8] = code5;
-        // 6
+        logic signed [7:0]  code7;
+        assign new_h[8*i +: 8] = code7;
+        // 8
         logic signed [14:0] hc;
         assign product[i] = hc;
 
         always_ff @(posedge clk) begin
             if (en) begin
-                old <= flushed ? 8'sd0 : $signed(h[8*i +: 8]);
-                qb <= 15'(q) * 15'($signed(b[8*i +: 8]));
-                d1 <= LM_DITHER1[{at, 3'd0} +: 8];
-                d2 <= LM_DITHER2[{at, 3'd0} +: 8] ^ turn;
+                old1 <= flushed ? 8'sd0 : $signed(h[8*i +: 8]);
+                qb1 <= 15'(q) * 15'($signed(b[8*i +: 8]));
+                d1_1 <= LM_DITHER1[{at, 3'd0} +: 8];
+                d2_1 <= LM_DITHER2[{at, 3'd0} +: 8] ^ turn;
+
+                {old2, qb2, d1_2, d2_2} <= {old1, qb1, d1_1, d2_1};
 
                 // h · 128 with one more bit below for rounding
                 a <= 15'($signed(old7[15:1])) + $signed({14'd0, old7[0]});
-                b1 <= $signed(b_half[15:1]) + $signed({14'd0, b_half[0]});
-                d1_2 <= d1;
-                d2_2 <= d2;
+                b3 <= $signed(b_half[15:1]) + $signed({14'd0, b_half[0]});
+                {d1_3, d2_3} <= {d1_2, d2_2};
 
-                acc <= 16'(a) + (b_dithered >>> b_rest);
-                d1_3 <= d1_2;
-
-                acc4 <= acc;
+                acc4 <= 16'(a) + (b_dithered >>> b_rest);
                 d1_4 <= d1_3;
 
-                code5 <= faded ? 8'sd0 : 8'(code);
+                {acc5, d1_5} <= {acc4, d1_4};
+                {acc6, d1_6} <= {acc5, d1_5};
 
-                hc <= 15'(code5) * 15'($signed(c5[8*i +: 8]));
+                code7 <= faded ? 8'sd0 : 8'(code);
+
+                hc <= 15'(code7) * 15'($signed(c7[8*i +: 8]));
             end
         end
         wire unused_lane = &{1'b0, code[16:8]};
     end
-    // Shifts are non-negative and bounded above.
+    // A shift: non-negative, and bounded above.
     wire unused = &{1'b0, wanted[8]};
 endmodule

@@ -1,7 +1,7 @@
 /** Tokens of tests/oracle as jobs of firmware/rtl/sim/ssmu.cpp, and what must come out. */
 import { convolve, type OracleLayerState, type OracleModel, type Segments } from "../oracle/model.ts";
 import type { StateGroup } from "../oracle/ssmu.ts";
-import { nothingSeen, scanToken } from "../units/scan.ts";
+import { nothingSeen, type Seen, scanToken } from "../units/scan.ts";
 import { assertSame } from "../units/support.ts";
 import { Request, simulate } from "./support.ts";
 
@@ -17,7 +17,7 @@ export class Jobs {
   #expected = { y: [] as number[], F: [] as number[], exponents: [] as number[], codes: [] as number[] };
 
   /** One token; the oracle's state moves on. */
-  add(model: OracleModel, state: OracleLayerState, segments: Segments, t: number): void {
+  add(model: OracleModel, state: OracleLayerState, segments: Segments, t: number, seen: Seen = nothingSeen()): void {
     const layer = model.layers[0]!;
     const { x, B, C } = convolve(layer, { ...state, taps: state.taps.map((taps) => [...taps]) }, segments);
     this.#configs.push(configOf(model, t));
@@ -25,7 +25,7 @@ export class Jobs {
     this.#x.push(...x);
     for (let h = 0; h < model.shape.H; h++) this.#heads.push(headOf(model, state.F[h]!, segments.dt[h]!, h));
     append(this.#state, state.groups.flat());
-    this.#expected.y.push(...scanToken(model, state, segments, t, nothingSeen()));
+    this.#expected.y.push(...scanToken(model, state, segments, t, seen));
     this.#expected.F.push(...state.F);
     append(this.#expected, state.groups.flat());
   }

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { initialState, randomModel, TOKEN_PERIOD } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
 import { SSMU_CASES, type SsmuCase } from "../units/cases.ts";
-import { fullToken, modelOf, plainModel, randomSegments, wildState } from "../units/scan.ts";
+import { fullToken, modelOf, nothingSeen, plainModel, randomSegments, type Seen, wildState } from "../units/scan.ts";
 import { caseName } from "../units/support.ts";
 import { Jobs } from "./ssmu-jobs.ts";
 import { STALLS, skipReason } from "./support.ts";
@@ -12,7 +12,7 @@ import { STALLS, skipReason } from "./support.ts";
 /** State groups that a round feeds to the simulation: enough, and quick. */
 const GROUPS_A_ROUND = 3000;
 
-function jobsOf(shape: SsmuCase, seed: number, tokens: number): Jobs {
+function jobsOf(shape: SsmuCase, seed: number, tokens: number, seen: Seen): Jobs {
   const random = new Random(seed + 100);
   const model = modelOf(shape, 8, seed);
   const state = initialState(model).layers[0]!;
@@ -20,29 +20,30 @@ function jobsOf(shape: SsmuCase, seed: number, tokens: number): Jobs {
   for (let i = 0; i < tokens; i++) {
     if (shape.kind === "wild" && random.integer(0, 3) === 0) wildState(state, 8, random);
     const t = ((shape.from ?? 0) + i) % TOKEN_PERIOD;
-    jobs.add(model, state, randomSegments(model, random, shape.kind), t);
+    jobs.add(model, state, randomSegments(model, random, shape.kind), t, seen);
   }
   return jobs;
 }
 
 for (const build of ["ssmu", "ssmu-wide"]) {
   describe(`${build} in logic`, { skip: skipReason("ssmu") }, () => {
+    const seen = nothingSeen();
     SSMU_CASES.forEach((shape, index) => {
       test(caseName(shape), () => {
         const { H, P, N, tokens } = shape;
         const most = Math.ceil(GROUPS_A_ROUND / (H * P * Math.ceil(N / 16)));
         const rounds = shape.kind === "wild" ? 6 : 2;
         for (let round = 0; round < rounds; round++) {
-          const jobs = jobsOf(shape, 1 + index * 100 + round, Math.min(tokens, most));
+          const jobs = jobsOf(shape, 1 + index * 100 + round, Math.min(tokens, most), seen);
           for (const stall of round === 0 ? STALLS : [STALLS[round % STALLS.length]!]) jobs.run(build, round, stall);
         }
       });
     });
 
-    test("full codes, their exponent -18 to 18 above the input's", () => {
+    test("full codes, their exponent -30 to 44 above the input's", () => {
       const model = plainModel(8);
       const jobs = new Jobs();
-      for (let beside = -18; beside <= 18; beside++) {
+      for (let beside = -30; beside <= 44; beside++) {
         const random = new Random(beside + 50);
         for (let t = 0; t < 16; t++) {
           const { segments, state } = fullToken(model, 8, { random, beside, t });
@@ -50,6 +51,19 @@ for (const build of ["ssmu", "ssmu-wide"]) {
         }
       }
       for (const stall of STALLS) jobs.run(build, 1, stall);
+    });
+
+    test("jobs of different shapes by turns", () => {
+      const jobs = new Jobs();
+      for (let i = 0; i < 3 * SSMU_CASES.length; i++) {
+        const shape = SSMU_CASES[(i * 7) % SSMU_CASES.length]!;
+        const random = new Random(i + 900);
+        const model = modelOf(shape, 8, i + 900);
+        const state = initialState(model).layers[0]!;
+        wildState(state, 8, random);
+        jobs.add(model, state, randomSegments(model, random, shape.kind), random.integer(0, TOKEN_PERIOD - 1));
+      }
+      for (const stall of STALLS) jobs.run(build, 3, stall);
     });
 
     test("heads of the 2.7B shape: 64 × 128, a group of 16 a lane and cycle", () => {
@@ -65,6 +79,12 @@ for (const build of ["ssmu", "ssmu-wide"]) {
       });
       // B and C first, 2 · (N + 9), the first head, P + 5, and the pipeline's length.
       for (const cycles of overhead) assert.ok(cycles > 0 && cycles < 420, `${cycles} cycles beside the state's`);
+    });
+
+    test("together the cases reach every edge", () => {
+      for (const k of [0, 1, 7, 8, 31, 64]) assert.ok(seen.k.has(k), `no token with k = ${k}`);
+      assert.deepEqual(seen.exponents, [-64, 63]);
+      assert.ok(seen.emptyGroups > 100, JSON.stringify(seen));
     });
   });
 }
