@@ -1,14 +1,15 @@
 /**
  * Builds simulations of the RTL with Verilator, and lints it.
  *
- *   node firmware/rtl/build.mjs [unit…]    every testbench of these units (none named: of all) → build/rtl/<build>/sim
+ *   node firmware/rtl/build.mjs [name…]    these builds, or all of these units (none named: all) → build/rtl/<build>/sim
  *   node firmware/rtl/build.mjs --lint     every module by itself, and every build, under -Wall
  *
  * A unit is a testbench, `sim/<unit>.cpp`. Its top is `lm_<unit>`, unless lines like these in it name builds of their own:
  *
  *   // rtl-build: mmu-a5 top=lm_mmu_lane ACT_BITS=5 TOKENS=1
  *
- * Parameters reach the top as -G, and the testbench as macros; the verilated class is always `Vtop`.
+ * Parameters reach the top as -G, and the testbench as macros; `verilator=--option,--option` in such a line is for Verilator
+ * itself. The verilated class is always `Vtop`.
  * Builds are cached by the contents of what they are made from. Exit code 3: there is no Verilator.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -72,10 +73,10 @@ function buildsOf(unit) {
   const lines = readFileSync(testbench, "utf8").matchAll(/^\/\/ rtl-build: +(\S+)(.*)$/gm);
   const builds = [...lines].map(([, name, rest]) => {
     const pairs = [...rest.matchAll(/(\w+)=(\S+)/g)].map(([, key, value]) => [key, value]);
-    const { top = `lm_${unit}`, ...parameters } = Object.fromEntries(pairs);
-    return { name, top, parameters, testbench };
+    const { top = `lm_${unit}`, verilator, ...parameters } = Object.fromEntries(pairs);
+    return { name, top, parameters, testbench, options: verilator?.split(",") ?? [] };
   });
-  return builds.length > 0 ? builds : [{ name: unit, top: `lm_${unit}`, parameters: {}, testbench }];
+  return builds.length > 0 ? builds : [{ name: unit, top: `lm_${unit}`, parameters: {}, testbench, options: [] }];
 }
 
 /** Files that a source names, modules by name and includes by path, and those that they name. */
@@ -94,23 +95,24 @@ function closure(start) {
   return [...found].sort();
 }
 
-function hashOf({ top, parameters, testbench }, version) {
+function hashOf({ top, parameters, testbench, options }, version) {
   const hash = createHash("sha256")
     .update(version)
-    .update(JSON.stringify([top, parameters]));
+    .update(JSON.stringify([top, parameters, options]));
   const files = [fileURLToPath(import.meta.url), ...closure([join(RTL, `${top}.sv`), testbench])];
   if (existsSync(WAIVERS)) files.push(WAIVERS);
   for (const path of files) hash.update(path.slice(ROOT.length)).update(readFileSync(path)).update("\0");
   return hash.digest("hex");
 }
 
-function verilatorArguments({ top, parameters, testbench }, folder) {
+function verilatorArguments({ top, parameters, testbench, options }, folder) {
   const pairs = Object.entries(parameters);
   const defines = pairs.map(([name, value]) => `-D${name}=${value}`);
   return [
     ...["--cc", "--exe", "--build", "-O3", ...WARNINGS, ...SEARCH, "-j", String(JOBS)],
     // Registers start at random values where the testbench asks for it: nothing may depend on them.
     ...["--x-assign", "unique", "--x-initial", "unique"],
+    ...options,
     ...["--top-module", top, "--prefix", "Vtop", "-Mdir", folder, "-o", "sim"],
     ...["-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0"],
     ...["-CFLAGS", ["-std=c++17", `-I${SIM}`, ...defines].join(" ")],
@@ -143,16 +145,20 @@ async function build(wanted, version) {
   }
 }
 
-async function buildAll(units, version) {
-  const known = unitNames();
-  for (const unit of units) {
-    if (known.includes(unit)) continue;
-    process.stderr.write(`build.mjs: no testbench firmware/rtl/sim/${unit}.cpp; there are: ${known.join(", ")}\n`);
-    return 2;
-  }
-  for (const wanted of (units.length > 0 ? units : known).flatMap(buildsOf)) {
-    if (!(await build(wanted, version))) return 1;
-  }
+/** A name is that of a unit, which stands for all its builds, or of one build. */
+function buildsNamed(name) {
+  const units = unitNames();
+  const all = units.flatMap(buildsOf);
+  if (all.some((build) => build.name === name)) return all.filter((build) => build.name === name);
+  if (units.includes(name)) return buildsOf(name);
+  process.stderr.write(`build.mjs: no unit or build ${name}; there are: ${all.map((build) => build.name).join(", ")}\n`);
+  return undefined;
+}
+
+async function buildAll(names, version) {
+  const wanted = names.length > 0 ? names.map(buildsNamed) : unitNames().map(buildsOf);
+  if (wanted.includes(undefined)) return 2;
+  for (const one of wanted.flat()) if (!(await build(one, version))) return 1;
   return 0;
 }
 

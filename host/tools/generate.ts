@@ -4,6 +4,15 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import {
+  cHeader,
+  constants,
+  hostTables,
+  readBoards,
+  readContract,
+  systemVerilog,
+  systemVerilogBoards,
+} from "./contract.ts";
 
 const Q16 = 65536;
 const table = (segments: number, f: (i: number) => number): number[] =>
@@ -83,6 +92,12 @@ function verilogTables(): string {
 const outputs = [
   { path: "../../assembly/tables.generated.ts", text: assemblyTables },
   { path: "../../firmware/rtl/include/lm_tables.svh", text: verilogTables },
+  // The device contract: boards/*.yaml
+  { path: "../../assembly/device.generated.ts", text: () => constants(readContract()) },
+  { path: "../../host/device/boards.generated.ts", text: () => hostTables(readContract(), readBoards()) },
+  { path: "../../firmware/include/lm_device_numbers.h", text: () => cHeader(readContract()) },
+  { path: "../../firmware/rtl/include/lm_device.svh", text: () => systemVerilog(readContract()) },
+  { path: "../../firmware/rtl/include/lm_boards.svh", text: () => systemVerilogBoards(readBoards()) },
 ];
 
 function main(): void {

@@ -1,0 +1,166 @@
+/** The accelerator's own RTL as a process (firmware/rtl/sim/top.cpp) on a file that both share. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LightMambaError } from "../errors.ts";
+import { packageRoot } from "../package.ts";
+import { BOARDS } from "./boards.generated.ts";
+import { Device, type DeviceOptions } from "./device.ts";
+import { DeviceMemory, type Region } from "./memory.ts";
+
+export type BoardName = keyof typeof BOARDS;
+
+/** What this needs to know of a board, without the literal types of the generated table. */
+export interface Board {
+  readonly clock_mhz: number;
+  readonly registers: { readonly address: number };
+  readonly memories: readonly {
+    readonly name: string;
+    readonly address: number;
+    readonly bytes: number;
+    readonly gigabytes_per_second: number;
+    readonly efficiency: number;
+    readonly latency_ns: number;
+  }[];
+  readonly ports: readonly {
+    readonly memory: string;
+    readonly gigabytes_per_second: number;
+    readonly outstanding: number;
+  }[];
+}
+
+export interface SimulatorOptions extends DeviceOptions {
+  /** Name of a build of firmware/rtl/build.mjs. */
+  build?: string;
+  /** Whose memory timing to take. */
+  board?: Board;
+  /** Bytes of memory to make; the board's would be more than a machine has. */
+  memoryBytes?: number;
+  /** Stalls of 1024, and their seed. */
+  stall?: number;
+  seed?: number;
+  /** Waveforms of cycles from..to; build "top-trace". */
+  trace?: { file: string; from: number; to: number };
+  /** Cycle from which the memory answers nothing: for tests. */
+  hangAt?: number;
+}
+
+export function simulatorPath(build: string): string {
+  return join(packageRoot(), "build", "rtl", build, "sim");
+}
+
+const BEAT = 64;
+
+/** Memory timing of a board as options of the simulator: beats per cycle, cycles of latency. */
+export function timing(board: Board): string[] {
+  const rate = (gigabytes: number) => ((gigabytes * 1000) / (BEAT * board.clock_mhz)).toFixed(6);
+  const drams = board.memories.flatMap((m) => [
+    "--dram",
+    `${rate(m.gigabytes_per_second * m.efficiency)},${Math.round((m.latency_ns * board.clock_mhz) / 1000)}`,
+  ]);
+  const ports = board.ports.flatMap((p) => [
+    "--port",
+    `${board.memories.findIndex((m) => m.name === p.memory)},${rate(p.gigabytes_per_second)},${p.outstanding}`,
+  ]);
+  return [...drams, ...ports];
+}
+
+export class Simulator {
+  readonly device: Device;
+  readonly memory: DeviceMemory;
+  readonly pid: number;
+  #child: ChildProcess;
+  #log: number;
+
+  private constructor(child: ChildProcess, memory: DeviceMemory, log: number, options: SimulatorOptions) {
+    this.#child = child;
+    this.memory = memory;
+    this.#log = log;
+    this.pid = child.pid ?? 0;
+    try {
+      this.device = new Device(memory, { ...options, alive: () => this.ended() });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  static start(options: SimulatorOptions = {}): Simulator {
+    const program = simulatorPath(options.build ?? "top");
+    if (!existsSync(program))
+      throw new LightMambaError("prerequisite", "the accelerator's simulation is not built", {
+        file: program,
+        hint: "firmware/tools/install.sh installs Verilator, then: node firmware/rtl/build.mjs top",
+      });
+    const board: Board = options.board ?? BOARDS.sim;
+    const region: Region = { address: 4096, bytes: options.memoryBytes ?? 64 * 2 ** 20, offset: 4096 };
+    const memory = DeviceMemory.create(0, [region]);
+    const log = unnamedFile();
+    const child = spawn(program, simulatorArguments(board, region, options), {
+      stdio: ["ignore", "ignore", log, memory.fd],
+    });
+    // Its end is noticed by looking (ended), also while this thread never comes back to the event loop
+    child.on("error", () => {});
+    child.unref();
+    return new Simulator(child, memory, log, options);
+  }
+
+  /** Why it does not run any more; undefined while it does. */
+  ended(): string | undefined {
+    if (this.#child.pid === undefined) return "the simulator could not be started";
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode === null && signalCode === null && processState(this.pid) !== undefined) return undefined;
+    const last = this.#lastWords();
+    return `the simulator has ended${last === "" ? " (killed?)" : `: ${last}`}`;
+  }
+
+  #lastWords(): string {
+    const bytes = Buffer.alloc(Math.min(fstatSync(this.#log).size, 65536));
+    readSync(this.#log, bytes, 0, bytes.length, 0);
+    return bytes.toString("utf8").trim().split("\n").at(-1) ?? "";
+  }
+
+  /** Ends it; nothing is left behind. Returns once it is gone. */
+  close(): void {
+    if (this.ended() === undefined) this.#child.kill("SIGTERM");
+    const sleeper = new Int32Array(new SharedArrayBuffer(4));
+    for (let i = 0; this.ended() === undefined; i++) {
+      if (i === 2000) this.#child.kill("SIGKILL");
+      Atomics.wait(sleeper, 0, 0, 1);
+    }
+    this.memory.close();
+    if (this.#log >= 0) closeSync(this.#log);
+    this.close = () => {};
+  }
+}
+
+function simulatorArguments(board: Board, region: Region, options: SimulatorOptions): string[] {
+  const args = ["--fd", "3", "--registers", "0", "--parent", String(process.pid)];
+  args.push("--region", `${region.address},${region.bytes},${region.offset}`, ...timing(board));
+  if (options.stall !== undefined) args.push("--stall", String(options.stall), "--seed", String(options.seed ?? 1));
+  if (options.hangAt !== undefined) args.push("--hang", String(options.hangAt));
+  if (options.trace) args.push("--trace", [options.trace.file, options.trace.from, options.trace.to].join(","));
+  return args;
+}
+
+/** A file for its messages that can be read without the event loop. */
+function unnamedFile(): number {
+  const folder = mkdtempSync(join(tmpdir(), "lightmamba-device-"));
+  try {
+    return openSync(join(folder, "log"), "wx+", 0o600);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A letter, or undefined when it is gone; one that ended but was not collected yet counts as gone. */
+function processState(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const state = text.slice(text.lastIndexOf(")") + 2)[0];
+    return state === "Z" || state === "X" ? undefined : state;
+  } catch {
+    return undefined;
+  }
+}
