@@ -151,7 +151,9 @@ function buildsNamed(name) {
   const all = units.flatMap(buildsOf);
   if (all.some((build) => build.name === name)) return all.filter((build) => build.name === name);
   if (units.includes(name)) return buildsOf(name);
-  process.stderr.write(`build.mjs: no unit or build ${name}; there are: ${all.map((build) => build.name).join(", ")}\n`);
+  process.stderr.write(
+    `build.mjs: no unit or build ${name}; there are: ${all.map((build) => build.name).join(", ")}\n`,
+  );
   return undefined;
 }
 

@@ -1,7 +1,8 @@
 // The command processor: fetches descriptors from the ring, checks them, starts units, writes completions.
 //
 // Issue is in order: a descriptor starts when its unit is at rest (with LM_FLAG_WAIT, and for FENCE: when all are). Different units work at the
-// same time. Completions are written as units end. After an error nothing more starts, what runs ends, and the device halts until a reset.
+// same time. Completions are written as units end. After an error nothing more starts, what runs ends, and the device halts until a reset. The error that is told is
+// the one with the lowest sequence number.
 //
 // Host words (lm_regs):  head, reset, enable, ring_log2, ring, completions, watchdog.
 // Device words:          state, head_seen, completed, errors, error_*, resets, busy.
@@ -159,7 +160,7 @@ module lm_cmd #(
                           : u_error[pick] && !timed_out[pick] && !aborted[pick] ? u_info[64*pick +: 64] : 64'd0;
     wire [31:0] pick_sequence = slot_sequence[32*pick +: 32];
 
-    assign state = step == ABORT ? LM_STATE_ABORTING : halted ? LM_STATE_HALTED
+    assign state = step == ABORT ? LM_STATE_ABORTING : halted && busy == '0 ? LM_STATE_HALTED
                  : working ? LM_STATE_RUNNING : LM_STATE_IDLE;
     // Something is going on, or will without the host
     assign working = (step != OFF && step != READY) || busy != '0 || retire != LOOK || completed != next
@@ -225,7 +226,7 @@ module lm_cmd #(
                 if (pick_code != LM_STATUS_OK[7:0]) begin
                     errors <= errors + 32'd1;
                     halted <= 1'b1;
-                    if (!halted) begin
+                    if (!halted || pick_sequence - completed < error_sequence - completed) begin
                         error_sequence <= pick_sequence;
                         error_status   <= {24'd0, pick_code};
                         error_info     <= pick_info;
@@ -309,7 +310,8 @@ module lm_cmd #(
             end
             FAIL: begin
                 if (halted) step <= READY;
-                else if (!busy[0]) begin
+                else if (busy == '0) begin
+                    // After all earlier ones, which may fail themselves: the error that is told is the oldest
                     step                 <= READY;
                     next                 <= next + 32'd1;
                     busy[0]              <= 1'b1;

@@ -251,8 +251,9 @@ module lm_top #(
     assign wr_svalid[WR_COPY]            = rd_mvalid[RD_COPY];
     assign rd_mready[RD_COPY]            = wr_sready[WR_COPY];
     assign wr_sdata[512*WR_COPY +: 512]  = rd_mdata[512*RD_COPY +: 512];
-    assign rd_poison[RD_COPY]            = u_abort[COPY];
-    assign wr_poison[WR_COPY]            = u_abort[COPY];
+    // What one side cannot do, the other need not: a source outside the windows writes nothing
+    assign rd_poison[RD_COPY]            = u_abort[COPY] || wr_error[WR_COPY];
+    assign wr_poison[WR_COPY]            = u_abort[COPY] || rd_error[RD_COPY];
     assign rd_flush[RD_COPY]             = u_reset[COPY];
     assign wr_flush[WR_COPY]             = u_reset[COPY];
     assign rd_clear[RD_COPY]             = u_start[COPY];

@@ -120,7 +120,11 @@ export class Device {
       throw refuse("device of another version", versionText(lm.VERSION), versionText(version));
     const contract = this.memory.readRegister(lm.REG_CONTRACT);
     if (contract !== lm.CONTRACT)
-      throw refuse("device and host were built from different numbers: build both again", hex(lm.CONTRACT), hex(contract));
+      throw refuse(
+        "device and host were built from different numbers: build both again",
+        hex(lm.CONTRACT),
+        hex(contract),
+      );
     const word = (offset: number) => this.memory.readRegister(offset);
     return {
       lanes: word(lm.REG_BUILD_LANES),
@@ -174,7 +178,8 @@ export class Device {
   /** Puts commands into the ring and rings the doorbell; waits for room where there is not enough. Returns the number of the last one. */
   submit(commands: readonly Command[], timeoutMs = this.#timeoutMs): number {
     if (commands.length === 0) throw new LightMambaError("bug", "no commands");
-    if (commands.length > this.#entries) throw refuse("more commands than the ring holds", this.#entries, commands.length);
+    if (commands.length > this.#entries)
+      throw refuse("more commands than the ring holds", this.#entries, commands.length);
     const from = this.#head;
     const bytes = commands.map((command, i) => encode(command, from + i));
     commands.forEach((command, i) => {
@@ -307,13 +312,18 @@ export class Device {
   }
 
   /** Polls until there is an answer. The doorbell is rung again when the device did not hear it. */
-  #until<T>(what: string, poll: () => T | undefined, timeoutMs = this.#timeoutMs, problem = "no answer from the device"): T {
+  #until<T>(
+    what: string,
+    poll: () => T | undefined,
+    timeoutMs = this.#timeoutMs,
+    problem = "no answer from the device",
+  ): T {
     const start = performance.now();
     let repeated = false;
     for (let round = 0; ; round++) {
       const found = poll();
       if (found !== undefined) return found;
-      const dead = this.#alive();
+      const dead = round % 64 === 63 ? this.#alive() : undefined;
       if (dead !== undefined) throw this.#break(`${dead}, while waiting for ${what}`);
       const elapsed = performance.now() - start;
       if (elapsed > timeoutMs) throw this.#timedOut(what, timeoutMs, problem);

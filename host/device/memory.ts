@@ -83,7 +83,10 @@ export class DeviceMemory {
   #offset(address: number, bytes: number): number {
     for (const r of this.regions)
       if (address >= r.address && address + bytes <= r.address + r.bytes) return r.offset + (address - r.address);
-    throw new LightMambaError("bug", `address 0x${address.toString(16)} (${bytes} bytes) is not in the device's memory`);
+    throw new LightMambaError(
+      "bug",
+      `address 0x${address.toString(16)} (${bytes} bytes) is not in the device's memory`,
+    );
   }
 
   read(address: number, into: Uint8Array): void {

@@ -72,6 +72,8 @@ export class Simulator {
   readonly pid: number;
   #child: ChildProcess;
   #log: number;
+  /** Set by close: the last words, or that it was closed. */
+  #epitaph: string | undefined;
 
   private constructor(child: ChildProcess, memory: DeviceMemory, log: number, options: SimulatorOptions) {
     this.#child = child;
@@ -108,6 +110,7 @@ export class Simulator {
 
   /** Why it does not run any more; undefined while it does. */
   ended(): string | undefined {
+    if (this.#epitaph !== undefined) return this.#epitaph;
     if (this.#child.pid === undefined) return "the simulator could not be started";
     const { exitCode, signalCode } = this.#child;
     if (exitCode === null && signalCode === null && processState(this.pid) !== undefined) return undefined;
@@ -123,15 +126,16 @@ export class Simulator {
 
   /** Ends it; nothing is left behind. Returns once it is gone. */
   close(): void {
+    if (this.#epitaph !== undefined) return;
     if (this.ended() === undefined) this.#child.kill("SIGTERM");
     const sleeper = new Int32Array(new SharedArrayBuffer(4));
     for (let i = 0; this.ended() === undefined; i++) {
       if (i === 2000) this.#child.kill("SIGKILL");
       Atomics.wait(sleeper, 0, 0, 1);
     }
+    this.#epitaph = this.ended() ?? "";
     this.memory.close();
-    if (this.#log >= 0) closeSync(this.#log);
-    this.close = () => {};
+    closeSync(this.#log);
   }
 }
 

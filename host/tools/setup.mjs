@@ -247,7 +247,13 @@ function buildHost(node, hash) {
 
 async function build(node) {
   const wasmHash = inputsHash(["asconfig.json", ...sources("assembly", (name) => name.startsWith("__tests__"))]);
-  const hostHash = inputsHash(["tsconfig.json", "package.json", "assembly/contract.ts", "assembly/device.generated.ts", ...sources("host")]);
+  const hostHash = inputsHash([
+    "tsconfig.json",
+    "package.json",
+    "assembly/contract.ts",
+    "assembly/device.generated.ts",
+    ...sources("host"),
+  ]);
   const steps = [...WASM.map((target) => buildWasm(node, target, wasmHash)), buildHost(node, hostHash)];
   const results = await Promise.all(steps);
   if (results.includes(false)) throw new SetupError("the build failed: see above");

@@ -17,7 +17,7 @@ const KEYWORDS = new Set(
 export function parseStrict(text: string, file: string, schema: Schema): unknown {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: "1.2" });
-  const fail = (node: Node | undefined, path: string, what: string): never => {
+  const fail: Fail = (node, path, what) => {
     const at = lines.linePos(node?.range?.[0] ?? 0);
     throw badInput(what, { file: `${file}:${at.line}:${at.col}`, ...(path === "" ? {} : { field: path }) });
   };
@@ -40,16 +40,9 @@ function checkNode(node: Node, given: Schema, root: Schema, path: string, fail: 
   for (const keyword of Object.keys(schema))
     if (!KEYWORDS.has(keyword)) throw new Error(`schema keyword ${keyword} is not understood`);
   if (schema.enum !== undefined) checkEnum(node, schema.enum as unknown[], path, fail);
-  switch (schema.type) {
-    case "object":
-      return checkMap(node, schema, root, path, fail);
-    case "array":
-      return checkSequence(node, schema, root, path, fail);
-    case undefined:
-      return;
-    default:
-      return checkScalar(node, schema, path, fail);
-  }
+  if (schema.type === "object") checkMap(node, schema, root, path, fail);
+  else if (schema.type === "array") checkSequence(node, schema, root, path, fail);
+  else if (schema.type !== undefined) checkScalar(node, schema, path, fail);
 }
 
 function resolve(schema: Schema, root: Schema): Schema {
@@ -64,7 +57,7 @@ function checkEnum(node: Node, values: unknown[], path: string, fail: Fail): voi
 }
 
 function checkMap(node: Node, schema: Schema, root: Schema, path: string, fail: Fail): void {
-  if (!isMap(node)) return fail(node, path, "must be a map");
+  if (!isMap(node)) fail(node, path, "must be a map");
   const properties = (schema.properties ?? {}) as { [name: string]: Schema };
   const rest = schema.additionalProperties as Schema | false | undefined;
   const seen = new Set<string>();
@@ -72,8 +65,8 @@ function checkMap(node: Node, schema: Schema, root: Schema, path: string, fail: 
     const key = pair.key as Node;
     const name = String(isScalar(key) ? key.value : key);
     const inner = properties[name] ?? rest;
-    if (inner === undefined || inner === false) return fail(key, path, `unknown key ${name}${nearest(name, properties)}`);
-    if (pair.value === null) return fail(key, path, `${name} has no value`);
+    if (inner === undefined || inner === false) fail(key, path, `unknown key ${name}${knownKeys(properties)}`);
+    if (pair.value === null) fail(key, path, `${name} has no value`);
     seen.add(name);
     checkNode(pair.value as Node, inner, root, path === "" ? name : `${path}.${name}`, fail);
   }
@@ -81,13 +74,13 @@ function checkMap(node: Node, schema: Schema, root: Schema, path: string, fail: 
     if (!seen.has(name)) fail(node, path, `key ${name} is missing`);
 }
 
-function nearest(name: string, properties: { [name: string]: Schema }): string {
+function knownKeys(properties: { [name: string]: Schema }): string {
   const known = Object.keys(properties);
   return known.length === 0 ? "" : `; known here: ${known.join(", ")}`;
 }
 
 function checkSequence(node: Node, schema: Schema, root: Schema, path: string, fail: Fail): void {
-  if (!isSeq(node)) return fail(node, path, "must be a list");
+  if (!isSeq(node)) fail(node, path, "must be a list");
   const count = node.items.length;
   if (count < Number(schema.minItems ?? 0) || count > Number(schema.maxItems ?? Number.POSITIVE_INFINITY))
     fail(node, path, `has ${count} entries (expected ${schema.minItems ?? 0} to ${schema.maxItems ?? "any number"})`);
@@ -100,7 +93,7 @@ function checkScalar(node: Node, schema: Schema, path: string, fail: Fail): void
   const value = isScalar(node) ? node.value : undefined;
   const type = schema.type === "integer" ? "number" : schema.type;
   if (typeof value !== type || (schema.type === "integer" && !Number.isSafeInteger(value)))
-    return fail(node, path, `must be ${schema.type === "integer" ? "an integer" : `a ${schema.type}`}`);
+    fail(node, path, `must be ${schema.type === "integer" ? "an integer" : `a ${schema.type}`}`);
   if (typeof value === "number") {
     const low = Number(schema.minimum ?? Number.NEGATIVE_INFINITY);
     const high = Number(schema.maximum ?? Number.POSITIVE_INFINITY);
