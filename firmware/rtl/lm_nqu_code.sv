@@ -98,7 +98,7 @@ module lm_nqu_code (
         logic signed [15:0] code5;         // 5: before the zero point
         logic [37:0]        square4;
         // 6: between 0 - zero and 15 - zero, or within ±top
-        wire signed [15:0]  least = zero_points ? -zero_wide : -16'(top);
+        wire signed [15:0]  least = zero_points ? -zero_wide : 16'sd0 - 16'(top);
         wire signed [15:0]  most  = zero_points ? 16'sd15 - zero_wide : 16'(top);
         assign squares[38*l+:38] = square4;
         always_ff @(posedge clk) begin
