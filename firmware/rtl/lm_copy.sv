@@ -3,8 +3,11 @@
 // start:   one cycle, with the descriptor; only while the unit is at rest. lm_cmd has checked sizes, alignment and overlap.
 // done:    one cycle, when all is written and answered.
 // rd_*, wr_*: the unit's own masters (lm_axi_rd, lm_axi_wr), which check windows and always let the unit come to its end.
+// HANG_LAYER: for tests of the watchdog, a COPY with this layer number gets stuck half way. 65536: none.
 // Throughput: that of the slower master. Latency: one memory latency and about 10 cycles.
-module lm_copy (
+module lm_copy #(
+    parameter int HANG_LAYER = 65536
+) (
     input  logic         clk,
     input  logic         rst_n,
     input  logic         start,
@@ -26,19 +29,21 @@ module lm_copy (
     `include "lm_device.svh"
 
     logic busy;
+    logic stuck;
 
     always_ff @(posedge clk) begin
         done <= 1'b0;
         if (rd_valid && rd_ready) rd_valid <= 1'b0;
         if (wr_valid && wr_ready) wr_valid <= 1'b0;
-        if (busy && !rd_valid && !wr_valid && rd_idle && wr_idle) begin
+        if (busy && !stuck && !rd_valid && !wr_valid && rd_idle && wr_idle) begin
             busy <= 1'b0;
             done <= 1'b1;
         end
         if (start) begin
             busy     <= 1'b1;
+            stuck    <= {16'd0, desc[8*LM_DESC_LAYER +: 16]} == 32'(HANG_LAYER);
             rd_valid <= 1'b1;
-            wr_valid <= 1'b1;
+            wr_valid <= {16'd0, desc[8*LM_DESC_LAYER +: 16]} != 32'(HANG_LAYER);
             rd_addr  <= desc[8*LM_DESC_A0 +: 64];
             wr_addr  <= desc[8*LM_DESC_A1 +: 64];
             rd_beats <= desc[8*LM_DESC_COUNT +: 32] >> 6;

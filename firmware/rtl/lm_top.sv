@@ -6,7 +6,8 @@
 // irq:   one cycle: an error, or a descriptor that asked for it, has its completion in memory.
 // working: something is going on, or will without the host; while it is low the clock may stand still.
 //
-// PRESENT has one bit a unit (LM_UNIT_*): the units that this build has. All other parameters are what software reads back as BUILD_*.
+// PRESENT has one bit a unit (LM_UNIT_*): the units that this build has. HANG_LAYER is for tests (lm_copy). All
+// other parameters are what software reads back as BUILD_*.
 //
 //   s_* ── lm_regs ── lm_cmd ──┬── lm_copy ── rd, wr ──┐
 //                     │ rd, wr └── (units)  ── rd, wr ─┤
@@ -23,7 +24,8 @@ module lm_top #(
     parameter int MAX_STATE    = 512,
     parameter int MAX_GROUPS   = 16,
     parameter int MAX_COPY     = 67108864,
-    parameter int PRESENT      = 3
+    parameter int PRESENT      = 3,
+    parameter int HANG_LAYER   = 65536
 ) (
     input  logic                 clk,
     input  logic                 rst_n,
@@ -242,7 +244,7 @@ module lm_top #(
     assign wr_flush[WR_DONE]            = 1'b0;
 
     // ------------------------------------------------------------------------------------------------ COPY
-    lm_copy u_copy (
+    lm_copy #(.HANG_LAYER(HANG_LAYER)) u_copy (
         .clk, .rst_n(rst_n && !u_reset[COPY]), .start(u_start[COPY]), .desc(u_desc), .done(u_done[COPY]),
         .rd_valid(rd_cvalid[RD_COPY]), .rd_ready(rd_cready[RD_COPY]), .rd_addr(rd_caddr[64*RD_COPY +: 64]),
         .rd_beats(rd_cbeats[32*RD_COPY +: 32]), .rd_idle(rd_idle[RD_COPY]),

@@ -459,6 +459,24 @@ describe("the simulator's process", { skip }, () => {
   });
 });
 
+const noHang = skipReason("top-hang");
+describe("a unit that never ends", { skip: noHang }, () => {
+  it("is reset by the watchdog, whatever its masters hold, and works again", () => {
+    withSimulator({ build: "top-hang", watchdogCycles: 20_000, stall: 100 }, (device) => {
+      assert.equal(device.build.ports, 4);
+      for (const bytes of [64, 2048, 4096, 131072]) {
+        const stuck = { ...copy(device.dataAddress, device.dataAddress + 262144, bytes), layer: 999 };
+        device.write(device.dataAddress + 262144, Buffer.alloc(64));
+        const error = refusalOf(() => device.run([{ opcode: lm.OP_NOP }, stuck, { opcode: lm.OP_NOP }]));
+        assert.equal(error.status, lm.STATUS_TIMEOUT);
+        assert.match(error.message, /COPY, layer 999/);
+        assert.deepEqual(device.read(device.dataAddress + 262144, 64), Buffer.alloc(64));
+        assertUsable(device, bytes);
+      }
+    });
+  });
+});
+
 const noTrace = skipReason("top-trace");
 describe("waveforms", { skip: noTrace }, () => {
   it("are written of the cycles that were asked for", () => {

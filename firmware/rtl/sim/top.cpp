@@ -1,5 +1,6 @@
 // rtl-build: top top=lm_top
 // rtl-build: top-p4 top=lm_top PORTS=4
+// rtl-build: top-hang top=lm_top PORTS=4 HANG_LAYER=999
 // rtl-build: top-trace top=lm_top verilator=--trace-fst
 //
 // The accelerator as a process: lm_top on a file that another process shares. In the file lie the page of mailbox words and the memory.
