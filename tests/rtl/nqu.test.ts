@@ -82,6 +82,20 @@ function everyScale(bits: 4 | 5 | 6): number[][] {
   return vectors;
 }
 
+/** Groups far smaller than the vector's largest, with every small end: x, codes and zero points fall on ties. */
+function smallGroups(bits: ActivationBits, e: number): number[][] {
+  const top = { 4: 3825, 5: 3825, 6: 7905, 8: 127 }[bits] * 2 ** e;
+  const random = new Random(100 * bits + e);
+  const ends = Array.from({ length: 41 * 41 }, (_, i) => [-(i % 41), Math.floor(i / 41)] as const);
+  const a = ends.flatMap(([low, high]) => [low, high, ...Array.from({ length: 14 }, () => random.integer(low, high))]);
+  const vectors: number[][] = [];
+  for (let from = 0; from < a.length; from += 8160) {
+    const part = a.slice(from, from + 8160);
+    vectors.push([...part, ...new Array<number>(8160 - part.length).fill(0), ...new Array<number>(31).fill(0), top]);
+  }
+  return vectors;
+}
+
 describe("lm_nqu", { skip }, () => {
   NQU_CASES.forEach((shape: NquCase, seed) => {
     test(caseName(shape), () => check(nquVectors(shape, seed), shape.bits, seed + 1));
@@ -90,6 +104,20 @@ describe("lm_nqu", { skip }, () => {
   for (const bits of [4, 5, 6, 8] as const) {
     test(`A${bits}: the ends of int32`, () => {
       for (const K of [1, 16, 47, 256]) check(extremes(K), bits, K);
+    });
+  }
+
+  for (const bits of [4, 5, 6, 8] as const) {
+    test(`A${bits}: groups far below the largest, and their ties`, () => {
+      for (const e of [0, 1, 2, 3, 5, 6]) {
+        const vectors = smallGroups(bits, e);
+        run(vectors, bits, e, [0])[0]!.forEach((found, i) => {
+          const expected = nqu(vectors[i]!, bits);
+          assert.equal(found.e, e);
+          assertSame(found.v, expected.v, `e ${e}, vector ${i}: v`);
+          assert.equal(found.S, expected.S, `e ${e}, vector ${i}: S`);
+        });
+      }
     });
   }
 
