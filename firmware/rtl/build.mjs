@@ -108,32 +108,53 @@ function hashOf({ top, parameters, testbench, options }, version) {
 function verilatorArguments({ top, parameters, testbench, options }, folder) {
   const pairs = Object.entries(parameters);
   const defines = pairs.map(([name, value]) => `-D${name}=${value}`);
+  // Verilator's own sources are compiled once for all builds, but those with options, which may change what is in them.
+  const shared = options.length === 0;
   return [
     ...["--cc", "--exe", "--build", "-O3", ...WARNINGS, ...SEARCH, "-j", String(JOBS)],
     // Registers start at random values where the testbench asks for it: nothing may depend on them.
     ...["--x-assign", "unique", "--x-initial", "unique"],
     ...options,
     ...["--top-module", top, "--prefix", "Vtop", "-Mdir", folder, "-o", "sim"],
-    ...["-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0"],
+    ...["-MAKEFLAGS", `OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0 ${shared ? "VM_GLOBAL_FAST= VM_GLOBAL_SLOW=" : ""}`],
+    ...(shared ? ["-LDFLAGS", RUNTIME.map((name) => join(BUILD, "runtime", `${name}.o`)).join(" ")] : []),
     ...["-CFLAGS", ["-std=c++17", `-I${SIM}`, ...defines].join(" ")],
     ...pairs.map(([name, value]) => `-G${name}=${value}`),
     ...[join(RTL, `${top}.sv`), testbench],
   ];
 }
 
-/** Into a folder of its own, which takes its place when it is complete. */
-async function build(wanted, version) {
-  const folder = join(BUILD, wanted.name);
+/** What Verilator links to every simulation. */
+const RUNTIME = ["verilated", "verilated_threads"];
+
+async function compileRuntime(folder) {
+  const { stdout } = spawnSync("verilator", ["--getenv", "VERILATOR_ROOT"], { encoding: "utf8" });
+  const include = join(stdout.trim(), "include");
+  const defines = ["VERILATOR=1", "VM_COVERAGE=0", "VM_SC=0", "VM_TRACE=0", "VM_TRACE_FST=0", "VM_TRACE_VCD=0"];
+  const flags = [
+    "-std=c++17",
+    "-O1",
+    `-I${include}`,
+    `-I${join(include, "vltstd")}`,
+    ...defines.map((name) => `-D${name}`),
+  ];
+  const compile = (name) => run("c++", [...flags, "-c", join(include, `${name}.cpp`), "-o", join(folder, `${name}.o`)]);
+  const results = await Promise.all(RUNTIME.map(compile));
+  return { code: Math.max(...results.map(({ code }) => code)), output: results.map(({ output }) => output).join("") };
+}
+
+/** Makes a folder of its own, which takes its place when it is complete. */
+async function cached(name, hash, action) {
+  const folder = join(BUILD, name);
   const stamp = join(folder, "stamp");
-  const hash = hashOf(wanted, version);
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return true;
   const scratch = `${folder}.${process.pid}.tmp`;
   mkdirSync(scratch, { recursive: true });
   try {
     const start = performance.now();
-    const { code, output } = await run("verilator", verilatorArguments(wanted, scratch));
+    const { code, output } = await action(scratch);
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    process.stderr.write(`verilator ${wanted.name}: ${code === 0 ? "ok" : "FAILED"} (${seconds} s)\n`);
+    process.stderr.write(`verilator ${name}: ${code === 0 ? "ok" : "FAILED"} (${seconds} s)\n`);
     if (code !== 0) process.stderr.write(`${output.trimEnd()}\n`);
     if (code !== 0) return false;
     writeFileSync(join(scratch, "stamp"), hash);
@@ -160,7 +181,11 @@ function buildsNamed(name) {
 async function buildAll(names, version) {
   const wanted = names.length > 0 ? names.map(buildsNamed) : unitNames().map(buildsOf);
   if (wanted.includes(undefined)) return 2;
-  for (const one of wanted.flat()) if (!(await build(one, version))) return 1;
+  if (!(await cached("runtime", version, compileRuntime))) return 1;
+  for (const one of wanted.flat()) {
+    const make = (folder) => run("verilator", verilatorArguments(one, folder));
+    if (!(await cached(one.name, hashOf(one, version), make))) return 1;
+  }
   return 0;
 }
 

@@ -98,6 +98,36 @@ class Stall {
   uint32_t chance_;
 };
 
+// ---------------------------------------------------------------- streams
+
+// Bits at .. at + count - 1 of a flat vector that was all 0.
+inline void setBits(uint8_t* bytes, size_t at, size_t count, uint64_t value) {
+  for (size_t i = 0; i < count; i++) bytes[(at + i) / 8] |= ((value >> i) & 1) << ((at + i) % 8);
+}
+
+// A stream into the module: offers its transfers of `size` bytes in order, and holds each until it is taken.
+struct Source {
+  std::vector<uint8_t> bytes;
+  size_t size;
+  Stall stall;
+  size_t at = 0;
+
+  bool done() const { return at == bytes.size(); }
+
+  template <class V, class D>
+  void offer(V& valid, D& data) {
+    if (valid || done() || stall()) return;
+    valid = 1;
+    setPort(data, &bytes[at], size);
+  }
+
+  template <class V>
+  void taken(V& valid) {
+    valid = 0;
+    at += size;
+  }
+};
+
 // ---------------------------------------------------------------- clock
 
 // One module with `clk` and `rst_n`. In a cycle: set the inputs, settle(), look at the outputs, edge().

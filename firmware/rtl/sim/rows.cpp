@@ -10,29 +10,6 @@
 // rtl-build: rows-8 TOKENS=3 ROWS=8
 #include "bench.h"
 
-// A stream into the module: offers its transfers in order.
-struct Source {
-  std::vector<uint8_t> bytes;
-  size_t size;
-  bench::Stall stall;
-  size_t at = 0;
-
-  bool done() const { return at == bytes.size(); }
-
-  template <class V, class D>
-  void offer(V& valid, D& data) {
-    if (valid || done() || stall()) return;
-    valid = 1;
-    bench::setPort(data, &bytes[at], size);
-  }
-
-  template <class V>
-  void taken(V& valid) {
-    valid = 0;
-    at += size;
-  }
-};
-
 std::vector<uint8_t> packSums(const std::vector<int64_t>& sums) {
   std::vector<uint8_t> bytes(sums.size() / 8 * 37);
   for (size_t i = 0; i < sums.size(); i++) {
@@ -57,10 +34,10 @@ int main() {
       for (int bit = 0; bit < 12; bit++) shifts[(12 * token + bit) / 8] |= ((shift >> bit) & 1) << ((12 * token + bit) % 8);
     }
     size_t values = size_t(blocks) * tokens * 8;
-    Source e{bench::readArray<uint8_t>(9 * blocks), 9, bench::Stall(seed + 1, chance)};
-    Source b{bench::readArray<uint8_t>(bias ? 32 * blocks : 0), 32, bench::Stall(seed + 2, chance)};
-    Source a{packSums(bench::readArray<int64_t>(values)), 37, bench::Stall(seed + 3, chance)};
-    Source r{bench::readArray<uint8_t>(kind == 1 ? 4 * values : 0), 32, bench::Stall(seed + 4, chance)};
+    bench::Source e{bench::readArray<uint8_t>(9 * blocks), 9, bench::Stall(seed + 1, chance)};
+    bench::Source b{bench::readArray<uint8_t>(bias ? 32 * blocks : 0), 32, bench::Stall(seed + 2, chance)};
+    bench::Source a{packSums(bench::readArray<int64_t>(values)), 37, bench::Stall(seed + 3, chance)};
+    bench::Source r{bench::readArray<uint8_t>(kind == 1 ? 4 * values : 0), 32, bench::Stall(seed + 4, chance)};
     bench::Stall pull(seed + 5, chance);
 
     top.cmd_valid = top.a_valid = top.e_valid = top.b_valid = top.r_valid = top.m_ready = 0;

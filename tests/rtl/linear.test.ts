@@ -1,0 +1,144 @@
+/** Linear layers: lane, queue and row scale together, several matrices in a row, against section 3.2. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { plainOrder } from "../../host/model/frames.ts";
+import { accumulate, type OracleLinear, rowOut } from "../oracle/mmu.ts";
+import type { Codes } from "../oracle/nqu.ts";
+import { clamp, pow2, sat } from "../oracle/primitives.ts";
+import { Random } from "../oracle/random.ts";
+import type { MmuCase } from "../units/cases.ts";
+import { packLinear, randomCodes, randomWeights } from "../units/linear.ts";
+import { assertSame, caseName } from "../units/support.ts";
+import { Request, type Result, runBench, STALLS, simulate, skipReason } from "./support.ts";
+
+const KINDS = { in_proj: 0, out_proj: 1, lm_head: 2 } as const;
+
+interface Layer {
+  kind: keyof typeof KINDS;
+  shape: MmuCase;
+  linear: OracleLinear;
+  vectors: Codes[];
+  factors: { m: number; shift: number }[];
+  /** f of each block. */
+  fractions: number[];
+  /** [vector][row]; rows up to a whole block too. */
+  residuals: number[][];
+}
+
+const list = <T>(length: number, f: (i: number) => T): T[] => Array.from({ length }, (_, i) => f(i));
+const groupsOf = ({ K }: MmuCase): number => Math.ceil(K / 32) * 2;
+const blocksOf = ({ rows }: MmuCase): number => Math.ceil(rows / 8);
+
+/** Shifts that leave most results in range, and some far out of it. */
+function layerOf(kind: Layer["kind"], shape: MmuCase, tokens: number, seed: number): Layer {
+  const random = new Random(seed);
+  const linear = randomWeights(shape, random);
+  linear.rw = linear.rw.map(() => random.integer(-20, -10));
+  if (kind !== "lm_head" && seed % 2 === 0) linear.bias = linear.rw.map(() => random.integer(-20000, 20000));
+  return {
+    kind,
+    shape,
+    linear,
+    vectors: list(tokens, () => randomCodes(shape, random)),
+    factors: list(tokens, () => ({ m: random.integer(32768, 65535), shift: random.integer(-4, 14) })),
+    fractions: list(blocksOf(shape), () => random.integer(-2, 12)),
+    residuals: list(tokens, () => list(8 * blocksOf(shape), () => random.integer(1 - 2 ** 30, 2 ** 30 - 1))),
+  };
+}
+
+/** Results of a vector. Rows up to a whole block have the sum 0, and the residual stays. */
+function expected({ kind, shape, linear, vectors, factors, fractions, residuals }: Layer, token: number): number[] {
+  const { m, shift } = factors[token]!;
+  const sums = accumulate(linear, vectors[token]!);
+  return list(8 * blocksOf(shape), (row) => {
+    const s = shift - (linear.rw[row] ?? 0) - fractions[row >> 3]!;
+    const value = rowOut(sums[row] ?? 0, m, s) + BigInt(linear.bias?.[row] ?? 0);
+    if (kind !== "out_proj") return Number(sat(value, kind === "in_proj" ? 16 : 32));
+    return Number(clamp(value + BigInt(residuals[token]![row]!), 1n - pow2(30), pow2(30) - 1n));
+  });
+}
+
+function addLayer(request: Request, layer: Layer, base: number): void {
+  const { kind, shape, linear, vectors, factors, fractions, residuals } = layer;
+  const { frames } = packLinear(linear, plainOrder(shape.rows));
+  const [groups, blocks] = [groupsOf(shape), blocksOf(shape)];
+  request.words(KINDS[kind], blocks, vectors.length, linear.bias ? 1 : 0, groups);
+  request.words(shape.weightBits === 8 ? 1 : 0, shape.group === 16 ? 1 : 0, 1, base, frames.length);
+  for (const { m, shift } of factors) request.words(m, shift);
+  for (const { v, sa } of vectors) {
+    for (let group = 0; group < groups; group++) request.bytes8([...v.slice(16 * group, 16 * group + 16), sa[group]!]);
+  }
+  request.bytes8(frames);
+  const rowsOf = (values: readonly number[], block: number) => list(8, (r) => values[8 * block + r] ?? 0);
+  for (let block = 0; block < blocks; block++) request.bytes8([...rowsOf(linear.rw, block), fractions[block]!]);
+  if (linear.bias) for (let block = 0; block < blocks; block++) request.words32(rowsOf(linear.bias, block));
+  if (kind !== "out_proj") return;
+  for (let block = 0; block < blocks; block++) for (const values of residuals) request.words32(rowsOf(values, block));
+}
+
+function checkLayer(result: Result, layer: Layer): void {
+  const found = layer.vectors.map((): number[] => []);
+  for (let block = 0; block < blocksOf(layer.shape); block++) for (const rows of found) rows.push(...result.words32(8));
+  found.forEach((rows, token) => {
+    assertSame(rows, expected(layer, token), `${layer.kind}, ${caseName(layer.shape)}, vector ${token}`);
+  });
+}
+
+/** A layer of models/tiny and its head in part, and odd ones; at most 1024 groups together. */
+const SHAPES: readonly MmuCase[] = [
+  { K: 320, rows: 200, bits: 4, weightBits: 4, group: 32 },
+  { K: 640, rows: 320, bits: 4, weightBits: 4, group: 32 },
+  { K: 320, rows: 100, bits: 4, weightBits: 8, group: 32 },
+  { K: 33, rows: 90, bits: 5, weightBits: 4, group: 16 },
+  { K: 257, rows: 9, bits: 4, weightBits: 8, group: 16 },
+  { K: 1, rows: 33, bits: 4, weightBits: 4, group: 32 },
+  { K: 5120, rows: 16, bits: 4, weightBits: 4, group: 32 },
+];
+
+const skip = skipReason("mmu");
+
+describe("lm_mmu", { skip }, () => {
+  for (const [i, kind] of (["in_proj", "out_proj", "lm_head"] as const).entries()) {
+    for (const stall of STALLS) {
+      test(`${kind} first, stalls ${stall}/256`, () => {
+        const kinds = [kind, "out_proj", "lm_head", "in_proj"] as const;
+        const layers = SHAPES.map((shape, at) => layerOf(kinds[at % 4]!, shape, 1 + ((at + i) % 2), 10 * i + at));
+        const request = new Request(i + stall, stall).words(layers.length);
+        let base = 0;
+        for (const layer of layers) {
+          addLayer(request, layer, base);
+          base += groupsOf(layer.shape);
+        }
+        const result = simulate("mmu", request);
+        for (const layer of layers) checkLayer(result, layer);
+        assert.ok(result.cycles() > 0);
+        assert.ok(result.done);
+      });
+    }
+  }
+
+  test("a beat a cycle, where a block has more beats than its rows take", () => {
+    const shape: MmuCase = { K: 320, rows: 800, bits: 4, weightBits: 4, group: 32 };
+    const layer = layerOf("in_proj", shape, 2, 1);
+    const request = new Request(1, 0).words(1);
+    addLayer(request, layer, 0);
+    const result = simulate("mmu", request);
+    checkLayer(result, layer);
+    // 22 beats a block; then the way through lane (6), queue (1), rows (7 + 3), twice 4 cycles, less the first.
+    assert.equal(result.cycles(), 1 + 22 * 100 + 6 + 1 + 10 + 4);
+  });
+
+  test("a command of no groups does nothing, and the next goes on", () => {
+    const layer = layerOf("out_proj", SHAPES[3]!, 2, 5);
+    const request = new Request(1, 64).words(2);
+    request.words(1, 7, 1, 1, 0, 0, 0, 1, 0, 0).words(1, 0);
+    addLayer(request, layer, 0);
+    checkLayer(simulate("mmu", request), layer);
+  });
+
+  test("row exponents that do not come: it waits, and the testbench says so", () => {
+    const request = new Request(1, 0).words(1).words(0, 1, 1, 0, 2, 0, 0, 1, 0, 0).words(1, 0);
+    request.bytes8(Array(2 * 17 + 9).fill(0));
+    assert.equal(runBench("mmu", request).status, 4);
+  });
+});
