@@ -90,7 +90,7 @@ function accOfPlane(q: readonly number[], sw: readonly number[], codes: Codes, g
   return acc;
 }
 
-/** acc of every row: 32 bits, or 36 of two planes. */
+/** acc of every row: 32 bits, or 37 of two planes. */
 export function accumulate(linear: OracleLinear, codes: Codes): number[] {
   const { sw, group } = linear;
   const [high, low] = planes(linear);
