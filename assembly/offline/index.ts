@@ -5,8 +5,9 @@
 export { quantizeActivations } from "./codes";
 export { conv } from "./conv";
 export { add, gate, maxAbs, scaleColumns, timeStep } from "./elementwise";
+export { inverseFactor } from "./factor";
 export { hadamard } from "./hadamard";
-export { accumulate, inverseFactor, narrow, transpose } from "./linalg";
+export { accumulate, narrow, transpose } from "./linalg";
 export { matmul } from "./matmul";
 export { divergence, exp, logSumExp, sampleRow } from "./metrics";
 export { rmsNorm } from "./norm";

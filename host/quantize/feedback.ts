@@ -5,11 +5,15 @@
 import { LightMambaError } from "../errors.ts";
 import { Arena, Offline } from "../reference/offline.ts";
 import type { GramSums } from "./lane.ts";
+import { shareable, sharedFloats } from "./shared.ts";
 
 /** Added to the Hessian's diagonal, as a part of its mean: measured flat from 0.3 % to 3 %. */
 const DAMPING = 0.01;
 
-/** K inputs; both f32 [K, K]. */
+/** Columns that the kernel inverts together. */
+const PANEL_COLUMNS = 16;
+
+/** K inputs; both f32 [K, K], in memory that all threads see. */
 export interface Feedback {
   /** Upper, H⁻¹ = uᵀu. */
   u: Float32Array;
@@ -29,41 +33,110 @@ export function joinSums([first, ...others]: GramSums[]): GramSums {
 }
 
 export function feedbackFactors({ own, cross }: GramSums, k: number): Feedback {
+  const u = inverseFactor(own, k);
+  const m = correction(cross, own, u, k);
+  return { u, p: timesUpper(m, u, k) };
+}
+
+/** u upper with H⁻¹ = uᵀu, H the damped sums. */
+function inverseFactor(own: Float64Array, k: number): Float32Array {
   const offline = new Offline();
   const { kernels } = offline;
   const arena = new Arena(offline.start);
   const [h, u] = [arena.take(8 * k * k), arena.take(8 * k * k)];
-  const [narrowU, difference, product, transposed] = Array.from({ length: 4 }, () => arena.floats(k * k)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const panel = arena.take(8 * k * PANEL_COLUMNS);
   offline.reserve(arena.end);
-  offline.doubles(h, k * k).set(damped(own, k));
-  if (kernels.inverseFactor(u, h, k) === 0) {
+  const damped = offline.doubles(h, k * k);
+  damped.set(own);
+  let trace = 0;
+  for (let i = 0; i < k; i++) trace += own[i * k + i]!;
+  const damping = (DAMPING * trace) / k;
+  for (let i = 0; i < k; i++) damped[i * k + i]! += damping;
+  if (kernels.inverseFactor(u, h, panel, k) === 0) {
     throw new LightMambaError("unsupported", "the calibration text does not determine the weights", {
       hint: "use more or other text: --calibration-tokens, --calibration",
     });
   }
-  kernels.narrow(narrowU, u, k * k);
-  const values = offline.floats(difference, k * k);
-  for (let i = 0; i < values.length; i++) values[i] = cross[i]! - own[i]!;
-  kernels.matmul(product, difference, narrowU, 0, k, k, k);
-  const m = offline.floats(product, k * k);
-  for (let i = 0; i < k; i++) m.fill(0, i * k, i * k + i + 1);
-  kernels.transpose(transposed, narrowU, k, k);
-  kernels.matmul(difference, product, transposed, 0, k, k, k);
-  return { u: offline.floats(narrowU, k * k).slice(), p: offline.floats(difference, k * k).slice() };
+  // H is done with.
+  kernels.narrow(h, u, k * k);
+  return shareable(offline.floats(h, k * k));
 }
 
-function damped(own: Float64Array, k: number): Float64Array {
-  const h = own.slice();
-  let trace = 0;
-  for (let i = 0; i < k; i++) trace += h[i * k + i]!;
-  const damping = (DAMPING * trace) / k;
-  for (let i = 0; i < k; i++) h[i * k + i]! += damping;
-  return h;
+/** triu((X̃ - X̂)ᵀX̂ · uᵀ, 1) [K, K], block by block: what lies below u's diagonal adds nothing. */
+function correction(cross: Float64Array, own: Float64Array, u: Float32Array, k: number): Float32Array {
+  const difference = new Float32Array(k * k);
+  for (let i = 0; i < difference.length; i++) difference[i] = cross[i]! - own[i]!;
+  const out = new Float32Array(k * k);
+  const product = blockProduct(k);
+  for (const [start, end] of blocksOf(k)) {
+    const block = product({ matrix: difference, rows: [0, end] }, { matrix: u, rows: [start, end] }, [start, k]);
+    for (let i = 0; i < end; i++) {
+      const from = Math.max(start, i + 1);
+      out.set(block.subarray(i * (end - start) + from - start, (i + 1) * (end - start)), i * k + from);
+    }
+  }
+  return out;
+}
+
+/** m · u [K, K] of two upper matrices, block by block. */
+function timesUpper(m: Float32Array, u: Float32Array, k: number): Float32Array {
+  const transposed = transpose(u, k);
+  const out = sharedFloats(k * k);
+  const product = blockProduct(k);
+  for (const rows of blocksOf(k)) {
+    for (const columns of blocksOf(k)) {
+      if (columns[0] < rows[0]) continue;
+      const block = product({ matrix: m, rows }, { matrix: transposed, rows: columns }, [rows[0], columns[1]]);
+      const width = columns[1] - columns[0];
+      for (let i = rows[0]; i < rows[1]; i++) {
+        const at = (i - rows[0]) * width;
+        out.set(block.subarray(at, at + width), i * k + columns[0]);
+      }
+    }
+  }
+  return out;
+}
+
+type Range = [start: number, end: number];
+
+/** Blocks a side, of multiples of four: a sum that starts at one has the same lanes as the whole. */
+function blocksOf(k: number): Range[] {
+  const size = Math.max(64, Math.ceil(k / 32) * 4);
+  return Array.from({ length: Math.ceil(k / size) }, (_, b) => [b * size, Math.min(k, (b + 1) * size)]);
+}
+
+/** Products x · yᵀ of some rows of two matrices [K, K] over a range of columns, [rows of x, rows of y]. */
+function blockProduct(k: number) {
+  const offline = new Offline();
+  return (x: { matrix: Float32Array; rows: Range }, y: { matrix: Float32Array; rows: Range }, columns: Range) => {
+    const inner = columns[1] - columns[0];
+    const arena = new Arena(offline.start);
+    const place = ({ matrix, rows: [start, end] }: typeof x) => {
+      const at = arena.floats((end - start) * inner);
+      offline.reserve(arena.end);
+      const packed = offline.floats(at, (end - start) * inner);
+      for (let i = start; i < end; i++) {
+        packed.set(matrix.subarray(i * k + columns[0], i * k + columns[1]), (i - start) * inner);
+      }
+      return at;
+    };
+    const [a, b] = [place(x), place(y)];
+    const [height, width] = [x.rows[1] - x.rows[0], y.rows[1] - y.rows[0]];
+    const out = arena.floats(height * width);
+    offline.reserve(arena.end);
+    offline.kernels.matmul(out, a, b, 0, height, width, inner);
+    return offline.floats(out, height * width);
+  };
+}
+
+function transpose(square: Float32Array, k: number): Float32Array {
+  const offline = new Offline();
+  const arena = new Arena(offline.start);
+  const [from, to] = [arena.floats(k * k), arena.floats(k * k)];
+  offline.reserve(arena.end);
+  offline.floats(from, k * k).set(square);
+  offline.kernels.transpose(to, from, k, k);
+  return offline.floats(to, k * k);
 }
 
 /**

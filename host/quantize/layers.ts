@@ -9,11 +9,12 @@ import { type InverseGamma, quantizeEmbedding } from "./embedding.ts";
 import { type Feedback, joinSums, outputLoss } from "./feedback.ts";
 import { chooseFractions, residualFraction } from "./fractions.ts";
 import type { GramSums, InnerBasis } from "./lane.ts";
-import { type Pool, shareable } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 import type { Recipe } from "./recipe.ts";
 import type { LayerRecord, ResumeStore } from "./resume.ts";
 import { rotateWeights } from "./rotate.ts";
 import { type RoundRules, signalToNoise } from "./round.ts";
+import { shareable } from "./shared.ts";
 
 /** Texts that are computed together: memory grows with it, nothing else. */
 const CHUNK_TEXTS = 8;

@@ -56,13 +56,6 @@ type Reply = { id: number } & (
     }
 );
 
-/** A floating-point array that threads share instead of copying. */
-export function shareable(values: Float32Array): Float32Array {
-  const shared = new Float32Array(new SharedArrayBuffer(values.byteLength));
-  shared.set(values);
-  return shared;
-}
-
 interface Waiting {
   resolve(answer: unknown): void;
   reject(error: unknown): void;
@@ -135,11 +128,10 @@ export class Pool {
   async round(w: Float32Array, inputs: number, rules: RoundRules, feedback?: Feedback): Promise<Rounded> {
     const rows = w.length / inputs;
     const share = Math.ceil(rows / this.size);
-    const factors = feedback && { u: shareable(feedback.u), p: shareable(feedback.p) };
     const parts = await Promise.all(
       this.#threads.map((thread, t) => {
         const part = w.slice(Math.min(t * share, rows) * inputs, Math.min((t + 1) * share, rows) * inputs);
-        return thread.ask("round", [part, inputs, rules, factors]);
+        return thread.ask("round", [part, inputs, rules, feedback]);
       }),
     );
     return joinRows(parts, rows, w.length);

@@ -54,7 +54,7 @@ export interface OfflineKernels {
   transpose(y: number, x: number, m: number, n: number): void;
   accumulate(sum: number, part: number, count: number): void;
   narrow(y: number, x: number, count: number): void;
-  inverseFactor(u: number, h: number, k: number): number;
+  inverseFactor(u: number, h: number, panel: number, k: number): number;
   roundRows(
     w: number,
     codes: number,
