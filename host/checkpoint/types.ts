@@ -65,8 +65,11 @@ export interface Checkpoint {
   readonly path: string;
   readonly config: Mamba2Config;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Reads one tensor, widened to FP32. Throws badInput when it holds NaN or Inf, or is not in this checkpoint. */
-  read(name: string): Float32Array;
+  /**
+   * Reads one tensor, widened to FP32, into `target` where one is given: it must have the tensor's size. Throws badInput
+   * when it holds NaN or Inf, or is not in this checkpoint.
+   */
+  read(name: string, target?: Float32Array): Float32Array;
   /** SHA-256 over the weight files' bytes and the configuration, in hex; the same for the same checkpoint. */
   hash(): string;
   /**

@@ -5,7 +5,7 @@
 import { LightMambaError } from "../errors.ts";
 import { Arena, Offline } from "../reference/offline.ts";
 import type { GramSums } from "./lane.ts";
-import { shareable, sharedFloats } from "./shared.ts";
+import { shareable, sharedFloats } from "../reference/shared.ts";
 
 /** Added to the Hessian's diagonal, as a part of its mean: measured flat from 0.3 % to 3 %. */
 const DAMPING = 0.01;

@@ -14,7 +14,7 @@ import type { Recipe } from "./recipe.ts";
 import type { LayerRecord, ResumeStore } from "./resume.ts";
 import { rotateWeights } from "./rotate.ts";
 import { type RoundRules, signalToNoise } from "./round.ts";
-import { shareable } from "./shared.ts";
+import { shareable } from "../reference/shared.ts";
 
 /** Texts that are computed together: memory grows with it, nothing else. */
 const CHUNK_TEXTS = 8;

@@ -1,6 +1,6 @@
 import type { Mamba2Config } from "../checkpoint/types.ts";
 import type { PlacedHadamard } from "./block.ts";
-import { type LayerAddresses, placeLayer } from "./layout.ts";
+import { type LayerAddresses, placeLayer, widths } from "./layout.ts";
 import { Arena, type Offline } from "./offline.ts";
 import { checkHadamard, type ReferenceLayer, type ReferenceWeights } from "./weights.ts";
 
@@ -51,7 +51,12 @@ export class WeightStore {
     const slot = index % this.slots.length;
     const at = this.slots[slot]!;
     if (this.loaded.get(slot) !== index) {
-      copyLayer(this.offline, this.weights.config, at, this.weights.layer(index));
+      const { dModel, dInner } = this.weights.config;
+      const matrices = {
+        inProj: this.offline.floats(at.inProj, widths(this.weights.config).inProj * dModel),
+        outProj: this.offline.floats(at.outProj, dModel * dInner),
+      };
+      copyLayer(this.offline, this.weights.config, at, this.weights.layer(index, matrices));
       this.loaded.set(slot, index);
     }
     return at;
@@ -100,7 +105,10 @@ export function copyLayer(offline: Offline, config: Mamba2Config, at: LayerAddre
   const transposed = transpose(layer.conv, config.convWidth);
   for (const name of Object.keys(at) as (keyof ReferenceLayer)[]) {
     const values = name === "conv" ? transposed : layer[name];
-    if (values && at[name] !== 0) offline.floats(at[name], values.length).set(values);
+    if (!values || at[name] === 0) continue;
+    const placed = offline.floats(at[name], values.length);
+    // Unless it was read to that place.
+    if (values.buffer !== placed.buffer) placed.set(values);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Checkpoint, Mamba2Config } from "../checkpoint/types.ts";
 import { badInput } from "../errors.ts";
 import { sharedOffline } from "./offline.ts";
+import { sharedFloats } from "./shared.ts";
 
 /** FP32 weights of one block. D = dModel, E = dInner, H = nHeads, C = E + 2·G·N, W = convWidth. */
 export interface ReferenceLayer {
@@ -47,8 +48,11 @@ export interface ReferenceWeights {
   config: Mamba2Config;
   /** [V, D]. */
   embedding: Float32Array;
-  /** Reads a block. The reference keeps a copy where it fits, and asks again in every call where it does not. */
-  layer(index: number): ReferenceLayer;
+  /**
+   * Reads a block. The reference keeps a copy where it fits, and asks again in every call where it does not: the two
+   * matrices may then be read straight to where it wants them.
+   */
+  layer(index: number, matrices?: Pick<ReferenceLayer, "inProj" | "outProj">): ReferenceLayer;
   /** [D]. */
   finalNorm: Float32Array;
   /** [V, D]; the embedding itself when tied. */
@@ -57,25 +61,37 @@ export interface ReferenceWeights {
   online?: OnlineHadamard | undefined;
 }
 
-export function weightsFromCheckpoint(checkpoint: Checkpoint): ReferenceWeights {
-  const { config } = checkpoint;
-  const embedding = checkpoint.read("embedding");
+/** The two tables of the vocabulary, which are one when tied. */
+export type Tables = Pick<ReferenceWeights, "embedding" | "lmHead">;
+
+/** `tables`: where they are at hand already. Those that are read here are in memory that threads can share. */
+export function weightsFromCheckpoint(checkpoint: Checkpoint, tables = readTables(checkpoint)): ReferenceWeights {
   return {
-    config,
-    embedding,
-    layer: (index) => readLayer(checkpoint, index),
+    config: checkpoint.config,
+    ...tables,
+    layer: (index, matrices) => readLayer(checkpoint, index, matrices),
     finalNorm: checkpoint.read("final_norm"),
-    lmHead: config.tieEmbeddings ? embedding : checkpoint.read("lm_head"),
   };
 }
 
-function readLayer(checkpoint: Checkpoint, index: number): ReferenceLayer {
+function readTables(checkpoint: Checkpoint): Tables {
+  const { vocabSize, dModel, tieEmbeddings } = checkpoint.config;
+  const read = (name: string) => checkpoint.read(name, sharedFloats(vocabSize * dModel));
+  const embedding = read("embedding");
+  return { embedding, lmHead: tieEmbeddings ? embedding : read("lm_head") };
+}
+
+function readLayer(
+  checkpoint: Checkpoint,
+  index: number,
+  matrices?: Pick<ReferenceLayer, "inProj" | "outProj">,
+): ReferenceLayer {
   const { useBias, useConvBias } = checkpoint.config;
   const { exp } = sharedOffline().kernels;
-  const read = (name: string) => checkpoint.read(`layers.${index}.${name}`);
+  const read = (name: string, target?: Float32Array) => checkpoint.read(`layers.${index}.${name}`, target);
   return {
     norm: read("norm"),
-    inProj: read("in_proj"),
+    inProj: read("in_proj", matrices?.inProj),
     inProjBias: useBias ? read("in_proj_bias") : undefined,
     conv: read("conv"),
     convBias: useConvBias ? read("conv_bias") : undefined,
@@ -83,7 +99,7 @@ function readLayer(checkpoint: Checkpoint, index: number): ReferenceLayer {
     D: read("D"),
     dtBias: read("dt_bias"),
     gateNorm: read("gate_norm"),
-    outProj: read("out_proj"),
+    outProj: read("out_proj", matrices?.outProj),
     outProjBias: useBias ? read("out_proj_bias") : undefined,
   };
 }
