@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Checkpoint, Mamba2Config } from "../checkpoint/types.ts";
 import { badInput } from "../errors.ts";
 import type { CalibrationRecord } from "../model/description.ts";
+import type { Tables } from "../reference/index.ts";
 import type { Pool } from "./pool.ts";
 
 /** Length of a calibration text: what the embedded model was trained on, and enough for its slowest useful heads. */
@@ -29,6 +30,7 @@ export interface CalibrationText {
 export async function calibrationIds(
   pool: Pool,
   checkpoint: Checkpoint,
+  tables: Tables,
   options: CalibrationOptions,
 ): Promise<CalibrationText> {
   const length = Math.min(TEXT_TOKENS, options.tokens);
@@ -37,7 +39,8 @@ export async function calibrationIds(
     ? cut(options.ids, sequences, length)
     : (options.sampled ??
       (await pool.sample(
-        checkpoint.path,
+        checkpoint,
+        tables,
         { sequences, tokens: length, seed: options.seed, bos: firstToken(checkpoint.config) },
         options.progress,
       )));

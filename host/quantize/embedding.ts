@@ -1,6 +1,8 @@
 /** Embedding rows, as int8 codes with one scale a row or out of an 8-bit lm_head: docs/numerics.md section 3. */
-import { EMBEDDING_FRACTION_RANGE } from "../model/description.ts";
+import { EMBEDDING_FRACTION_RANGE, type Rotation } from "../model/description.ts";
+import { concat } from "./concat.ts";
 import { mantissa } from "./fractions.ts";
+import { ResidualRotation } from "./rotate.ts";
 
 export interface QuantizedEmbedding {
   codes: Int8Array; //     [V, D]
@@ -11,7 +13,8 @@ export interface QuantizedEmbedding {
 /** Exponents the loader accepts. */
 export const EMBEDDING_EXPONENT_RANGE: [low: number, high: number] = [-100, 14];
 
-export function quantizeEmbedding(embedding: Float32Array, rows: number, dModel: number): QuantizedEmbedding {
+export function quantizeEmbedding(embedding: Float32Array, dModel: number): QuantizedEmbedding {
+  const rows = embedding.length / dModel;
   const out: QuantizedEmbedding = {
     codes: new Int8Array(rows * dModel),
     scale: new Uint16Array(rows),
@@ -30,6 +33,43 @@ export function quantizeEmbedding(embedding: Float32Array, rows: number, dModel:
     }
   }
   return out;
+}
+
+/** Rows that are rotated at a time. */
+const PIECE_ROWS = 4096;
+
+/** quantizeEmbedding of rows [start, end) of the table in the rotated basis. */
+export function quantizeRotated(
+  table: Float32Array,
+  [start, end]: [start: number, end: number],
+  rotation: Rotation,
+  dModel: number,
+): QuantizedEmbedding {
+  const residual = new ResidualRotation(rotation, dModel);
+  const parts: QuantizedEmbedding[] = [];
+  for (let row = start; row < end; row += PIECE_ROWS) {
+    const piece = Float32Array.from(table.subarray(row * dModel, Math.min(row + PIECE_ROWS, end) * dModel));
+    residual.rows(piece);
+    parts.push(quantizeEmbedding(piece, dModel));
+  }
+  return joinEmbedding(parts);
+}
+
+export function joinEmbedding(parts: QuantizedEmbedding[]): QuantizedEmbedding {
+  return {
+    codes: concat(
+      parts.map(({ codes }) => codes),
+      Int8Array,
+    ),
+    scale: concat(
+      parts.map(({ scale }) => scale),
+      Uint16Array,
+    ),
+    exponent: concat(
+      parts.map(({ exponent }) => exponent),
+      Int8Array,
+    ),
+  };
 }
 
 /** unit² / γ of the final norm as int16: what turns a row of lm_head back into one of the embedding. */

@@ -4,8 +4,8 @@
  */
 import { LightMambaError } from "../errors.ts";
 import { Arena, Offline } from "../reference/offline.ts";
-import type { GramSums } from "./lane.ts";
 import { shareable, sharedFloats } from "../reference/shared.ts";
+import type { GramSums } from "./gram.ts";
 
 /** Added to the Hessian's diagonal, as a part of its mean: measured flat from 0.3 % to 3 %. */
 const DAMPING = 0.01;
@@ -19,17 +19,6 @@ export interface Feedback {
   u: Float32Array;
   /** triu((X̃ - X̂)ᵀX̂ · uᵀ, 1) · u. */
   p: Float32Array;
-}
-
-/** The sums of all lanes, in the first one's memory. */
-export function joinSums([first, ...others]: GramSums[]): GramSums {
-  for (const other of others) {
-    for (let i = 0; i < other.own.length; i++) {
-      first!.own[i]! += other.own[i]!;
-      first!.cross[i]! += other.cross[i]!;
-    }
-  }
-  return first!;
 }
 
 export function feedbackFactors({ own, cross }: GramSums, k: number): Feedback {

@@ -200,7 +200,7 @@ class Quantizer {
     this.#copyTokenizer(dir);
     const { seed = 0 } = this.#options;
     const plain = weightsFromCheckpoint(this.#checkpoint);
-    const calibration = await this.#calibration(dir, seed);
+    const calibration = await this.#calibration(dir, plain, seed);
     this.#store.keepCalibration(calibration.ids);
     const rounded = await this.#rounded(plain, calibration, seed);
     const weightsFile = join(dir, MODEL_FILES.weights);
@@ -232,10 +232,11 @@ class Quantizer {
     };
   }
 
-  async #calibration(dir: string, seed: number) {
+  async #calibration(dir: string, { embedding, lmHead }: ReferenceWeights, seed: number) {
     const { calibrationFile, calibrationTokens, progress } = this.#options;
     const text = calibrationFile === undefined ? undefined : readTextFile(calibrationFile);
-    return calibrationIds(this.#pool, this.#checkpoint, {
+    const tables = { embedding, lmHead };
+    return calibrationIds(this.#pool, this.#checkpoint, tables, {
       ids: text === undefined ? undefined : Int32Array.from(loadTokenizer(dir).encode(text)),
       sampled: this.#store.calibration(),
       tokens: calibrationTokens ?? CALIBRATION_TOKENS[this.#recipe.weights.method],

@@ -4,12 +4,16 @@
  * many there are.
  */
 import type { Mamba2Config } from "../checkpoint/types.ts";
-import type { ActivationBits } from "../model/description.ts";
+import type { ActivationBits, Rotation } from "../model/description.ts";
 import { type BlockRun, blockInner, blockInput, blockOutput } from "../reference/block.ts";
 import { type Maxima, maximaHook, type OnlineHadamard, type ReferenceLayer } from "../reference/index.ts";
 import { placeActivations, placeLayer, placeState } from "../reference/layout.ts";
 import { Arena, Offline } from "../reference/offline.ts";
+import { shareable } from "../reference/shared.ts";
 import { copyLayer, placeHadamard } from "../reference/store.ts";
+import type { HeadInputs } from "./divergence.ts";
+import { addOnGrid, type GramSums, gridSteps, mirror, newSums } from "./gram.ts";
+import { ResidualRotation } from "./rotate.ts";
 
 export interface LaneSetup {
   config: Mamba2Config;
@@ -23,21 +27,9 @@ export interface LaneSetup {
 /** Texts that are computed together. */
 export interface Chunk {
   index: number;
-  /** Embedding rows [S·T, D]. */
+  /** Embedding rows [S·T, D], in shared memory. */
   residual: Float32Array;
 }
-
-/**
- * Sums over rows of X̂ᵀX̂ and X̃ᵀX̂, [K, K] in FP64: X̂ what the quantized model's layer sees, X̃ the FP32 model's. Every
- * chunk's part is rounded to one grid, on which FP64 adds without error: the sums do not depend on the lanes' number.
- */
-export interface GramSums {
-  own: Float64Array;
-  cross: Float64Array;
-}
-
-/** Steps per unit of a mean square of 1. Sums stay exact up to 2^33 such units, far more than any text has. */
-const GRAM_STEPS = 2 ** 20;
 
 /** With the Hadamard transform before out_proj, or without. */
 export type InnerBasis = "rotated" | "plain";
@@ -86,11 +78,12 @@ export class Lane {
     this.#run = { offline: this.#offline, config, sequences, tokens, at, online: placed, hooks: {} };
   }
 
-  /** Takes chunks on; both models start from the same rows. */
-  begin(chunks: Chunk[]): void {
+  /** Takes chunks on; both models start from the same rows, which are rotated here. */
+  begin(chunks: Chunk[], rotation: Rotation): void {
+    const rotate = new ResidualRotation(rotation, this.#setup.config.dModel);
     for (const { index, residual } of chunks) {
-      this.#exact.set(index, { residual, inner: new Map() });
-      this.#rounded.set(index, { residual: residual.slice(), inner: new Map() });
+      rotate.rows(residual);
+      this.resume([{ index, exact: residual, rounded: residual.slice() }]);
     }
   }
 
@@ -105,8 +98,9 @@ export class Lane {
   /** Takes on chunks where an earlier run left them. */
   resume(saved: SavedStream[]): void {
     for (const { index, exact, rounded } of saved) {
-      this.#exact.set(index, { residual: exact, inner: new Map() });
-      this.#rounded.set(index, { residual: rounded, inner: new Map() });
+      // Shared, so that the main thread can save them without a copy.
+      this.#exact.set(index, { residual: shareable(exact), inner: new Map() });
+      this.#rounded.set(index, { residual: shareable(rounded), inner: new Map() });
     }
   }
 
@@ -118,8 +112,9 @@ export class Lane {
     for (const index of this.#exact.keys()) {
       this.#keepTransposed(0, this.#input(this.#exact.get(index)!, false), dModel);
       this.#keepTransposed(1, this.#input(this.#rounded.get(index)!, true), dModel);
-      this.#addGram(sums, dModel, GRAM_STEPS);
+      this.#addGram(sums, dModel, gridSteps(UNIT_GAMMA));
     }
+    mirror(sums.own, dModel);
     return sums;
   }
 
@@ -172,12 +167,13 @@ export class Lane {
       return at.inner;
     };
     const sums = newSums(dInner);
-    const steps = GRAM_STEPS / powerOfTwoNear(meanSquare(gamma));
+    const steps = gridSteps(gamma);
     for (const index of this.#exact.keys()) {
       this.#keepTransposed(0, put(this.#exact.get(index)!), dInner);
       this.#keepTransposed(1, put(this.#rounded.get(index)!), dInner);
       this.#addGram(sums, dInner, steps);
     }
+    mirror(sums.own, dInner);
     return sums;
   }
 
@@ -190,20 +186,13 @@ export class Lane {
     for (const stream of this.#rounded.values()) this.#output(stream, basis);
   }
 
-  /**
-   * Sum over the rows of chunk `index` of KL(FP32 ‖ quantized) in nats, and the rows; zeros when this lane does not have
-   * it. Heads [V, D].
-   */
-  divergence(index: number, exact: Float32Array, rounded: Float32Array): { sum: number; rows: number } {
-    const stream = this.#exact.get(index);
-    if (!stream) return { sum: 0, rows: 0 };
-    const { dModel, vocabUsed } = this.#setup.config;
-    const rows = this.#rows(stream);
-    const inputs = [
-      this.#offline.floats(this.#input(stream, false), rows * dModel).slice(),
-      this.#offline.floats(this.#input(this.#rounded.get(index)!, true), rows * dModel).slice(),
-    ] as const;
-    return { sum: headDivergence(inputs, [exact, rounded], { dModel, vocabUsed, rows }), rows };
+  /** What lm_head reads of chunk `index` in both models, [rows, D]; undefined when this lane does not have it. */
+  headInputs(index: number): HeadInputs | undefined {
+    const [exact, rounded] = [this.#exact.get(index), this.#rounded.get(index)];
+    if (!exact || !rounded) return undefined;
+    const inputs = (stream: Stream, rounds: boolean) =>
+      shareable(this.#offline.floats(this.#input(stream, rounds), stream.residual.length));
+    return { exact: inputs(exact, false), rounded: inputs(rounded, true) };
   }
 
   #rows(stream: Stream): number {
@@ -261,87 +250,22 @@ export class Lane {
   #addGram({ own, cross }: GramSums, k: number, steps: number): void {
     const rows = this.#run.sequences * this.#setup.tokens;
     const [exact, rounded, product] = this.#gram;
-    this.#offline.kernels.matmul(product, exact, rounded, 0, k, k, rows);
-    addOnGrid(cross, this.#offline.floats(product, k * k), steps);
-    addOnGrid(own, this.#ownGram(k, rows), steps);
-  }
-
-  /** X̂ᵀX̂ [K, K] by blocks: it is symmetric, so those above the diagonal are copies. */
-  #ownGram(k: number, rows: number): Float32Array {
-    const [free, rounded] = this.#gram;
-    const own = new Float32Array(k * k);
+    const { kernels } = this.#offline;
+    kernels.matmul(product, exact, rounded, 0, k, k, rows);
+    addOnGrid(cross, k, { block: this.#offline.floats(product, k * k), row: 0, column: 0, width: k }, steps);
+    // X̂ᵀX̂ is symmetric: blocks on the diagonal and below are enough.
     const size = Math.ceil(k / GRAM_BLOCKS);
-    for (let top = 0; top < k; top += size) {
-      for (let left = 0; left <= top; left += size) {
-        const [height, width] = [Math.min(size, k - top), Math.min(size, k - left)];
-        const at = (row: number) => rounded + 4 * row * rows;
-        this.#offline.kernels.matmul(free, at(top), at(left), 0, height, width, rows);
-        const block = this.#offline.floats(free, height * width);
-        for (let i = 0; i < height; i++) {
-          for (let j = 0; j < width; j++) {
-            const value = block[i * width + j]!;
-            own[(top + i) * k + left + j] = value;
-            own[(left + j) * k + top + i] = value;
-          }
-        }
+    for (let row = 0; row < k; row += size) {
+      for (let column = 0; column <= row; column += size) {
+        const [height, width] = [Math.min(size, k - row), Math.min(size, k - column)];
+        kernels.matmul(product, rounded + 4 * row * rows, rounded + 4 * column * rows, 0, height, width, rows);
+        addOnGrid(own, k, { block: this.#offline.floats(product, height * width), row, column, width }, steps);
       }
     }
-    return own;
   }
-}
-
-function newSums(k: number): GramSums {
-  return { own: new Float64Array(k * k), cross: new Float64Array(k * k) };
-}
-
-function addOnGrid(sum: Float64Array, part: Float32Array, steps: number): void {
-  for (let i = 0; i < sum.length; i++) sum[i]! += Math.round(part[i]! * steps) / steps;
-}
-
-function meanSquare(values: Float32Array): number {
-  return values.reduce((sum, value) => sum + value * value, 0) / values.length;
-}
-
-function powerOfTwoNear(value: number): number {
-  return value > 0 ? 2 ** Math.round(Math.log2(value)) : 1;
 }
 
 /** Blocks a side that a symmetric product is cut into. */
-const GRAM_BLOCKS = 6;
-
-/** Rows whose logits are held at a time. */
-const LOGIT_ROWS = 128;
-
-/** Σ KL(exact ‖ rounded) over rows of inputs [rows, D] through heads [V, D], padding of the vocabulary left out. */
-function headDivergence(
-  inputs: readonly [exact: Float32Array, rounded: Float32Array],
-  heads: readonly [exact: Float32Array, rounded: Float32Array],
-  { dModel, vocabUsed, rows }: { dModel: number; vocabUsed: number; rows: number },
-): number {
-  const offline = new Offline();
-  const { kernels } = offline;
-  const arena = new Arena(offline.start);
-  const at = [0, 1].map(() => ({
-    head: arena.floats(vocabUsed * dModel),
-    x: arena.floats(LOGIT_ROWS * dModel),
-    logits: arena.floats(LOGIT_ROWS * vocabUsed),
-  }));
-  offline.reserve(arena.end);
-  at.forEach(({ head }, i) => {
-    offline.floats(head, vocabUsed * dModel).set(heads[i]!.subarray(0, vocabUsed * dModel));
-  });
-  let sum = 0;
-  for (let start = 0; start < rows; start += LOGIT_ROWS) {
-    const count = Math.min(LOGIT_ROWS, rows - start);
-    at.forEach(({ head, x, logits }, i) => {
-      offline.floats(x, count * dModel).set(inputs[i]!.subarray(start * dModel, (start + count) * dModel));
-      kernels.matmul(logits, x, head, 0, count, vocabUsed, dModel);
-    });
-    for (let r = 0; r < count; r++) {
-      const [exact, rounded] = at.map(({ logits }) => logits + 4 * r * vocabUsed) as [number, number];
-      const norms = [kernels.logSumExp(rounded, vocabUsed), kernels.logSumExp(exact, vocabUsed)] as const;
-      sum += kernels.divergence(rounded, norms[0], exact, norms[1], vocabUsed);
-    }
-  }
-  return sum;
-}
+const GRAM_BLOCKS = 12;
+/** γ1 is folded into in_proj. */
+const UNIT_GAMMA = Float32Array.of(1);

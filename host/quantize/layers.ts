@@ -4,17 +4,20 @@ import type { Fractions, ModelDescription, Rotation } from "../model/description
 import { inProjOrder, pack, plainOrder, type QuantizedMatrix, type RowOrder } from "../model/frames.ts";
 import { HadamardTransform, hadamardSigns } from "../model/hadamard.ts";
 import type { Maxima, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
+import { shareable, sharedCopy, sharedFloats } from "../reference/shared.ts";
+import { concat } from "./concat.ts";
 import { layerConstants } from "./constants.ts";
-import { type InverseGamma, quantizeEmbedding } from "./embedding.ts";
-import { type Feedback, joinSums, outputLoss } from "./feedback.ts";
+import type { HeadInputs } from "./divergence.ts";
+import { type InverseGamma, joinEmbedding } from "./embedding.ts";
+import { type Feedback, outputLoss } from "./feedback.ts";
 import { chooseFractions, residualFraction } from "./fractions.ts";
-import type { GramSums, InnerBasis } from "./lane.ts";
+import { type GramSums, joinSums } from "./gram.ts";
+import type { Chunk, InnerBasis, SavedStream } from "./lane.ts";
 import type { Pool } from "./pool.ts";
 import type { Recipe } from "./recipe.ts";
 import type { LayerRecord, ResumeStore } from "./resume.ts";
-import { rotateWeights } from "./rotate.ts";
+import { rotatedLayer } from "./rotate.ts";
 import { type RoundRules, signalToNoise } from "./round.ts";
-import { shareable } from "../reference/shared.ts";
 
 /** Texts that are computed together: memory grows with it, nothing else. */
 const CHUNK_TEXTS = 8;
@@ -60,7 +63,12 @@ class LayerQuantizer {
   readonly #pool: Pool;
   readonly #config: Mamba2Config;
   readonly #options: LayerOptions;
-  readonly #rotated: ReferenceWeights;
+  readonly #plain: ReferenceWeights;
+  /** The next layer's weights, rotated while the threads had nothing to do. */
+  #upcoming: { index: number; weights: ReferenceLayer } | undefined;
+  /** Keeps the layer before on disk: done while the threads are busy with the next. */
+  #save = () => {};
+  #streams: SavedStream[] = [];
   readonly #innerUnit: number;
   /** What the integer constants need, once all magnitudes are known; the matrices are rounded and gone. */
   readonly #layers: { weights: ReferenceLayer; maxima: Maxima[number] }[] = [];
@@ -74,7 +82,7 @@ class LayerQuantizer {
     this.#pool = pool;
     this.#config = config;
     this.#options = options;
-    this.#rotated = rotateWeights(plain, options.rotation);
+    this.#plain = plain;
     // The HTU does not normalise: its factor is in the weights.
     this.#innerUnit = new HadamardTransform(options.rotation.inner).unit;
     this.#orders = { inProj: inProjOrder(config), outProj: plainOrder(config.dModel) };
@@ -88,7 +96,7 @@ class LayerQuantizer {
     await this.#begin(done);
     for (let i = 0; i < nLayers; i++) {
       this.#progress(i);
-      if (i < done) this.#keepLayer(i, this.#rotated.layer(i), store.layer(pass, i));
+      if (i < done) this.#keepLayer(i, this.#weights(i), store.layer(pass, i));
       else await this.#layer(i);
       maxima[i] = this.#layers[i]!.maxima;
     }
@@ -100,7 +108,7 @@ class LayerQuantizer {
       chooseFractions(this.#config, weights, seen, i),
     );
     fractions.forEach((f, i) => void this.#keepConstants(i, f, fr));
-    const embeddingFraction = this.#keepEmbedding();
+    const embeddingFraction = await this.#keepEmbedding();
     this.#progress(nLayers + 1);
     return {
       calibrationKl,
@@ -129,7 +137,6 @@ class LayerQuantizer {
   /** Starts the streams at the embedding, or behind the layers that an earlier run has done. */
   async #begin(done: number): Promise<void> {
     const { ids, length, recipe, rotation } = this.#options;
-    const { dModel } = this.#config;
     await this.#pool.all("setup", {
       config: this.#config,
       online: { ...rotation.inner, signs: hadamardSigns(rotation.inner.order) },
@@ -140,30 +147,49 @@ class LayerQuantizer {
     if (done > 0) {
       const { store, pass } = this.#options;
       await this.#pool.deal("resume", store.streams(pass, done - 1), (share) => [share]);
-      return;
+    } else {
+      await this.#pool.deal("begin", this.#chunks(), (share) => [share, rotation]);
     }
+    this.#streams = (await this.#pool.all("streams")).flat();
+  }
+
+  /** The calibration texts' embedding rows, not rotated yet. */
+  #chunks(): Chunk[] {
+    const { ids, length } = this.#options;
+    const { dModel } = this.#config;
     const rows = CHUNK_TEXTS * length;
-    const chunks = Array.from({ length: Math.ceil(ids.length / rows) }, (_, index) => {
+    return Array.from({ length: Math.ceil(ids.length / rows) }, (_, index) => {
       const part = ids.subarray(index * rows, (index + 1) * rows);
-      const residual = new Float32Array(part.length * dModel);
+      const residual = sharedFloats(part.length * dModel);
       part.forEach((id, r) => {
-        residual.set(this.#rotated.embedding.subarray(id * dModel, (id + 1) * dModel), r * dModel);
+        residual.set(this.#plain.embedding.subarray(id * dModel, (id + 1) * dModel), r * dModel);
       });
       return { index, residual };
     });
-    await this.#pool.deal("begin", chunks, (share) => [share]);
+  }
+
+  /** A layer's weights in the rotated basis, in memory that all threads see. */
+  #weights(index: number): ReferenceLayer {
+    const ready = this.#upcoming;
+    this.#upcoming = undefined;
+    return ready?.index === index ? ready.weights : rotatedLayer(this.#plain, this.#options.rotation, index);
+  }
+
+  #prepare(index: number): void {
+    if (index >= this.#config.nLayers || this.#upcoming?.index === index) return;
+    this.#upcoming = { index, weights: rotatedLayer(this.#plain, this.#options.rotation, index) };
   }
 
   async #layer(i: number): Promise<void> {
     const { dModel } = this.#config;
-    let weights = shareLayer(this.#rotated.layer(i));
-    const r = Math.max(...(await this.#pool.all("residualMaximum")));
-    const inFactors = await this.#factors(dModel, () => this.#pool.all("inputs", weights.norm));
+    let weights = this.#weights(i);
+    const maxima = this.#pool.all("residualMaximum");
+    const inFactors = await this.#inFactors(weights.norm);
+    const r = Math.max(...(await maxima));
     const inProj = await this.#pool.round(weights.inProj, dModel, this.#rules(`layers.${i}.in_proj`), inFactors);
-    const inValues = shareable(inProj.values);
-    if (this.#options.recipe.smooth) weights = await this.#smoothed(weights, inValues);
+    if (this.#options.recipe.smooth) weights = await this.#smoothed(weights, inProj.values);
     const bases = this.#bases();
-    const seen = await this.#pool.all("inner", weights, inValues, bases);
+    const seen = await this.#pool.all("inner", weights, inProj.values, bases);
     const outProj = await this.#outProj(i, weights, bases);
 
     const tensors = new Map([
@@ -181,7 +207,17 @@ class LayerQuantizer {
       gateNorm: weights.gateNorm,
     };
     this.#keepLayer(i, weights, record);
-    this.#options.store.keepLayer(this.#options.pass, i, record, (await this.#pool.all("streams")).flat());
+    this.#save = () => this.#options.store.keepLayer(this.#options.pass, i, record, this.#streams);
+  }
+
+  /** Factors for the next matrix that reads the residual. Nothing changes the streams meanwhile: the time to save them. */
+  async #inFactors(norm: Float32Array): Promise<Feedback | undefined> {
+    const { dModel } = this.#config;
+    const gram = this.#gram(() => this.#pool.all("inputs", norm));
+    this.#save();
+    this.#save = () => {};
+    const sums = await gram;
+    return sums && this.#pool.factors(sums, dModel);
   }
 
   #keepLayer(i: number, weights: ReferenceLayer, record: LayerRecord): void {
@@ -210,7 +246,7 @@ class LayerQuantizer {
       const most = Math.max(...channels.map((part) => part[c]!));
       scale[c] = most > 0 && largest > 0 ? Math.sqrt(most / largest) : 1;
     }
-    const outProj = shareable(weights.outProj.map((value, at) => value * scale[at % dInner]!));
+    const outProj = mapShared(weights.outProj, (value, at) => value * scale[at % dInner]!);
     return { ...weights, gateNorm: weights.gateNorm.map((value, c) => value / scale[c]!), outProj };
   }
 
@@ -224,11 +260,14 @@ class LayerQuantizer {
       const inBasis = plain && bases.length > 1 ? this.#innerUndone(weights.outProj) : weights.outProj;
       // The HTU does not normalise: its factor is in the weights.
       const unit = plain ? 1 : this.#innerUnit;
-      const exact = inBasis.map((value) => value * unit);
+      const exact = mapShared(inBasis, (value) => value * unit);
       const gram = await this.#gram(() => this.#pool.all("innerInputs", basis, weights.gateNorm), bases.length > 1);
-      const factors = gram && this.#feedsBack ? await this.#pool.factors(gram, dInner) : undefined;
+      const factoring = gram && this.#feedsBack ? this.#pool.factors(gram, dInner) : undefined;
+      // One thread factors, the others wait.
+      this.#prepare(i + 1);
+      const factors = await factoring;
       const rounded = await this.#pool.round(exact, dInner, this.#rules(`layers.${i}.out_proj`), factors);
-      const values = shareable(rounded.values.map((value) => value / unit));
+      const values = mapShared(rounded.values, (value) => value / unit);
       const loss = gram && bases.length > 1 ? outputLoss(gram, inBasis, values, dInner) : 0;
       candidates.push({ basis, exact, inBasis, rounded, values, loss });
     }
@@ -253,25 +292,43 @@ class LayerQuantizer {
   /** Returns the KL on the last chunk of the calibration text. */
   async #head(): Promise<number> {
     const { dModel, vocabSize } = this.#config;
-    const { lmHead, finalNorm } = this.#rotated;
-    const factors = await this.#factors(dModel, () => this.#pool.all("inputs", finalNorm));
+    // Its γ is in lm_head.
+    const norm = new Float32Array(dModel).fill(1);
+    const factors = await this.#inFactors(norm);
+    const lmHead = await this.#rotatedHead();
     const { matrix, values } = await this.#pool.round(lmHead, dModel, this.#rules("lm_head"), factors);
     this.#errors.headDb = signalToNoise(lmHead, values);
     for (const [name, view] of matrixTensors("lm_head", matrix, plainOrder(vocabSize))) this.#tensors.set(name, view);
-    await this.#pool.all("setNorm", finalNorm);
+    await this.#pool.all("setNorm", norm);
+    return this.#divergence({ exact: lmHead, rounded: values });
+  }
+
+  async #rotatedHead(): Promise<Float32Array> {
+    const { dModel, vocabSize } = this.#config;
+    const { lmHead: plain, finalNorm } = this.#plain;
+    const lmHead = sharedCopy(plain);
+    await this.#pool.split("rotate", vocabSize, ([start, end]) => [
+      lmHead.subarray(start * dModel, end * dModel),
+      this.#options.rotation,
+      finalNorm,
+    ]);
+    return lmHead;
+  }
+
+  async #divergence(heads: HeadInputs): Promise<number> {
+    const { dModel } = this.#config;
     const last = Math.ceil(this.#options.ids.length / (CHUNK_TEXTS * this.#options.length)) - 1;
-    const parts = await this.#pool.all("divergence", last, shareable(lmHead), shareable(values));
-    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-    return parts.reduce((sum, part) => sum + part.sum, 0) / rows;
+    const inputs = (await this.#pool.all("headInputs", last)).find((found) => found !== undefined)!;
+    const rows = inputs.exact.length / dModel;
+    const parts = await this.#pool.split("divergence", rows, ([start, end]) => {
+      const part = (of: Float32Array) => of.subarray(start * dModel, end * dModel);
+      return [{ exact: part(inputs.exact), rounded: part(inputs.rounded) }, heads, this.#config];
+    });
+    return concat(parts, Float64Array).reduce((sum, value) => sum + value, 0) / rows;
   }
 
   async #gram(statistics: () => Promise<GramSums[]>, always = false): Promise<GramSums | undefined> {
     return this.#feedsBack || always ? joinSums(await statistics()) : undefined;
-  }
-
-  async #factors(k: number, statistics: () => Promise<GramSums[]>): Promise<Feedback | undefined> {
-    const gram = await this.#gram(statistics);
-    return gram && this.#pool.factors(gram, k);
   }
 
   #keepConstants(i: number, fractions: Fractions, fr: number): void {
@@ -290,14 +347,20 @@ class LayerQuantizer {
   }
 
   /** Returns the fraction bits of inverse γ, or 0. */
-  #keepEmbedding(): number {
+  async #keepEmbedding(): Promise<number> {
     const inverse = this.#options.inverseGamma;
     if (inverse) {
       this.#tensors.set("embedding.inverse_gamma", inverse.values);
       return inverse.fraction;
     }
     const { vocabSize, dModel } = this.#config;
-    const { codes, scale, exponent } = quantizeEmbedding(this.#rotated.embedding, vocabSize, dModel);
+    const parts = await this.#pool.split("embedding", vocabSize, (range) => [
+      this.#plain.embedding,
+      range,
+      this.#options.rotation,
+      dModel,
+    ]);
+    const { codes, scale, exponent } = joinEmbedding(parts);
     this.#tensors.set("embedding.codes", codes);
     this.#tensors.set("embedding.scale", scale);
     this.#tensors.set("embedding.exponent", exponent);
@@ -315,9 +378,10 @@ function matrixTensors(name: string, matrix: QuantizedMatrix, order: RowOrder): 
   ];
 }
 
-/** The same layer in memory that all threads see. */
-function shareLayer(layer: ReferenceLayer): ReferenceLayer {
-  return { ...layer, inProj: shareable(layer.inProj), outProj: shareable(layer.outProj) };
+function mapShared(values: Float32Array, change: (value: number, at: number) => number): Float32Array {
+  const out = sharedFloats(values.length);
+  for (let i = 0; i < out.length; i++) out[i] = change(values[i]!, i);
+  return out;
 }
 
 function maximum(parts: Maxima): Maxima[number] {

@@ -4,24 +4,33 @@
  */
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/index.ts";
-import type { Mamba2Config } from "../checkpoint/types.ts";
+import type { Checkpoint, Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
+import type { Rotation } from "../model/description.ts";
+import type { QuantizedMatrix } from "../model/frames.ts";
 import {
   type Maxima,
   Reference,
   type ReferenceLayer,
   type SampleOptions,
   sampleText,
+  type Tables,
   weightsFromCheckpoint,
 } from "../reference/index.ts";
+import { sharedFloats } from "../reference/shared.ts";
+import { concat } from "./concat.ts";
+import { type HeadInputs, headDivergence } from "./divergence.ts";
+import { type QuantizedEmbedding, quantizeRotated } from "./embedding.ts";
 import { type Feedback, feedbackFactors } from "./feedback.ts";
-import { type Chunk, type GramSums, type InnerBasis, Lane, type LaneSetup, type SavedStream } from "./lane.ts";
+import type { GramSums } from "./gram.ts";
+import { type Chunk, type InnerBasis, Lane, type LaneSetup, type SavedStream } from "./lane.ts";
+import { ResidualRotation } from "./rotate.ts";
 import { type Rounded, type RoundRules, roundMatrix } from "./round.ts";
 
 /** What a thread can be asked to do: its arguments and its answer. */
 interface Tasks {
   setup(setup: LaneSetup): void;
-  begin(chunks: Chunk[]): void;
+  begin(chunks: Chunk[], rotation: Rotation): void;
   streams(): SavedStream[];
   resume(saved: SavedStream[]): void;
   inputs(norm: Float32Array): GramSums;
@@ -31,11 +40,23 @@ interface Tasks {
   innerChannels(basis: InnerBasis): Float32Array;
   innerInputs(basis: InnerBasis, gamma: Float32Array): GramSums;
   output(exact: Float32Array, outProj: Float32Array, bias: Float32Array | undefined, basis: InnerBasis): void;
-  divergence(index: number, exact: Float32Array, rounded: Float32Array): { sum: number; rows: number };
-  round(w: Float32Array, inputs: number, rules: RoundRules, feedback: Feedback | undefined): Rounded;
+  headInputs(index: number): HeadInputs | undefined;
+  divergence(inputs: HeadInputs, heads: HeadInputs, config: Mamba2Config): Float64Array;
+  round(
+    w: Float32Array,
+    inputs: number,
+    rules: RoundRules,
+    feedback: Feedback | undefined,
+    values: Float32Array,
+  ): QuantizedMatrix;
   factors(gram: GramSums, k: number): Feedback;
-  sample(checkpoint: string, sequences: number, options: SampleOptions): Int32Array;
+  rotate(rows: Float32Array, rotation: Rotation, columnFactor: Float32Array): void;
+  embedding(table: Float32Array, rows: Range, rotation: Rotation, dModel: number): QuantizedEmbedding;
+  sample(checkpoint: string, tables: Tables, atOnce: number, options: SampleOptions): Int32Array;
 }
+
+/** Rows from `start` on, before `end`. */
+type Range = [start: number, end: number];
 
 type TaskName = keyof Tasks;
 type Answer<N extends TaskName> = ReturnType<Tasks[N]>;
@@ -124,17 +145,40 @@ export class Pool {
     );
   }
 
-  /** Rounds w [rows, K], each thread a part of the rows. */
+  /** A task for every thread, each with a range of the rows; answers in the order of the rows. */
+  split<N extends TaskName>(task: N, rows: number, args: (range: Range) => Parameters<Tasks[N]>): Promise<Answer<N>[]> {
+    const share = Math.ceil(rows / this.size);
+    const working = this.#threads.slice(0, Math.max(1, Math.ceil(rows / share)));
+    return Promise.all(
+      working.map((thread, t) => thread.ask(task, args([t * share, Math.min((t + 1) * share, rows)]))),
+    );
+  }
+
+  /** Rounds w [rows, K], in shared memory, each thread a part of the rows. */
   async round(w: Float32Array, inputs: number, rules: RoundRules, feedback?: Feedback): Promise<Rounded> {
     const rows = w.length / inputs;
-    const share = Math.ceil(rows / this.size);
-    const parts = await Promise.all(
-      this.#threads.map((thread, t) => {
-        const part = w.slice(Math.min(t * share, rows) * inputs, Math.min((t + 1) * share, rows) * inputs);
-        return thread.ask("round", [part, inputs, rules, feedback]);
-      }),
-    );
-    return joinRows(parts, rows, w.length);
+    const values = sharedFloats(w.length);
+    const parts = await this.split("round", rows, ([start, end]) => {
+      const part = (of: Float32Array) => of.subarray(start * inputs, end * inputs);
+      return [part(w), inputs, rules, feedback, part(values)];
+    });
+    const matrix: QuantizedMatrix = {
+      ...parts[0]!,
+      rows,
+      codes: concat(
+        parts.map(({ codes }) => codes),
+        Int8Array,
+      ),
+      scales: concat(
+        parts.map(({ scales }) => scales),
+        Uint8Array,
+      ),
+      rowExponents: concat(
+        parts.map(({ rowExponents }) => rowExponents),
+        Int8Array,
+      ),
+    };
+    return { matrix, values };
   }
 
   factors(gram: GramSums, k: number): Promise<Feedback> {
@@ -143,11 +187,13 @@ export class Pool {
 
   /** Samples texts [S, T] from the checkpoint, each thread a part of them. */
   async sample(
-    checkpoint: string,
+    checkpoint: Checkpoint,
+    tables: Tables,
     options: Omit<SampleOptions, "progress" | "first">,
     progress?: (done: number, total: number) => void,
   ): Promise<Int32Array> {
     const share = Math.ceil(options.sequences / this.size);
+    const atOnce = sampledAtOnce(share, this.size, checkpoint.config);
     const done = new Array<number>(this.size).fill(0);
     const total = options.sequences * options.tokens;
     const parts = await Promise.all(
@@ -155,7 +201,7 @@ export class Pool {
         const first = Math.min(t * share, options.sequences);
         const sequences = Math.min(share, options.sequences - first);
         if (sequences === 0) return new Int32Array(0);
-        return thread.ask("sample", [checkpoint, sequences, { ...options, first, sequences }], (part) => {
+        return thread.ask("sample", [checkpoint.path, tables, atOnce, { ...options, first, sequences }], (part) => {
           done[t] = part;
           progress?.(
             done.reduce((sum, value) => sum + value, 0),
@@ -164,7 +210,7 @@ export class Pool {
         });
       }),
     );
-    return concat(parts, new Int32Array(total));
+    return concat(parts, Int32Array);
   }
 
   end(): void {
@@ -172,32 +218,23 @@ export class Pool {
   }
 }
 
-function joinRows(parts: Rounded[], rows: number, count: number): Rounded {
-  const [first] = parts as [Rounded];
-  const of = <T extends Int8Array | Uint8Array | Float32Array>(take: (part: Rounded) => T, out: T) =>
-    concat(parts.map(take), out);
-  const slots = parts.reduce((sum, { matrix }) => sum + matrix.scales.length, 0);
-  const codes = parts.reduce((sum, { matrix }) => sum + matrix.codes.length, 0);
-  return {
-    matrix: {
-      ...first.matrix,
-      rows,
-      codes: of(({ matrix }) => matrix.codes, new Int8Array(codes)),
-      scales: of(({ matrix }) => matrix.scales, new Uint8Array(slots)),
-      rowExponents: of(({ matrix }) => matrix.rowExponents, new Int8Array(rows)),
-    },
-    values: of(({ values }) => values, new Float32Array(count)),
-  };
+/**
+ * Texts that a thread samples side by side, which changes its memory and nothing else: as many rounds as their states
+ * take, all of one size.
+ */
+function sampledAtOnce(share: number, threads: number, { nLayers, dInner, dState }: Mamba2Config): number {
+  const stateBytes = 4 * nLayers * dInner * dState;
+  const inAll = Math.max(FEWEST_AT_ONCE, Math.floor(SAMPLING_BYTES / stateBytes));
+  const most = Math.max(1, Math.min(Math.floor(inAll / threads), Math.floor(THREAD_STATE_BYTES / stateBytes)));
+  return Math.ceil(share / Math.ceil(share / most));
 }
 
-function concat<T extends Int8Array | Uint8Array | Float32Array | Int32Array>(parts: T[], out: T): T {
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}
+/** For the states of all threads. */
+const SAMPLING_BYTES = 1.25 * 2 ** 30;
+/** With fewer, a model too large to stay in memory would be read again for too little work. */
+const FEWEST_AT_ONCE = 22;
+/** A thread's memory is 4 GiB, and a layer's weights need some of it. */
+const THREAD_STATE_BYTES = 3.5 * 2 ** 30;
 
 // ------------------------------------------------------------------------------------------------- in the thread
 
@@ -208,7 +245,7 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     setup: (setup) => {
       lane = new Lane(setup);
     },
-    begin: (chunks) => lane.begin(chunks),
+    begin: (chunks, rotation) => lane.begin(chunks, rotation),
     streams: () => lane.streams(),
     resume: (saved) => lane.resume(saved),
     inputs: (norm) => lane.inputs(norm),
@@ -218,15 +255,17 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     innerChannels: (basis) => lane.innerChannels(basis),
     innerInputs: (...args) => lane.innerInputs(...args),
     output: (...args) => lane.output(...args),
-    divergence: (...args) => lane.divergence(...args),
-    round: roundMatrix,
+    headInputs: (index) => lane.headInputs(index),
+    divergence: headDivergence,
+    round: (...args) => roundMatrix(...args).matrix,
     factors: feedbackFactors,
-    sample(path, sequences, options) {
+    rotate: (rows, rotation, columnFactor) =>
+      new ResidualRotation(rotation, columnFactor.length).rows(rows, columnFactor),
+    embedding: quantizeRotated,
+    sample(path, tables, atOnce, options) {
       const checkpoint = openCheckpoint(path);
       try {
-        const reference = new Reference(weightsFromCheckpoint(checkpoint), {
-          sequences: sampledAtOnce(sequences, checkpoint.config),
-        });
+        const reference = new Reference(weightsFromCheckpoint(checkpoint, tables), { sequences: atOnce });
         return sampleText(reference, { ...options, progress });
       } finally {
         checkpoint.close();
@@ -235,21 +274,8 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
   };
 }
 
-/**
- * Texts that a thread samples side by side: their states decide its memory, and nothing else changes. As many rounds as
- * that takes, all of one size.
- */
-function sampledAtOnce(sequences: number, { nLayers, dInner, dState }: Mamba2Config): number {
-  const most = Math.max(FEWEST_AT_ONCE, Math.floor(SAMPLING_BYTES / (4 * nLayers * dInner * dState)));
-  return Math.ceil(sequences / Math.ceil(sequences / most));
-}
-
-const SAMPLING_BYTES = 384 * 2 ** 20;
-/** Fewer would read the weights once for too little work. */
-const FEWEST_AT_ONCE = 4;
-
 /** Tasks whose answers the thread has no more use for: large ones move instead of being copied. */
-const MOVED = new Set<TaskName>(["inputs", "innerInputs", "factors", "round"]);
+const MOVED = new Set<TaskName>(["round", "embedding"]);
 
 function buffersOf(value: unknown): ArrayBuffer[] {
   if (ArrayBuffer.isView(value)) return value.buffer instanceof ArrayBuffer ? [value.buffer] : [];

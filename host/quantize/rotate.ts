@@ -16,7 +16,9 @@ import {
   identityShape,
 } from "../model/hadamard.ts";
 import type { ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
+import { matrixSizes } from "../reference/layout.ts";
 import { uniforms } from "../reference/random.ts";
+import { sharedFloats } from "../reference/shared.ts";
 
 /** Stream of the seed that the signs are drawn from; texts use the streams from 0. */
 const SIGN_STREAM = 0xffff_ffff;
@@ -89,16 +91,11 @@ export function rotateWeights(weights: ReferenceWeights, rotation: Rotation): Re
   residual.rows(embedding);
   const lmHead = weights.lmHead.slice();
   residual.rows(lmHead, weights.finalNorm);
-  const rotates = rotation.inner.blocks < config.dInner;
   return {
     config,
     embedding,
     lmHead,
-    layer(index) {
-      const layer = weights.layer(index);
-      const inner = innerOf(rotation, index, config.dInner);
-      return rotateLayer(rotates ? withoutOutliers(layer, config.dInner) : layer, residual, inner, config);
-    },
+    layer: (index) => rotatedLayer(weights, rotation, index),
     finalNorm: new Float32Array(config.dModel).fill(1),
     online: {
       ...rotation.inner,
@@ -108,24 +105,40 @@ export function rotateWeights(weights: ReferenceWeights, rotation: Rotation): Re
   };
 }
 
+/** One block of rotateWeights. */
+export function rotatedLayer(weights: ReferenceWeights, rotation: Rotation, index: number): ReferenceLayer {
+  const { config } = weights;
+  const residual = new ResidualRotation(rotation, config.dModel);
+  const { inProj, outProj } = matrixSizes(config);
+  const matrices = { inProj: sharedFloats(inProj), outProj: sharedFloats(outProj) };
+  const layer = weights.layer(index, matrices);
+  // Weights that keep their layers hand out their own: those must not change.
+  if (layer.inProj !== matrices.inProj) matrices.inProj.set(layer.inProj);
+  if (layer.outProj !== matrices.outProj) matrices.outProj.set(layer.outProj);
+  const copy = { ...layer, ...matrices };
+  const rotates = rotation.inner.blocks < config.dInner;
+  const calm = rotates ? withoutOutliers(copy, config.dInner) : copy;
+  return rotateLayer(calm, residual, innerOf(rotation, index, config.dInner), config);
+}
+
 function innerOf(rotation: Rotation, layer: number, dInner: number): HadamardShape {
   return rotation.unrotated.includes(layer) ? identityShape(dInner) : rotation.inner;
 }
 
+/** In place, in what concerns the matrices. */
 function rotateLayer(
   layer: ReferenceLayer,
   residual: ResidualRotation,
   inner: HadamardShape,
   { dModel, dInner }: { dModel: number; dInner: number },
 ): ReferenceLayer {
-  const inProj = layer.inProj.slice();
+  const { inProj, outProj } = layer;
   residual.rows(inProj, layer.norm);
-  const outProj = layer.outProj.slice();
   rotateInner(outProj, inner, dInner);
   residual.columns(outProj, dInner);
   const outProjBias = layer.outProjBias?.slice();
   if (outProjBias) residual.columns(outProjBias, 1);
-  return { ...layer, norm: new Float32Array(dModel).fill(1), inProj, outProj, outProjBias };
+  return { ...layer, norm: new Float32Array(dModel).fill(1), outProjBias };
 }
 
 /** Channels nearer to the median than this factor are no outliers. */
@@ -134,7 +147,7 @@ const OUTLIER = 2;
 /**
  * γ2 / k and out_proj · k: the same function. The transform spreads a channel over all the others, so one that is large in
  * γ2 and small in out_proj's columns, or the other way round, costs them all. k takes an outlier towards the medians of
- * both, until it meets one: what is large in one and not small in the other stays.
+ * both, until it meets one: what is large in one and not small in the other stays. out_proj changes in place.
  */
 function withoutOutliers(layer: ReferenceLayer, dInner: number): ReferenceLayer {
   const squares = new Float64Array(dInner);
@@ -148,11 +161,10 @@ function withoutOutliers(layer: ReferenceLayer, dInner: number): ReferenceLayer 
     if (less >= OUTLIER && less < Number.POSITIVE_INFINITY) return less;
     return more > 0 && more <= 1 / OUTLIER ? more : 1;
   });
-  return {
-    ...layer,
-    gateNorm: layer.gateNorm.map((value, c) => value / k[c]!),
-    outProj: layer.outProj.map((value, at) => value * k[at % dInner]!),
-  };
+  layer.outProj.forEach((value, at, outProj) => {
+    outProj[at] = value * k[at % dInner]!;
+  });
+  return { ...layer, gateNorm: layer.gateNorm.map((value, c) => value / k[c]!) };
 }
 
 function overMedian(magnitudes: Float32Array | Float64Array): Float64Array {

@@ -30,12 +30,16 @@ export interface Rounded {
   values: Float32Array;
 }
 
-/** Rounds w [rows, K], to nearest or with error feedback. Each row on its own: any split of the rows gives the same codes. */
+/**
+ * Rounds w [rows, K], to nearest or with error feedback. Each row on its own: any split of the rows gives the same codes.
+ * `values` is where the rounded weights go.
+ */
 export function roundMatrix(
   w: Float32Array,
   inputs: number,
   rules: RoundRules = NEAREST,
   feedback?: Feedback,
+  values: Float32Array = new Float32Array(w.length),
 ): Rounded {
   const rows = w.length / inputs;
   const padded = paddedInputs(inputs);
@@ -49,7 +53,6 @@ export function roundMatrix(
     scales: new Uint8Array(rows * slots),
     rowExponents: new Int8Array(rows),
   };
-  const values = new Float32Array(w.length);
   const rounder = new Rounder(inputs, rules, feedback, rows);
   for (let start = 0; start < rows; start += rounder.rows) {
     const end = Math.min(start + rounder.rows, rows);

@@ -13,4 +13,10 @@ export {
   type Vocabulary,
 } from "./metrics.ts";
 export { type ForwardOptions, type ForwardResult, Reference, type ReferenceOptions } from "./reference.ts";
-export { type OnlineHadamard, type ReferenceLayer, type ReferenceWeights, weightsFromCheckpoint } from "./weights.ts";
+export {
+  type OnlineHadamard,
+  type ReferenceLayer,
+  type ReferenceWeights,
+  type Tables,
+  weightsFromCheckpoint,
+} from "./weights.ts";

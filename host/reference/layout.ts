@@ -15,6 +15,12 @@ export function widths(config: Mamba2Config): Widths {
   return { conv, inProj: config.dInner + conv + config.nHeads };
 }
 
+/** Elements of the two matrices of a block. */
+export function matrixSizes(config: Mamba2Config): { inProj: number; outProj: number } {
+  const { dModel, dInner } = config;
+  return { inProj: widths(config).inProj * dModel, outProj: dModel * dInner };
+}
+
 /** Addresses of one block's weights; 0 where there is no bias. The convolution is transposed to [W, C]. */
 export type LayerAddresses = Record<keyof ReferenceLayer, number>;
 

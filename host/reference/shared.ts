@@ -8,8 +8,12 @@ export function sharedDoubles(count: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(8 * count));
 }
 
+/** The values themselves, where they are shared already. */
 export function shareable(values: Float32Array): Float32Array {
-  if (values.buffer instanceof SharedArrayBuffer) return values;
+  return values.buffer instanceof SharedArrayBuffer ? values : sharedCopy(values);
+}
+
+export function sharedCopy(values: Float32Array): Float32Array {
   const shared = sharedFloats(values.length);
   shared.set(values);
   return shared;

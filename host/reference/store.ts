@@ -1,6 +1,6 @@
 import type { Mamba2Config } from "../checkpoint/types.ts";
 import type { PlacedHadamard } from "./block.ts";
-import { type LayerAddresses, placeLayer, widths } from "./layout.ts";
+import { type LayerAddresses, matrixSizes, placeLayer } from "./layout.ts";
 import { Arena, type Offline } from "./offline.ts";
 import { checkHadamard, type ReferenceLayer, type ReferenceWeights } from "./weights.ts";
 
@@ -51,10 +51,10 @@ export class WeightStore {
     const slot = index % this.slots.length;
     const at = this.slots[slot]!;
     if (this.loaded.get(slot) !== index) {
-      const { dModel, dInner } = this.weights.config;
+      const { inProj, outProj } = matrixSizes(this.weights.config);
       const matrices = {
-        inProj: this.offline.floats(at.inProj, widths(this.weights.config).inProj * dModel),
-        outProj: this.offline.floats(at.outProj, dModel * dInner),
+        inProj: this.offline.floats(at.inProj, inProj),
+        outProj: this.offline.floats(at.outProj, outProj),
       };
       copyLayer(this.offline, this.weights.config, at, this.weights.layer(index, matrices));
       this.loaded.set(slot, index);
