@@ -30,6 +30,11 @@ function fraction(done: number, total: number): number {
   return total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
 }
 
+/** What is left of a task of which this part took this long. */
+export function secondsLeft(elapsed: number, part: number): number {
+  return part > 0 ? elapsed * (1 / part - 1) : 0;
+}
+
 export function formatSeconds(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -53,7 +58,7 @@ function barProgress(label: string, sink: Sink, now: () => number): Progress {
       drawn = time;
       const cells = Math.round(part * BAR_CELLS);
       const bar = "█".repeat(cells) + "░".repeat(BAR_CELLS - cells);
-      const left = part > 0 ? ((time - start) / 1000) * (1 / part - 1) : 0;
+      const left = secondsLeft((time - start) / 1000, part);
       const eta = part > 0 && part < 1 ? `  ${formatSeconds(left)} left` : "";
       const text = `${label} ${bar} ${Math.floor(part * 100)} %${eta}${note === undefined ? "" : `  ${note}`}`;
       // A line that wraps cannot be drawn over.
