@@ -5,12 +5,12 @@ import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { formatSeconds, secondsLeft } from "../host/cli/progress.ts";
+import { findShape, SHAPE_NAMES, shapeConfig } from "../host/model/shapes.ts";
 import { quantizeCheckpoint } from "../host/quantize/index.ts";
-import { SHAPES } from "./synthetic-checkpoint.ts";
 
 const USAGE = `npm run bench:quantize -- [options]
 
-  --shape <name>      ${Object.keys(SHAPES).join(", ")} (default: mamba2-130m)
+  --shape <name>      ${SHAPE_NAMES.join(", ")} (default: mamba2-130m)
   --layers <count>    fewer layers than the shape has
   --tokens <count>    of calibration text (default: what quantize does)
   --threads <count>   default 2
@@ -51,22 +51,20 @@ function reporter(stopSeconds: number) {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: OPTIONS });
-  const published = SHAPES[values.shape];
-  if (values.help || published === undefined) {
+  const shape = findShape(values.shape);
+  if (values.help || shape === undefined) {
     process.stdout.write(USAGE);
     process.exitCode = values.help ? 0 : 2;
     return;
   }
-  const shape = { ...published, ...(values.layers !== undefined && { layers: Number(values.layers) }) };
+  const layers = Number(values.layers ?? shapeConfig(shape).nLayers);
   const folder = mkdtempSync(join(tmpdir(), "lightmamba-bench-"));
   try {
     const checkpoint = join(folder, "checkpoint");
     const program = join(import.meta.dirname, "synthetic-checkpoint.ts");
-    const made = spawnSync(process.execPath, [program, checkpoint, String(shape.dModel), String(shape.layers)], {
-      stdio: "inherit",
-    });
+    const made = spawnSync(process.execPath, [program, checkpoint, shape, String(layers)], { stdio: "inherit" });
     if (made.status !== 0) throw new Error("the checkpoint could not be made");
-    process.stdout.write(`${values.shape}, ${shape.layers} layers; ${availableParallelism()} × ${cpus()[0]?.model}\n`);
+    process.stdout.write(`${shape}, ${layers} layers; ${availableParallelism()} × ${cpus()[0]?.model}\n`);
     await measure(checkpoint, join(folder, "model"), values);
   } finally {
     rmSync(folder, { recursive: true, force: true });
