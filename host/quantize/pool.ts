@@ -93,9 +93,16 @@ class Thread {
       for (const { reject } of this.#waiting.values()) reject(error);
     });
     this.#worker.on("message", (reply: Reply) => {
-      const waiting = this.#waiting.get(reply.id)!;
+      const waiting = this.#waiting.get(reply.id);
+      if (!waiting) return;
       if ("progress" in reply) {
-        waiting.progress?.(...reply.progress);
+        try {
+          waiting.progress?.(...reply.progress);
+        } catch (error) {
+          // Whoever is told of the progress may call it off.
+          this.#waiting.delete(reply.id);
+          waiting.reject(error);
+        }
         return;
       }
       this.#waiting.delete(reply.id);
@@ -195,7 +202,7 @@ export class Pool {
     const share = Math.ceil(options.sequences / this.size);
     const atOnce = sampledAtOnce(share, this.size, checkpoint.config);
     const done = new Array<number>(this.size).fill(0);
-    const total = options.sequences * options.tokens;
+    const total = options.sequences * (options.tokens - 1);
     const parts = await Promise.all(
       this.#threads.map((thread, t) => {
         const first = Math.min(t * share, options.sequences);

@@ -14,7 +14,7 @@ export interface SampleOptions {
   first?: number;
   /** First token of every text. */
   bos: number;
-  /** Called after each step of a batch with the tokens sampled so far. */
+  /** Called after each step of a batch with the tokens drawn so far, the first of each text left out. */
   progress?(done: number, total: number): void;
 }
 
@@ -36,7 +36,7 @@ export function sampleText(reference: Reference, options: SampleOptions): Int32A
       const logits = reference.forward(ids, { logits: "last" }).logits!;
       ids = sampleRows(reference, logits, draws);
       for (let s = 0; s < kept; s++) texts[(first + s) * tokens + t] = ids[s]!;
-      options.progress?.(first * tokens + kept * (t + 1), sequences * tokens);
+      options.progress?.(first * (tokens - 1) + kept * t, sequences * (tokens - 1));
     }
   }
   reference.reset();
