@@ -3,7 +3,9 @@ import { createHash } from "node:crypto";
 import type { Checkpoint, Mamba2Config } from "../checkpoint/types.ts";
 import { badInput } from "../errors.ts";
 import type { CalibrationRecord } from "../model/description.ts";
-import type { Tables } from "../reference/index.ts";
+import type { ReferenceWeights, Tables } from "../reference/index.ts";
+import { sharedFloats } from "../reference/shared.ts";
+import type { Chunk } from "./lane.ts";
 import type { Pool } from "./pool.ts";
 
 /** Length of a calibration text: what the embedded model was trained on, and enough for its slowest useful heads. */
@@ -19,11 +21,17 @@ export interface CalibrationOptions {
   progress(done: number, total: number): void;
 }
 
-export interface CalibrationText {
+/** Texts that are computed together: what memory a thread needs grows with it. */
+export const CHUNK_TEXTS = 8;
+
+export interface CalibrationIds {
   /** [S, T]. */
   ids: Int32Array;
   /** T. */
   length: number;
+}
+
+export interface CalibrationText extends CalibrationIds {
   record: CalibrationRecord;
 }
 
@@ -59,4 +67,22 @@ function cut(ids: Int32Array, sequences: number, length: number): Int32Array {
   const whole = Math.min(sequences, Math.floor(ids.length / length));
   if (whole > 0) return ids.slice(0, whole * length);
   throw badInput("the calibration text is too short", { expected: `at least ${length} tokens`, found: ids.length });
+}
+
+/** The texts' embedding rows, chunk by chunk. */
+export function embeddedChunks({ ids, length }: CalibrationIds, { embedding, config }: ReferenceWeights): Chunk[] {
+  const { dModel } = config;
+  const rows = CHUNK_TEXTS * length;
+  return Array.from({ length: lastChunk({ ids, length }) + 1 }, (_, index) => {
+    const part = ids.subarray(index * rows, (index + 1) * rows);
+    const residual = sharedFloats(part.length * dModel);
+    part.forEach((id, r) => {
+      residual.set(embedding.subarray(id * dModel, (id + 1) * dModel), r * dModel);
+    });
+    return { index, residual };
+  });
+}
+
+export function lastChunk({ ids, length }: CalibrationIds): number {
+  return Math.ceil(ids.length / (CHUNK_TEXTS * length)) - 1;
 }

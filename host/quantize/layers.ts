@@ -4,32 +4,26 @@ import type { Fractions, ModelDescription, Rotation } from "../model/description
 import { inProjOrder, pack, plainOrder, type QuantizedMatrix, type RowOrder } from "../model/frames.ts";
 import { HadamardTransform, hadamardSigns } from "../model/hadamard.ts";
 import type { Maxima, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
-import { shareable, sharedCopy, sharedFloats } from "../reference/shared.ts";
-import { concat } from "./concat.ts";
+import { shareable, sharedFloats } from "../reference/shared.ts";
+import { type CalibrationIds, CHUNK_TEXTS, embeddedChunks, lastChunk } from "./calibrate.ts";
 import { layerConstants } from "./constants.ts";
-import type { HeadInputs } from "./divergence.ts";
 import { type InverseGamma, joinEmbedding } from "./embedding.ts";
 import { type Feedback, outputLoss } from "./feedback.ts";
 import { chooseFractions, residualFraction } from "./fractions.ts";
 import { type GramSums, joinSums } from "./gram.ts";
-import type { Chunk, InnerBasis, SavedStream } from "./lane.ts";
+import { divergenceOfChunk, rotatedHead } from "./head.ts";
+import type { InnerBasis, SavedStream } from "./lane.ts";
 import type { Pool } from "./pool.ts";
 import type { Recipe } from "./recipe.ts";
 import type { LayerRecord, ResumeStore } from "./resume.ts";
 import { rotatedLayer } from "./rotate.ts";
 import { type RoundRules, signalToNoise } from "./round.ts";
 
-/** Texts that are computed together: memory grows with it, nothing else. */
-const CHUNK_TEXTS = 8;
-
-export interface LayerOptions {
+export interface LayerOptions extends CalibrationIds {
   recipe: Recipe;
   rotation: Rotation;
   /** Choose for each layer whether the vector before out_proj is rotated. */
   chooseInner: boolean;
-  /** Calibration texts [S, length]. */
-  ids: Int32Array;
-  length: number;
   /** For an embedding out of lm_head. */
   inverseGamma?: InverseGamma | undefined;
   /** Where finished layers are kept, and under which name. */
@@ -148,24 +142,9 @@ class LayerQuantizer {
       const { store, pass } = this.#options;
       await this.#pool.deal("resume", store.streams(pass, done - 1), (share) => [share]);
     } else {
-      await this.#pool.deal("begin", this.#chunks(), (share) => [share, rotation]);
+      await this.#pool.deal("begin", embeddedChunks(this.#options, this.#plain), (share) => [share, rotation]);
     }
     this.#streams = (await this.#pool.all("streams")).flat();
-  }
-
-  /** The calibration texts' embedding rows, not rotated yet. */
-  #chunks(): Chunk[] {
-    const { ids, length } = this.#options;
-    const { dModel } = this.#config;
-    const rows = CHUNK_TEXTS * length;
-    return Array.from({ length: Math.ceil(ids.length / rows) }, (_, index) => {
-      const part = ids.subarray(index * rows, (index + 1) * rows);
-      const residual = sharedFloats(part.length * dModel);
-      part.forEach((id, r) => {
-        residual.set(this.#plain.embedding.subarray(id * dModel, (id + 1) * dModel), r * dModel);
-      });
-      return { index, residual };
-    });
   }
 
   /** A layer's weights in the rotated basis, in memory that all threads see. */
@@ -295,36 +274,12 @@ class LayerQuantizer {
     // Its γ is in lm_head.
     const norm = new Float32Array(dModel).fill(1);
     const factors = await this.#inFactors(norm);
-    const lmHead = await this.#rotatedHead();
+    const lmHead = await rotatedHead(this.#pool, this.#plain, this.#options.rotation);
     const { matrix, values } = await this.#pool.round(lmHead, dModel, this.#rules("lm_head"), factors);
     this.#errors.headDb = signalToNoise(lmHead, values);
     for (const [name, view] of matrixTensors("lm_head", matrix, plainOrder(vocabSize))) this.#tensors.set(name, view);
     await this.#pool.all("setNorm", norm);
-    return this.#divergence({ exact: lmHead, rounded: values });
-  }
-
-  async #rotatedHead(): Promise<Float32Array> {
-    const { dModel, vocabSize } = this.#config;
-    const { lmHead: plain, finalNorm } = this.#plain;
-    const lmHead = sharedCopy(plain);
-    await this.#pool.split("rotate", vocabSize, ([start, end]) => [
-      lmHead.subarray(start * dModel, end * dModel),
-      this.#options.rotation,
-      finalNorm,
-    ]);
-    return lmHead;
-  }
-
-  async #divergence(heads: HeadInputs): Promise<number> {
-    const { dModel } = this.#config;
-    const last = Math.ceil(this.#options.ids.length / (CHUNK_TEXTS * this.#options.length)) - 1;
-    const inputs = (await this.#pool.all("headInputs", last)).find((found) => found !== undefined)!;
-    const rows = inputs.exact.length / dModel;
-    const parts = await this.#pool.split("divergence", rows, ([start, end]) => {
-      const part = (of: Float32Array) => of.subarray(start * dModel, end * dModel);
-      return [{ exact: part(inputs.exact), rounded: part(inputs.rounded) }, heads, this.#config];
-    });
-    return concat(parts, Float64Array).reduce((sum, value) => sum + value, 0) / rows;
+    return divergenceOfChunk(this.#pool, this.#config, lastChunk(this.#options), { exact: lmHead, rounded: values });
   }
 
   async #gram(statistics: () => Promise<GramSums[]>, always = false): Promise<GramSums | undefined> {
