@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "lightmamba-bench-"));
   try {
     const checkpoint = join(folder, "checkpoint");
-    const program = join(import.meta.dirname, "synthetic-checkpoint.ts");
+    const program = join(import.meta.dirname, "checkpoint-file.ts");
     const made = spawnSync(process.execPath, [program, checkpoint, shape, String(layers)], { stdio: "inherit" });
     if (made.status !== 0) throw new Error("the checkpoint could not be made");
     process.stdout.write(`${shape}, ${layers} layers; ${availableParallelism()} × ${cpus()[0]?.model}\n`);
