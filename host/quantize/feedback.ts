@@ -4,7 +4,7 @@
  */
 import { LightMambaError } from "../errors.ts";
 import { Arena, Offline } from "../reference/offline.ts";
-import { shareable, sharedFloats } from "../reference/shared.ts";
+import { SharedBuffers } from "../reference/shared.ts";
 import type { GramSums } from "./gram.ts";
 
 /** Added to the Hessian's diagonal, as a part of its mean: measured flat from 0.3 % to 3 %. */
@@ -21,14 +21,15 @@ export interface Feedback {
   p: Float32Array;
 }
 
-export function feedbackFactors({ own, cross }: GramSums, k: number): Feedback {
-  const u = inverseFactor(own, k);
+/** The factors last until the next ones take their place in `shared`. */
+export function feedbackFactors({ own, cross }: GramSums, k: number, shared = new SharedBuffers()): Feedback {
+  const u = inverseFactor(own, k, shared);
   const m = correction(cross, own, u, k);
-  return { u, p: timesUpper(m, u, k) };
+  return { u, p: timesUpper(m, u, k, shared) };
 }
 
 /** u upper with H⁻¹ = uᵀu, H the damped sums. */
-function inverseFactor(own: Float64Array, k: number): Float32Array {
+function inverseFactor(own: Float64Array, k: number, shared: SharedBuffers): Float32Array {
   const offline = new Offline();
   const { kernels } = offline;
   const arena = new Arena(offline.start);
@@ -48,7 +49,9 @@ function inverseFactor(own: Float64Array, k: number): Float32Array {
   }
   // H is done with.
   kernels.narrow(h, u, k * k);
-  return shareable(offline.floats(h, k * k));
+  const out = shared.floats("u", k * k);
+  out.set(offline.floats(h, k * k));
+  return out;
 }
 
 /** triu((X̃ - X̂)ᵀX̂ · uᵀ, 1) [K, K], block by block: what lies below u's diagonal adds nothing. */
@@ -68,9 +71,9 @@ function correction(cross: Float64Array, own: Float64Array, u: Float32Array, k: 
 }
 
 /** m · u [K, K] of two upper matrices, block by block. */
-function timesUpper(m: Float32Array, u: Float32Array, k: number): Float32Array {
+function timesUpper(m: Float32Array, u: Float32Array, k: number, shared: SharedBuffers): Float32Array {
   const transposed = transpose(u, k);
-  const out = sharedFloats(k * k);
+  const out = shared.floats("p", k * k).fill(0);
   const product = blockProduct(k);
   for (const rows of blocksOf(k)) {
     for (const columns of blocksOf(k)) {

@@ -1,5 +1,5 @@
 /** Statistics of a matrix's inputs, summed over chunks and over lanes. */
-import { sharedDoubles } from "../reference/shared.ts";
+import type { SharedBuffers } from "../reference/shared.ts";
 
 /**
  * Sums over rows of X̂ᵀX̂ and X̃ᵀX̂, [K, K] in FP64: X̂ what the quantized model's layer sees, X̃ the FP32 model's. Every
@@ -10,8 +10,8 @@ export interface GramSums {
   cross: Float64Array;
 }
 
-export function newSums(k: number): GramSums {
-  return { own: sharedDoubles(k * k), cross: sharedDoubles(k * k) };
+export function newSums(shared: SharedBuffers, k: number): GramSums {
+  return { own: shared.doubles("own", k * k).fill(0), cross: shared.doubles("cross", k * k).fill(0) };
 }
 
 /** Steps per unit of a mean square of 1. Sums stay exact up to 2^33 such units, far more than any text has. */

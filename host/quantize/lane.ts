@@ -9,7 +9,7 @@ import { type BlockRun, blockInner, blockInput, blockOutput } from "../reference
 import { type Maxima, maximaHook, type OnlineHadamard, type ReferenceLayer } from "../reference/index.ts";
 import { placeActivations, placeLayer, placeState } from "../reference/layout.ts";
 import { Arena, Offline } from "../reference/offline.ts";
-import { shareable } from "../reference/shared.ts";
+import { SharedBuffers, shareable } from "../reference/shared.ts";
 import { copyLayer, placeHadamard } from "../reference/store.ts";
 import type { HeadInputs } from "./divergence.ts";
 import { addOnGrid, type GramSums, gridSteps, mirror, newSums } from "./gram.ts";
@@ -51,6 +51,7 @@ interface Stream {
 export class Lane {
   readonly #setup: LaneSetup;
   readonly #offline = new Offline();
+  readonly #shared = new SharedBuffers();
   readonly #weights: ReturnType<typeof placeLayer>;
   readonly #state: ReturnType<typeof placeState>;
   readonly #stateFloats: [start: number, count: number];
@@ -108,7 +109,7 @@ export class Lane {
   inputs(norm: Float32Array): GramSums {
     this.setNorm(norm);
     const { dModel } = this.#setup.config;
-    const sums = newSums(dModel);
+    const sums = newSums(this.#shared, dModel);
     for (const index of this.#exact.keys()) {
       this.#keepTransposed(0, this.#input(this.#exact.get(index)!, false), dModel);
       this.#keepTransposed(1, this.#input(this.#rounded.get(index)!, true), dModel);
@@ -166,7 +167,7 @@ export class Lane {
       this.#offline.floats(at.inner, inner.length).set(inner);
       return at.inner;
     };
-    const sums = newSums(dInner);
+    const sums = newSums(this.#shared, dInner);
     const steps = gridSteps(gamma);
     for (const index of this.#exact.keys()) {
       this.#keepTransposed(0, put(this.#exact.get(index)!), dInner);

@@ -4,7 +4,8 @@ import type { Fractions, ModelDescription, Rotation } from "../model/description
 import { inProjOrder, pack, plainOrder, type QuantizedMatrix, type RowOrder } from "../model/frames.ts";
 import { HadamardTransform, hadamardSigns } from "../model/hadamard.ts";
 import type { Maxima, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
-import { shareable, sharedFloats } from "../reference/shared.ts";
+import { matrixSizes } from "../reference/layout.ts";
+import { SharedBuffers, sharedFloats } from "../reference/shared.ts";
 import { type CalibrationIds, CHUNK_TEXTS, embeddedChunks, lastChunk } from "./calibrate.ts";
 import { layerConstants } from "./constants.ts";
 import { type InverseGamma, joinEmbedding } from "./embedding.ts";
@@ -63,6 +64,7 @@ class LayerQuantizer {
   /** Keeps the layer before on disk: done while the threads are busy with the next. */
   #save = () => {};
   #streams: SavedStream[] = [];
+  readonly #shared = new SharedBuffers();
   readonly #innerUnit: number;
   /** What the integer constants need, once all magnitudes are known; the matrices are rounded and gone. */
   readonly #layers: { weights: ReferenceLayer; maxima: Maxima[number] }[] = [];
@@ -151,12 +153,21 @@ class LayerQuantizer {
   #weights(index: number): ReferenceLayer {
     const ready = this.#upcoming;
     this.#upcoming = undefined;
-    return ready?.index === index ? ready.weights : rotatedLayer(this.#plain, this.#options.rotation, index);
+    return ready?.index === index ? ready.weights : this.#rotated(index);
   }
 
   #prepare(index: number): void {
     if (index >= this.#config.nLayers || this.#upcoming?.index === index) return;
-    this.#upcoming = { index, weights: rotatedLayer(this.#plain, this.#options.rotation, index) };
+    this.#upcoming = { index, weights: this.#rotated(index) };
+  }
+
+  /** In the place of the layer before the last. */
+  #rotated(index: number): ReferenceLayer {
+    const { inProj, outProj } = matrixSizes(this.#config);
+    return rotatedLayer(this.#plain, this.#options.rotation, index, {
+      inProj: this.#shared.floats(`in_proj ${index % 2}`, inProj),
+      outProj: this.#shared.floats(`out_proj ${index % 2}`, outProj),
+    });
   }
 
   async #layer(i: number): Promise<void> {
@@ -165,7 +176,14 @@ class LayerQuantizer {
     const maxima = this.#pool.all("residualMaximum");
     const inFactors = await this.#inFactors(weights.norm);
     const r = Math.max(...(await maxima));
-    const inProj = await this.#pool.round(weights.inProj, dModel, this.#rules(`layers.${i}.in_proj`), inFactors);
+    const inRounded = this.#shared.floats("in_proj rounded", weights.inProj.length);
+    const inProj = await this.#pool.round(
+      weights.inProj,
+      inRounded,
+      dModel,
+      this.#rules(`layers.${i}.in_proj`),
+      inFactors,
+    );
     if (this.#options.recipe.smooth) weights = await this.#smoothed(weights, inProj.values);
     const bases = this.#bases();
     const seen = await this.#pool.all("inner", weights, inProj.values, bases);
@@ -225,7 +243,7 @@ class LayerQuantizer {
       const most = Math.max(...channels.map((part) => part[c]!));
       scale[c] = most > 0 && largest > 0 ? Math.sqrt(most / largest) : 1;
     }
-    const outProj = mapShared(weights.outProj, (value, at) => value * scale[at % dInner]!);
+    const outProj = this.#shared.mapped("smoothed", weights.outProj, (value, at) => value * scale[at % dInner]!);
     return { ...weights, gateNorm: weights.gateNorm.map((value, c) => value / scale[c]!), outProj };
   }
 
@@ -239,19 +257,20 @@ class LayerQuantizer {
       const inBasis = plain && bases.length > 1 ? this.#innerUndone(weights.outProj) : weights.outProj;
       // The HTU does not normalise: its factor is in the weights.
       const unit = plain ? 1 : this.#innerUnit;
-      const exact = mapShared(inBasis, (value) => value * unit);
+      const exact = this.#shared.mapped(`exact ${basis}`, inBasis, (value) => value * unit);
       const gram = await this.#gram(() => this.#pool.all("innerInputs", basis, weights.gateNorm), bases.length > 1);
       const factoring = gram && this.#feedsBack ? this.#pool.factors(gram, dInner) : undefined;
       // One thread factors, the others wait.
       this.#prepare(i + 1);
       const factors = await factoring;
-      const rounded = await this.#pool.round(exact, dInner, this.#rules(`layers.${i}.out_proj`), factors);
-      const values = mapShared(rounded.values, (value) => value / unit);
+      const target = this.#shared.floats(`rounded ${basis}`, exact.length);
+      const rounded = await this.#pool.round(exact, target, dInner, this.#rules(`layers.${i}.out_proj`), factors);
+      const values = this.#shared.mapped(`values ${basis}`, rounded.values, (value) => value / unit);
       const loss = gram && bases.length > 1 ? outputLoss(gram, inBasis, values, dInner) : 0;
       candidates.push({ basis, exact, inBasis, rounded, values, loss });
     }
     const best = candidates.reduce((a, b) => (b.loss < a.loss ? b : a));
-    await this.#pool.all("output", shareable(best.inBasis), best.values, weights.outProjBias, best.basis);
+    await this.#pool.all("output", best.inBasis, best.values, weights.outProjBias, best.basis);
     return best;
   }
 
@@ -259,7 +278,7 @@ class LayerQuantizer {
   #innerUndone(outProj: Float32Array): Float32Array {
     const { dInner } = this.#config;
     const transform = new HadamardTransform(this.#options.rotation.inner);
-    const out = new Float32Array(outProj.length);
+    const out = this.#shared.floats("plain basis", outProj.length);
     for (let at = 0; at < out.length; at += dInner) {
       const row = Float64Array.from(outProj.subarray(at, at + dInner), (value) => value * transform.unit);
       transform.applyTransposed(row);
@@ -275,7 +294,8 @@ class LayerQuantizer {
     const norm = new Float32Array(dModel).fill(1);
     const factors = await this.#inFactors(norm);
     const lmHead = await rotatedHead(this.#pool, this.#plain, this.#options.rotation);
-    const { matrix, values } = await this.#pool.round(lmHead, dModel, this.#rules("lm_head"), factors);
+    const rounded = sharedFloats(lmHead.length);
+    const { matrix, values } = await this.#pool.round(lmHead, rounded, dModel, this.#rules("lm_head"), factors);
     this.#errors.headDb = signalToNoise(lmHead, values);
     for (const [name, view] of matrixTensors("lm_head", matrix, plainOrder(vocabSize))) this.#tensors.set(name, view);
     await this.#pool.all("setNorm", norm);
@@ -331,12 +351,6 @@ function matrixTensors(name: string, matrix: QuantizedMatrix, order: RowOrder): 
     [`${name}.frames`, frames],
     [`${name}.row_exponent`, rowExponents],
   ];
-}
-
-function mapShared(values: Float32Array, change: (value: number, at: number) => number): Float32Array {
-  const out = sharedFloats(values.length);
-  for (let i = 0; i < out.length; i++) out[i] = change(values[i]!, i);
-  return out;
 }
 
 function maximum(parts: Maxima): Maxima[number] {

@@ -17,7 +17,7 @@ import {
   type Tables,
   weightsFromCheckpoint,
 } from "../reference/index.ts";
-import { sharedFloats } from "../reference/shared.ts";
+import { SharedBuffers } from "../reference/shared.ts";
 import { concat } from "./concat.ts";
 import { type HeadInputs, headDivergence } from "./divergence.ts";
 import { type QuantizedEmbedding, quantizeRotated } from "./embedding.ts";
@@ -161,10 +161,15 @@ export class Pool {
     );
   }
 
-  /** Rounds w [rows, K], in shared memory, each thread a part of the rows. */
-  async round(w: Float32Array, inputs: number, rules: RoundRules, feedback?: Feedback): Promise<Rounded> {
+  /** Rounds w [rows, K] to `values`, both in shared memory, each thread a part of the rows. */
+  async round(
+    w: Float32Array,
+    values: Float32Array,
+    inputs: number,
+    rules: RoundRules,
+    feedback?: Feedback,
+  ): Promise<Rounded> {
     const rows = w.length / inputs;
-    const values = sharedFloats(w.length);
     const parts = await this.split("round", rows, ([start, end]) => {
       const part = (of: Float32Array) => of.subarray(start * inputs, end * inputs);
       return [part(w), inputs, rules, feedback, part(values)];
@@ -246,6 +251,7 @@ const THREAD_STATE_BYTES = 3.5 * 2 ** 30;
 // ------------------------------------------------------------------------------------------------- in the thread
 
 let lane: Lane;
+const shared = new SharedBuffers();
 
 function tasks(progress: (done: number, total: number) => void): Tasks {
   return {
@@ -265,7 +271,7 @@ function tasks(progress: (done: number, total: number) => void): Tasks {
     headInputs: (index) => lane.headInputs(index),
     divergence: headDivergence,
     round: (...args) => roundMatrix(...args).matrix,
-    factors: feedbackFactors,
+    factors: (gram, k) => feedbackFactors(gram, k, shared),
     rotate: (rows, rotation, columnFactor) =>
       new ResidualRotation(rotation, columnFactor.length).rows(rows, columnFactor),
     embedding: quantizeRotated,

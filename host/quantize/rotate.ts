@@ -7,6 +7,7 @@
  * into out_proj. γ2 is not folded, which would raise the error, except for outliers.
  */
 
+import type { Mamba2Config } from "../checkpoint/types.ts";
 import type { Rotation } from "../model/description.ts";
 import {
   type HadamardShape,
@@ -15,10 +16,9 @@ import {
   hadamardSigns,
   identityShape,
 } from "../model/hadamard.ts";
-import type { ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
+import type { Matrices, ReferenceLayer, ReferenceWeights } from "../reference/index.ts";
 import { matrixSizes } from "../reference/layout.ts";
 import { uniforms } from "../reference/random.ts";
-import { sharedFloats } from "../reference/shared.ts";
 
 /** Stream of the seed that the signs are drawn from; texts use the streams from 0. */
 const SIGN_STREAM = 0xffff_ffff;
@@ -105,12 +105,20 @@ export function rotateWeights(weights: ReferenceWeights, rotation: Rotation): Re
   };
 }
 
-/** One block of rotateWeights. */
-export function rotatedLayer(weights: ReferenceWeights, rotation: Rotation, index: number): ReferenceLayer {
+function newMatrices(config: Mamba2Config): Matrices {
+  const { inProj, outProj } = matrixSizes(config);
+  return { inProj: new Float32Array(inProj), outProj: new Float32Array(outProj) };
+}
+
+/** One block of rotateWeights, its matrices in `matrices`. */
+export function rotatedLayer(
+  weights: ReferenceWeights,
+  rotation: Rotation,
+  index: number,
+  matrices = newMatrices(weights.config),
+): ReferenceLayer {
   const { config } = weights;
   const residual = new ResidualRotation(rotation, config.dModel);
-  const { inProj, outProj } = matrixSizes(config);
-  const matrices = { inProj: sharedFloats(inProj), outProj: sharedFloats(outProj) };
   const layer = weights.layer(index, matrices);
   // Weights that keep their layers hand out their own: those must not change.
   if (layer.inProj !== matrices.inProj) matrices.inProj.set(layer.inProj);

@@ -14,6 +14,7 @@ export {
 } from "./metrics.ts";
 export { type ForwardOptions, type ForwardResult, Reference, type ReferenceOptions } from "./reference.ts";
 export {
+  type Matrices,
   type OnlineHadamard,
   type ReferenceLayer,
   type ReferenceWeights,

@@ -29,6 +29,9 @@ export interface ReferenceLayer {
   outProjBias?: Float32Array | undefined;
 }
 
+/** The two that are large. */
+export type Matrices = Pick<ReferenceLayer, "inProj" | "outProj">;
+
 /**
  * A Hadamard transform of E = blocks·order·2^log2 channels, computed as the model runs: H_order ⊗ H_{2^log2} of each
  * block, divided by the root of a block's size.
@@ -52,7 +55,7 @@ export interface ReferenceWeights {
    * Reads a block. The reference keeps a copy where it fits, and asks again in every call where it does not: the two
    * matrices may then be read straight to where it wants them.
    */
-  layer(index: number, matrices?: Pick<ReferenceLayer, "inProj" | "outProj">): ReferenceLayer;
+  layer(index: number, matrices?: Matrices): ReferenceLayer;
   /** [D]. */
   finalNorm: Float32Array;
   /** [V, D]; the embedding itself when tied. */
@@ -81,11 +84,7 @@ function readTables(checkpoint: Checkpoint): Tables {
   return { embedding, lmHead: tieEmbeddings ? embedding : read("lm_head") };
 }
 
-function readLayer(
-  checkpoint: Checkpoint,
-  index: number,
-  matrices?: Pick<ReferenceLayer, "inProj" | "outProj">,
-): ReferenceLayer {
+function readLayer(checkpoint: Checkpoint, index: number, matrices?: Matrices): ReferenceLayer {
   const { useBias, useConvBias } = checkpoint.config;
   const { exp } = sharedOffline().kernels;
   const read = (name: string, target?: Float32Array) => checkpoint.read(`layers.${index}.${name}`, target);
