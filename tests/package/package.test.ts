@@ -50,6 +50,8 @@ describe("the package", () => {
     "build/js/host/cli/main.js",
     "build/js/assembly/contract.js",
     "build/js/assembly/contract.d.ts",
+    "build/js/assembly/device.generated.js",
+    "build/js/assembly/device.generated.d.ts",
     "build/runtime.wasm",
     "build/runtime.relaxed.wasm",
     "build/offline.wasm",
