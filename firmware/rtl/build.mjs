@@ -170,8 +170,9 @@ async function cached(name, hash, action) {
 function buildsNamed(name) {
   const units = unitNames();
   const all = units.flatMap(buildsOf);
-  if (all.some((build) => build.name === name)) return all.filter((build) => build.name === name);
   if (units.includes(name)) return buildsOf(name);
+  const build = all.filter((one) => one.name === name);
+  if (build.length > 0) return build;
   process.stderr.write(
     `build.mjs: no unit or build ${name}; there are: ${all.map((build) => build.name).join(", ")}\n`,
   );
