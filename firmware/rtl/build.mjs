@@ -157,6 +157,8 @@ async function cached(name, hash, action) {
     process.stderr.write(`verilator ${name}: ${code === 0 ? "ok" : "FAILED"} (${seconds} s)\n`);
     if (code !== 0) process.stderr.write(`${output.trimEnd()}\n`);
     if (code !== 0) return false;
+    // Another process may have been faster, and others use what it made.
+    if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return true;
     writeFileSync(join(scratch, "stamp"), hash);
     rmSync(folder, { recursive: true, force: true });
     renameSync(scratch, folder);
