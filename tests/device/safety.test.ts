@@ -250,9 +250,12 @@ describe("time", { skip }, () => {
 
   it("a reset gives up what runs and drops what waits", () => {
     withSimulator({ memoryBytes: 2 ** 24 }, (device, { memory }) => {
-      const big = copy(device.dataAddress, device.dataAddress + 2 ** 22, 2 ** 22);
+      const target = device.dataAddress + 2 ** 22;
+      const big = copy(device.dataAddress, target, 2 ** 22);
+      device.write(device.dataAddress, Buffer.of(1));
       const last = device.submit([big, big, big, big]);
-      while (memory.readRegister(lm.REG_STATE) !== lm.STATE_RUNNING);
+      // Until the first byte has arrived: the device runs before its first command does.
+      while (device.read(target, 1)[0] === 0);
       device.reset();
       assert.equal(device.completion(last - 3)?.status, lm.STATUS_ABORTED);
       assert.equal(memory.readRegister(lm.REG_STATE), lm.STATE_IDLE);

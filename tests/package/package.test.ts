@@ -82,7 +82,10 @@ describe("the package", () => {
   }
 
   it("has nothing else than the compiled program, its modules, the model and the papers", () => {
-    const places = [/^build\/js\/(host\/.*|assembly\/(contract|device\.generated))\.(js|d\.ts)$/, /^build\/[a-z.]+\.wasm$/];
+    const places = [
+      /^build\/js\/(host\/.*|assembly\/(contract|device\.generated))\.(js|d\.ts)$/,
+      /^build\/[a-z.]+\.wasm$/,
+    ];
     const known = [
       ...places,
       /^models\/README\.md$/,
