@@ -128,6 +128,20 @@ struct Source {
   }
 };
 
+// An output: what waits must stay as it is. Look once a cycle, after settle().
+class Held {
+ public:
+  void look(bool valid, bool ready, const void* data, size_t size) {
+    if (waits_ && (!valid || memcmp(data, bytes_.data(), size) != 0)) fail(5, "data changed while it waited");
+    waits_ = valid && !ready;
+    bytes_.assign(static_cast<const uint8_t*>(data), static_cast<const uint8_t*>(data) + size);
+  }
+
+ private:
+  bool waits_ = false;
+  std::vector<uint8_t> bytes_;
+};
+
 // ---------------------------------------------------------------- clock
 
 // One module with `clk` and `rst_n`. In a cycle: set the inputs, settle(), look at the outputs, edge().
