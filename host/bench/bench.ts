@@ -2,12 +2,11 @@
  * Speed of decoding and of prefill, of a model directory or of a synthetic model. All that is compared runs in turn, round
  * by round, so that a slow minute of the machine hits all alike; the first round warms up and is not counted.
  */
-import { availableParallelism } from "node:os";
 import type { ActivationBits } from "../model/description.ts";
 import { type ShapeName, shapeConfig } from "../model/shapes.ts";
 import { Model } from "../runtime/model.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
-import { hasThreads } from "../runtime/threads.ts";
+import { usefulThreads } from "../runtime/threads.ts";
 import { BandwidthProbe } from "./bandwidth.ts";
 import { type BenchRun, Candidate } from "./candidate.ts";
 import { describeMachine, type Machine } from "./machine.ts";
@@ -50,12 +49,9 @@ export interface BenchResult {
   runs: BenchRun[];
 }
 
-/** Of a model. */
-export const MOST_THREADS = 64;
-
 /** 1, 2, 4 and so on, up to the machine's cores, and these. */
 export function defaultThreads(): number[] {
-  const most = hasThreads() ? Math.min(availableParallelism(), MOST_THREADS) : 1;
+  const most = usefulThreads();
   const powers = Array.from({ length: Math.ceil(Math.log2(most)) }, (_, i) => 2 ** i);
   return [...powers, most];
 }

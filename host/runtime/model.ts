@@ -1,5 +1,4 @@
 /** A quantized model, loaded and ready: the public face of the runtime. */
-import { availableParallelism } from "node:os";
 import type { Mamba2Config } from "../checkpoint/types.ts";
 import { LightMambaError } from "../errors.ts";
 import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
@@ -9,7 +8,7 @@ import { bestVariant, type Engine, instantiate, UNITS, type Variant } from "./en
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
 import { synthesizeWeights } from "./synthetic.ts";
-import { hasThreads } from "./threads.ts";
+import { hasThreads, MOST_THREADS, usefulThreads } from "./threads.ts";
 
 const LOGIT_UNIT = 2 ** -16;
 
@@ -22,7 +21,6 @@ export interface LoadOptions {
 
 /** A model that streams fewer weights per token gains less from a second thread than it takes to start. */
 const WORTH_THREADS_BYTES = 16e6;
-const MOST_THREADS = 64;
 
 export class Model {
   readonly dir: string;
@@ -149,7 +147,7 @@ export class Model {
 function chooseThreads(wanted: number | undefined, { config, description }: ModelHeader): number {
   if (wanted === undefined) {
     const worth = weightBytesPerToken(config, description.weights) >= WORTH_THREADS_BYTES;
-    return worth && hasThreads() ? Math.min(availableParallelism(), MOST_THREADS) : 1;
+    return worth ? usefulThreads() : 1;
   }
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > MOST_THREADS) {
     throw new LightMambaError("usage", "not a number of threads", { expected: `1 to ${MOST_THREADS}`, found: wanted });

@@ -1,4 +1,5 @@
 /** The threads of an engine: workers that run `serve` of the same module on the same memory until the program ends. */
+import { availableParallelism } from "node:os";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { LightMambaError } from "../errors.ts";
 import type { RuntimeExports } from "./engine.ts";
@@ -20,9 +21,17 @@ interface ThreadData {
 const ROLE = "lightmamba thread";
 const START_TIMEOUT_MS = 20_000;
 
+/** Of a model. */
+export const MOST_THREADS = 64;
+
 /** Node 20's first compiler loses wake-ups of atomic waits. */
 export function hasThreads(version = process.versions.node): boolean {
   return Number(version.split(".")[0]) >= 22;
+}
+
+/** As many as this machine's cores can use. */
+export function usefulThreads(): number {
+  return hasThreads() ? Math.min(availableParallelism(), MOST_THREADS) : 1;
 }
 
 /**

@@ -1,10 +1,11 @@
 import { type Command, Option } from "commander";
-import { type BenchOptions, bench, defaultThreads, MOST_THREADS } from "../../bench/bench.ts";
+import { type BenchOptions, bench, defaultThreads } from "../../bench/bench.ts";
 import { busyRemark } from "../../bench/machine.ts";
 import { formatResult } from "../../bench/report.ts";
 import { LightMambaError } from "../../errors.ts";
 import type { ActivationBits } from "../../model/description.ts";
 import type { ShapeName } from "../../model/shapes.ts";
+import { MOST_THREADS } from "../../runtime/threads.ts";
 import { defineCommand } from "../command.ts";
 import { integer, listOf, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";

@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { type GeneratedToken, type GenerationSummary, generate, promptIds } from "../../generate.ts";
 import { Model } from "../../runtime/model.ts";
+import { MOST_THREADS } from "../../runtime/threads.ts";
 import { defineCommand } from "../command.ts";
 import { textInput } from "../input.ts";
 import { onInterrupt } from "../interrupt.ts";
@@ -83,7 +84,7 @@ export function define(output: Output): Command {
     .option(
       "--threads <count>",
       "threads to compute with; the text is the same (default: all cores, 1 for a small model)",
-      integer({ min: 1, max: 64 }),
+      integer({ min: 1, max: MOST_THREADS }),
     )
     .option("--save-state <file>", "write the model's state after the last token")
     .option("--load-state <file>", "go on from a saved state")
