@@ -7,7 +7,8 @@ import { describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
 import { type Command, CommandError, type Device, encode, seal } from "../../host/device/index.ts";
 import { type Pick, randomOf } from "../fuzz/random.ts";
-import { assertUsable, noise, skipReason, withSimulator } from "./support.ts";
+import { skipReason } from "../rtl/support.ts";
+import { assertUsable, noise, withSimulator } from "./support.ts";
 
 const ROUNDS = 60;
 const EDGES = [0n, 1n, 63n, 64n, 65n, 2048n, 2n ** 32n - 64n, 2n ** 32n, 2n ** 63n, 2n ** 64n - 64n];

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
 import { type Command, Device, DeviceMemory, encode, Simulator, simulatorPath } from "../../host/device/index.ts";
-import { assertUsable, copy, failureOf, noise, refusalOf, skipReason, withSimulator } from "./support.ts";
+import { skipReason } from "../rtl/support.ts";
+import { assertUsable, copy, failureOf, noise, refusalOf, withSimulator } from "./support.ts";
 
 const skip = skipReason("top");
 const MULTIPLY: Command = {

@@ -1,28 +1,8 @@
 /** A device to test with: the simulator, and what every test asks of it afterwards. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
 import * as lm from "../../assembly/device.generated.ts";
 import { type Command, CommandError, type Device, Simulator, type SimulatorOptions } from "../../host/device/index.ts";
 import { LightMambaError } from "../../host/errors.ts";
-
-const ROOT = join(import.meta.dirname, "..", "..");
-const built = new Map<string, string | false>();
-
-/** Builds one build of the simulator, once a process. Why its tests are skipped, or false. */
-export function skipReason(build: string): string | false {
-  let reason = built.get(build);
-  if (reason === undefined) {
-    const { status, stderr } = spawnSync(process.execPath, ["firmware/rtl/build.mjs", build], {
-      cwd: ROOT,
-      encoding: "utf8",
-    });
-    if (status !== 0 && status !== 3) throw new Error(`build.mjs ${build}: exit code ${status}\n${stderr}`);
-    reason = status === 3 ? stderr.trim() : false;
-    built.set(build, reason);
-  }
-  return reason;
-}
 
 export function withSimulator<T>(options: SimulatorOptions, action: (device: Device, simulator: Simulator) => T): T {
   const simulator = Simulator.start({ memoryBytes: 2 ** 20, ringLog2: 4, ...options });

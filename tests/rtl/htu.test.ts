@@ -5,6 +5,7 @@ import { type HadamardShape, hadamardSigns, type OracleHadamard, sylvester } fro
 import { Random } from "../oracle/random.ts";
 import { BACKENDS } from "../units/backend.ts";
 import { HTU_CASES } from "../units/cases.ts";
+import { inputs, output } from "../units/htu.ts";
 import { assertSame, caseName } from "../units/support.ts";
 import { Request, STALLS, simulate, skipReason } from "./support.ts";
 
@@ -21,8 +22,6 @@ const BUILDS: readonly Build[] = [
 ];
 const skip = skipReason("htu");
 
-/** Of u: 18 bits. */
-const [LOW, HIGH] = [-(2 ** 17), 2 ** 17 - 1];
 /** Outputs that are compared with the definition; all are compared with the golden unit. */
 const SAMPLES = 40;
 
@@ -78,34 +77,6 @@ function run(
   }));
   assert.ok(result.done);
   return { bad, vectors: outcome };
-}
-
-/** H[row][column] within a block. */
-function sign({ k, signs }: OracleHadamard, row: number, column: number): number {
-  const width = 2 ** k;
-  return signs[Math.floor(row / width)]![Math.floor(column / width)]! * sylvester(row % width, column % width);
-}
-
-/** One output of the transform, by its definition. */
-function output(u: Int32Array, hadamard: OracleHadamard, index: number): number {
-  const size = hadamard.m * 2 ** hadamard.k;
-  const [block, row] = [Math.floor(index / size), index % size];
-  let sum = 0;
-  for (let column = 0; column < size; column++) sum += sign(hadamard, row, column) * u[block * size + column]!;
-  return sum;
-}
-
-function inputs(hadamard: OracleHadamard, random: Random): Int32Array[] {
-  const size = hadamard.m * 2 ** hadamard.k;
-  const length = hadamard.blocks * size;
-  const row = random.integer(0, size - 1);
-  // A row's own signs give the largest sum there is; all alike give the largest of row 0.
-  return [
-    Int32Array.from({ length }, () => random.integer(LOW, HIGH)),
-    Int32Array.from({ length }, () => (random.integer(0, 1) === 0 ? LOW : HIGH)),
-    Int32Array.from({ length }, (_, i) => (sign(hadamard, row, i % size) > 0 ? HIGH : LOW)),
-    Int32Array.from({ length }, () => LOW),
-  ];
 }
 
 function check(build: Build, hadamard: OracleHadamard, seed: number): void {

@@ -2,44 +2,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as host from "../../host/model/hadamard.ts";
-import { hadamardShape, hadamardSigns, type OracleHadamard, sylvester } from "../oracle/hadamard.ts";
+import { hadamardShape, hadamardSigns } from "../oracle/hadamard.ts";
 import { Random } from "../oracle/random.ts";
 import { BACKENDS } from "./backend.ts";
 import { HADAMARD_ORDERS, HTU_CASES } from "./cases.ts";
+import { inputs, output } from "./htu.ts";
 import { caseName } from "./support.ts";
 
-/** Of u: 18 bits. */
-const [LOW, HIGH] = [-(2 ** 17), 2 ** 17 - 1];
 /** Outputs that are compared: the whole product of a large matrix is slow to know. */
 const SAMPLES = 40;
-
-/** H[row][column] within a block. */
-function sign({ k, signs }: OracleHadamard, row: number, column: number): number {
-  const width = 2 ** k;
-  return signs[Math.floor(row / width)]![Math.floor(column / width)]! * sylvester(row % width, column % width);
-}
-
-/** One output of the transform, by its definition. */
-function output(u: Int32Array, hadamard: OracleHadamard, index: number): number {
-  const size = hadamard.m * 2 ** hadamard.k;
-  const [block, row] = [Math.floor(index / size), index % size];
-  let sum = 0;
-  for (let column = 0; column < size; column++) sum += sign(hadamard, row, column) * u[block * size + column]!;
-  return sum;
-}
-
-function inputs(hadamard: OracleHadamard, random: Random): Int32Array[] {
-  const size = hadamard.m * 2 ** hadamard.k;
-  const length = hadamard.blocks * size;
-  const row = random.integer(0, size - 1);
-  // A row's own signs give the largest sum there is; all alike, ±2^17, give the largest of row 0.
-  return [
-    Int32Array.from({ length }, () => random.integer(LOW, HIGH)),
-    Int32Array.from({ length }, () => (random.integer(0, 1) === 0 ? LOW : HIGH)),
-    Int32Array.from({ length }, (_, i) => (sign(hadamard, row, i % size) > 0 ? HIGH : LOW)),
-    Int32Array.from({ length }, () => LOW),
-  ];
-}
 
 describe("HTU", () => {
   HTU_CASES.forEach((shape, seed) => {
