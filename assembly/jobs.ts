@@ -26,7 +26,7 @@ function multiply(frames: usize, planes: i32, codes: usize, tokens: i32, part: i
   const sums = scratchOf(thread).sums;
   const bytes = <usize>blockBytes(codesAt(codes, 0).k);
   const from = frames + <usize>(part * pass.partBlocks * planes) * bytes;
-  const scratch = sums + <usize>(blocks * planes * tokens) * VALUE_BYTES;
+  const scratch = sums + <usize>(blocks * planes * tokens * BLOCK_ROWS * 4);
   if (tokens == 1) gemv(sums, from, codesAt(codes, 0), blocks * planes);
   else gemm(sums, from, codes, tokens, blocks * planes, scratch);
   return sums;

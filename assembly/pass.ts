@@ -7,7 +7,7 @@ import { allocateCodes, Codes } from "./units/codes";
 import { blockBytes, GEMM_SCRATCH } from "./units/mmu";
 import { POWER_BYTES, VALUE_BYTES } from "./units/rows";
 import { allocateSsmu, allocateSsmuScratch, SsmuBuffers, SsmuScratch } from "./units/ssmu";
-import { allocateScan } from "./units/ssmu-scan";
+import { allocateTables } from "./units/tables";
 
 /** Tokens of a pass, at most. */
 export const PASS_TOKENS: i32 = 16;
@@ -104,7 +104,7 @@ export function allocatePass(): void {
   pass.scratch = allocate(threads() * offsetof<Scratch>());
   for (let thread = 0; thread < threads(); thread++) {
     const scratch = scratchOf(thread);
-    scratch.sums = allocate(<usize>(blocks * PASS_TOKENS + 1) * VALUE_BYTES + GEMM_SCRATCH);
+    scratch.sums = allocate(<usize>(blocks * PASS_TOKENS + 1) * BLOCK_ROWS * 4 + GEMM_SCRATCH);
     scratch.powers = allocate(POWER_BYTES + VALUE_BYTES);
     scratch.ssmu = allocate(offsetof<SsmuScratch>());
     allocateSsmuScratch(changetype<SsmuScratch>(scratch.ssmu));
@@ -112,7 +112,7 @@ export function allocatePass(): void {
   pass.transform = allocate(max(dInner(), 2 * paddedInputs(config.dModel)) * 4);
   pass.logits = allocate(headRows() * 4);
   pass.tokens = 1;
-  allocateScan();
+  allocateTables();
   setTargets();
 }
 

@@ -1,11 +1,21 @@
 // Rounding shifts of products beyond 32 bits, two FP64 lanes at a time: rsh(x, s) = floor(x · 2^-s + 1/2) without any error, since x is an
 // integer of at most 52 bits and scaling by a power of two only moves the exponent. Four times as fast as int64, whose lanes cannot be multiplied.
 
-const HALF: usize = memory.data<f64>([0.5, 0.5], 16);
-const LEAST24: usize = memory.data<f64>([-8388608, -8388608], 16);
-const MOST24: usize = memory.data<f64>([8388607, 8388607], 16);
-const LEAST18: usize = memory.data<f64>([-131072, -131072], 16);
-const MOST18: usize = memory.data<f64>([131071, 131071], 16);
+const CONSTANTS: usize = memory.data(16 * 5, 16);
+const HALF: usize = CONSTANTS;
+const LEAST24: usize = CONSTANTS + 16;
+const MOST24: usize = CONSTANTS + 32;
+const LEAST18: usize = CONSTANTS + 48;
+const MOST18: usize = CONSTANTS + 64;
+
+/** Writes the vector constants: a loaded one is cheaper than one that the engine builds at every use. */
+export function allocateExact(): void {
+  v128.store(HALF, f64x2.splat(0.5));
+  v128.store(LEAST24, f64x2.splat(-8388608));
+  v128.store(MOST24, f64x2.splat(8388607));
+  v128.store(LEAST18, f64x2.splat(-131072));
+  v128.store(MOST18, f64x2.splat(131071));
+}
 
 /** 2^e for -1022 ≤ e ≤ 1023. */
 export function power(e: i32): f64 {

@@ -66,6 +66,12 @@ export class Lanes {
     return i8x16.shuffle(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
   }
 
+  /** FP32 lanes to int32, saturated. */
+  @inline
+  static truncate(x: v128): v128 {
+    return i32x4.trunc_sat_f32x4_s(x);
+  }
+
   /** Sum of four int32 lanes. */
   static sum(v: v128): i32 {
     const s = i32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));

@@ -4,12 +4,19 @@ import { SILU } from "../tables.generated";
 /** Scratch bytes: offsets i32 [8], then table entries i32 [8][2]. */
 export const SILU_SCRATCH: usize = 96;
 
-// i32 [4] each: 2^20 - 1; 2^15 - 1, the last argument of the table; the fraction of an argument; half a unit of its product
-const LARGEST: usize = memory.data<i32>([0xfffff, 0xfffff, 0xfffff, 0xfffff], 16);
-const LAST: usize = memory.data<i32>([0x7fff, 0x7fff, 0x7fff, 0x7fff], 16);
-const FRACTION: usize = memory.data<i32>([127, 127, 127, 127], 16);
-const ROUND: usize = memory.data<i32>([64, 64, 64, 64], 16);
-const ZERO: usize = memory.data(16, 16);
+const CONSTANTS: usize = memory.data(16 * 5, 16);
+const LARGEST: usize = CONSTANTS; //       2^20 - 1
+const LAST: usize = CONSTANTS + 16; //     2^15 - 1, the last argument of the table
+const FRACTION: usize = CONSTANTS + 32; // 127
+const ROUND: usize = CONSTANTS + 48; //    64
+const ZERO: usize = CONSTANTS + 64;
+
+export function allocateSilu(): void {
+  v128.store(LARGEST, i32x4.splat(0xfffff));
+  v128.store(LAST, i32x4.splat(0x7fff));
+  v128.store(FRACTION, i32x4.splat(127));
+  v128.store(ROUND, i32x4.splat(64));
+}
 
 export class Silu {
   /** x·sigmoid(x) of two times four int32 lanes, Q11, as eight int16 lanes with `fo` fraction bits, 0 ≤ fo ≤ 16. */

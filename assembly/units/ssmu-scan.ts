@@ -380,7 +380,7 @@ class Scan {
     const scale = i32x4.shl(i32x4.sub(v128.load(FLOAT_BIAS), shift), 23);
     const scaled = f32x4.floor(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), scale), v128.load(HALF)));
     const limit = v128.load(LARGEST_TERM);
-    return i32x4.max_s(i32x4.min_s(i32x4.trunc_sat_f32x4_s(scaled), limit), i32x4.neg(limit));
+    return i32x4.max_s(i32x4.min_s(Lanes.truncate(scaled), limit), i32x4.neg(limit));
   }
 
   @inline

@@ -28,7 +28,7 @@ import {
   SsmuScratch,
   scanHead,
 } from "./ssmu";
-import { allocateScan } from "./ssmu-scan";
+import { allocateTables } from "./tables";
 
 export * from "../index";
 export { exp2n, rsh, silu, softplus, transform };
@@ -105,7 +105,7 @@ export function newSsmu(paddedInner: i32): SsmuBuffers {
   const b = changetype<SsmuBuffers>(allocate(offsetof<SsmuBuffers>()));
   allocateSsmu(b, paddedInner);
   allocateSsmuScratch(scratch);
-  allocateScan();
+  allocateTables();
   return b;
 }
 
