@@ -3,7 +3,7 @@
 // Identity
 export const ID = 0x4c4d4241;
 export const VERSION = 0x00010000;
-export const CONTRACT = 0x497d10fb;
+export const CONTRACT = 0xfef2052f;
 
 // Sizes in bytes, and counts
 export const REGISTER_PAGE = 0x1000;
@@ -15,10 +15,13 @@ export const RING_LOG2_MIN = 0x0002;
 export const RING_LOG2_MAX = 0x000c;
 export const WINDOWS = 0x0004;
 export const WINDOW_STRIDE = 0x0020;
-export const PORT_ENTRY = 0x0010;
-export const CODE_HEADER = 0x0040;
-export const LAYER_RECORD = 0x0100;
+export const PORT_PATTERN = 0x0020;
+export const VECTOR_HEADER = 0x0040;
+export const LAYER_RECORD = 0x0040;
 export const NORM_RECORD = 0x0040;
+export const ROW_RECORD = 0x0010;
+export const BLOCK_RECORD = 0x0010;
+export const BLOCK_RECORD_BIAS = 0x0040;
 export const CHECK_XOR = 0x4c4d4456;
 export const DONE_XOR = 0x4c4d444f;
 
@@ -51,6 +54,11 @@ export const REG_BUILD_MAX_STATE = 0x0060;
 export const REG_BUILD_MAX_GROUPS = 0x0064;
 export const REG_BUILD_UNITS = 0x0068;
 export const REG_BUILD_MAX_COPY = 0x006c;
+export const REG_BUILD_MAX_WORDS = 0x0070;
+export const REG_BUILD_MAX_TAPS = 0x0074;
+export const REG_BUILD_MAX_NORM_GROUP = 0x0078;
+export const REG_BUILD_MAX_ORDER = 0x007c;
+export const REG_BUILD_MAX_LOG2 = 0x0080;
 
 // Registers: written by the host
 export const REG_HEAD = 0x0400;
@@ -88,6 +96,7 @@ export const UNIT_MMU = 0x0002;
 export const UNIT_SSMU = 0x0003;
 export const UNIT_HTU = 0x0004;
 export const UNIT_NQU = 0x0005;
+export const UNIT_EMBED = 0x0006;
 
 // Opcodes
 export const OP_NOP = 0x0000;
@@ -97,10 +106,13 @@ export const OP_MULTIPLY = 0x0010;
 export const OP_SSM = 0x0020;
 export const OP_HTU = 0x0030;
 export const OP_NQU = 0x0040;
+export const OP_EMBED = 0x0050;
 
 // Flags of a descriptor
 export const FLAG_WAIT = 0x0001;
 export const FLAG_INTERRUPT = 0x0002;
+export const FLAG_BIAS = 0x0004;
+export const FLAG_FOLLOW = 0x0008;
 
 // Descriptor: byte offsets
 export const DESC_OPCODE = 0x0000;
@@ -123,13 +135,14 @@ export const DESC_CONV = 0x0037;
 export const DESC_ROUTE = 0x0038;
 export const DESC_PLANES = 0x0039;
 export const DESC_WEIGHT_GROUP = 0x003a;
-export const DESC_FRACTION = 0x003b;
+export const DESC_STRIDE = 0x003b;
 export const DESC_CHECK = 0x003c;
 
 // Routes of MULTIPLY
 export const ROUTE_SEGMENTS = 0x0000;
 export const ROUTE_RESIDUAL = 0x0001;
 export const ROUTE_LOGITS = 0x0002;
+export const ROUTE_INNER = 0x0003;
 
 // Completion: byte offsets
 export const DONE_SEQUENCE = 0x0000;

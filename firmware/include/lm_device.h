@@ -36,7 +36,7 @@ typedef struct {
   uint8_t route; /* LM_ROUTE_* */
   uint8_t planes;
   uint8_t weight_group;
-  uint8_t fraction;
+  uint8_t stride;
   uint32_t check; /* lm_check() */
 } lm_descriptor_t;
 

@@ -5,7 +5,7 @@
 /* Identity */
 #define LM_ID 0x4c4d4241u
 #define LM_VERSION 0x00010000u
-#define LM_CONTRACT 0x497d10fbu
+#define LM_CONTRACT 0xfef2052fu
 
 /* Sizes in bytes, and counts */
 #define LM_REGISTER_PAGE 0x1000u
@@ -17,10 +17,13 @@
 #define LM_RING_LOG2_MAX 0x000cu
 #define LM_WINDOWS 0x0004u
 #define LM_WINDOW_STRIDE 0x0020u
-#define LM_PORT_ENTRY 0x0010u
-#define LM_CODE_HEADER 0x0040u
-#define LM_LAYER_RECORD 0x0100u
+#define LM_PORT_PATTERN 0x0020u
+#define LM_VECTOR_HEADER 0x0040u
+#define LM_LAYER_RECORD 0x0040u
 #define LM_NORM_RECORD 0x0040u
+#define LM_ROW_RECORD 0x0010u
+#define LM_BLOCK_RECORD 0x0010u
+#define LM_BLOCK_RECORD_BIAS 0x0040u
 #define LM_CHECK_XOR 0x4c4d4456u
 #define LM_DONE_XOR 0x4c4d444fu
 
@@ -53,6 +56,11 @@
 #define LM_REG_BUILD_MAX_GROUPS 0x0064u
 #define LM_REG_BUILD_UNITS 0x0068u
 #define LM_REG_BUILD_MAX_COPY 0x006cu
+#define LM_REG_BUILD_MAX_WORDS 0x0070u
+#define LM_REG_BUILD_MAX_TAPS 0x0074u
+#define LM_REG_BUILD_MAX_NORM_GROUP 0x0078u
+#define LM_REG_BUILD_MAX_ORDER 0x007cu
+#define LM_REG_BUILD_MAX_LOG2 0x0080u
 
 /* Registers: written by the host */
 #define LM_REG_HEAD 0x0400u
@@ -90,6 +98,7 @@
 #define LM_UNIT_SSMU 0x0003u
 #define LM_UNIT_HTU 0x0004u
 #define LM_UNIT_NQU 0x0005u
+#define LM_UNIT_EMBED 0x0006u
 
 /* Opcodes */
 #define LM_OP_NOP 0x0000u
@@ -99,10 +108,13 @@
 #define LM_OP_SSM 0x0020u
 #define LM_OP_HTU 0x0030u
 #define LM_OP_NQU 0x0040u
+#define LM_OP_EMBED 0x0050u
 
 /* Flags of a descriptor */
 #define LM_FLAG_WAIT 0x0001u
 #define LM_FLAG_INTERRUPT 0x0002u
+#define LM_FLAG_BIAS 0x0004u
+#define LM_FLAG_FOLLOW 0x0008u
 
 /* Descriptor: byte offsets */
 #define LM_DESC_OPCODE 0x0000u
@@ -125,13 +137,14 @@
 #define LM_DESC_ROUTE 0x0038u
 #define LM_DESC_PLANES 0x0039u
 #define LM_DESC_WEIGHT_GROUP 0x003au
-#define LM_DESC_FRACTION 0x003bu
+#define LM_DESC_STRIDE 0x003bu
 #define LM_DESC_CHECK 0x003cu
 
 /* Routes of MULTIPLY */
 #define LM_ROUTE_SEGMENTS 0x0000u
 #define LM_ROUTE_RESIDUAL 0x0001u
 #define LM_ROUTE_LOGITS 0x0002u
+#define LM_ROUTE_INNER 0x0003u
 
 /* Completion: byte offsets */
 #define LM_DONE_SEQUENCE 0x0000u

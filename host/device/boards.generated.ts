@@ -71,7 +71,8 @@ export const OPCODE_NAMES: { readonly [code: number]: string } = {
   "16": "MULTIPLY",
   "32": "SSM",
   "48": "HTU",
-  "64": "NQU"
+  "64": "NQU",
+  "80": "EMBED"
 };
 
 /** Numbers without their sources: those are in boards/*.yaml. */
@@ -110,7 +111,12 @@ export const BOARDS = {
       "max_head_dim": 128,
       "max_state": 512,
       "max_groups": 16,
-      "max_copy": 67108864
+      "max_copy": 67108864,
+      "max_words": 64,
+      "max_taps": 32768,
+      "max_norm_group": 4096,
+      "max_order": 64,
+      "max_log2": 7
     }
   },
   "sim": {
@@ -147,7 +153,12 @@ export const BOARDS = {
       "max_head_dim": 128,
       "max_state": 512,
       "max_groups": 16,
-      "max_copy": 67108864
+      "max_copy": 67108864,
+      "max_words": 64,
+      "max_taps": 32768,
+      "max_norm_group": 4096,
+      "max_order": 64,
+      "max_log2": 7
     }
   },
   "u280": {
@@ -587,7 +598,12 @@ export const BOARDS = {
       "max_head_dim": 128,
       "max_state": 512,
       "max_groups": 16,
-      "max_copy": 67108864
+      "max_copy": 67108864,
+      "max_words": 64,
+      "max_taps": 32768,
+      "max_norm_group": 4096,
+      "max_order": 64,
+      "max_log2": 7
     }
   },
   "vck190": {
@@ -665,7 +681,12 @@ export const BOARDS = {
       "max_head_dim": 128,
       "max_state": 512,
       "max_groups": 16,
-      "max_copy": 67108864
+      "max_copy": 67108864,
+      "max_words": 64,
+      "max_taps": 32768,
+      "max_norm_group": 4096,
+      "max_order": 64,
+      "max_log2": 7
     }
   }
 } as const;

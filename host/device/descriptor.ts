@@ -23,7 +23,7 @@ export interface Command {
   route?: number;
   planes?: number;
   weightGroup?: number;
-  fraction?: number;
+  stride?: number;
 }
 
 export interface Completion {
@@ -61,7 +61,7 @@ export function encode(command: Command, sequence: number): Buffer {
   out.writeUInt8(command.route ?? 0, lm.DESC_ROUTE);
   out.writeUInt8(command.planes ?? 0, lm.DESC_PLANES);
   out.writeUInt8(command.weightGroup ?? 0, lm.DESC_WEIGHT_GROUP);
-  out.writeUInt8(command.fraction ?? 0, lm.DESC_FRACTION);
+  out.writeUInt8(command.stride ?? 0, lm.DESC_STRIDE);
   return seal(out);
 }
 

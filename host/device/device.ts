@@ -36,6 +36,13 @@ export interface Build {
   maxGroups: number;
   units: number;
   maxCopy: number;
+  /** SSMU: groups · ceil(d_state / 16); values of a conv ring; channels of a norm group, where there are several. */
+  maxWords: number;
+  maxTaps: number;
+  maxNormGroup: number;
+  /** HTU: order of the matrix, butterflies. */
+  maxOrder: number;
+  maxLog2: number;
 }
 
 /** A command that the device refused or failed at. Afterwards the ring is empty and the device usable. */
@@ -139,6 +146,11 @@ export class Device {
       maxGroups: word(lm.REG_BUILD_MAX_GROUPS),
       units: word(lm.REG_BUILD_UNITS),
       maxCopy: word(lm.REG_BUILD_MAX_COPY),
+      maxWords: word(lm.REG_BUILD_MAX_WORDS),
+      maxTaps: word(lm.REG_BUILD_MAX_TAPS),
+      maxNormGroup: word(lm.REG_BUILD_MAX_NORM_GROUP),
+      maxOrder: word(lm.REG_BUILD_MAX_ORDER),
+      maxLog2: word(lm.REG_BUILD_MAX_LOG2),
     };
   }
 

@@ -12,6 +12,11 @@ localparam int LM_BUILD_MAX_HEAD_DIM = 128;
 localparam int LM_BUILD_MAX_STATE = 512;
 localparam int LM_BUILD_MAX_GROUPS = 16;
 localparam int LM_BUILD_MAX_COPY = 67108864;
+localparam int LM_BUILD_MAX_WORDS = 64;
+localparam int LM_BUILD_MAX_TAPS = 32768;
+localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
+localparam int LM_BUILD_MAX_ORDER = 64;
+localparam int LM_BUILD_MAX_LOG2 = 7;
 `endif
 
 `ifdef LM_BOARD_SIM
@@ -26,6 +31,11 @@ localparam int LM_BUILD_MAX_HEAD_DIM = 128;
 localparam int LM_BUILD_MAX_STATE = 512;
 localparam int LM_BUILD_MAX_GROUPS = 16;
 localparam int LM_BUILD_MAX_COPY = 67108864;
+localparam int LM_BUILD_MAX_WORDS = 64;
+localparam int LM_BUILD_MAX_TAPS = 32768;
+localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
+localparam int LM_BUILD_MAX_ORDER = 64;
+localparam int LM_BUILD_MAX_LOG2 = 7;
 `endif
 
 `ifdef LM_BOARD_U280
@@ -40,6 +50,11 @@ localparam int LM_BUILD_MAX_HEAD_DIM = 128;
 localparam int LM_BUILD_MAX_STATE = 512;
 localparam int LM_BUILD_MAX_GROUPS = 16;
 localparam int LM_BUILD_MAX_COPY = 67108864;
+localparam int LM_BUILD_MAX_WORDS = 64;
+localparam int LM_BUILD_MAX_TAPS = 32768;
+localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
+localparam int LM_BUILD_MAX_ORDER = 64;
+localparam int LM_BUILD_MAX_LOG2 = 7;
 `endif
 
 `ifdef LM_BOARD_VCK190
@@ -54,4 +69,9 @@ localparam int LM_BUILD_MAX_HEAD_DIM = 128;
 localparam int LM_BUILD_MAX_STATE = 512;
 localparam int LM_BUILD_MAX_GROUPS = 16;
 localparam int LM_BUILD_MAX_COPY = 67108864;
+localparam int LM_BUILD_MAX_WORDS = 64;
+localparam int LM_BUILD_MAX_TAPS = 32768;
+localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
+localparam int LM_BUILD_MAX_ORDER = 64;
+localparam int LM_BUILD_MAX_LOG2 = 7;
 `endif

@@ -4,7 +4,7 @@
 // Identity
 localparam logic [31:0] LM_ID = 32'h4c4d4241;
 localparam logic [31:0] LM_VERSION = 32'h00010000;
-localparam logic [31:0] LM_CONTRACT = 32'h497d10fb;
+localparam logic [31:0] LM_CONTRACT = 32'hfef2052f;
 
 // Sizes in bytes, and counts
 localparam logic [31:0] LM_REGISTER_PAGE = 32'h00001000;
@@ -16,10 +16,13 @@ localparam logic [31:0] LM_RING_LOG2_MIN = 32'h00000002;
 localparam logic [31:0] LM_RING_LOG2_MAX = 32'h0000000c;
 localparam logic [31:0] LM_WINDOWS = 32'h00000004;
 localparam logic [31:0] LM_WINDOW_STRIDE = 32'h00000020;
-localparam logic [31:0] LM_PORT_ENTRY = 32'h00000010;
-localparam logic [31:0] LM_CODE_HEADER = 32'h00000040;
-localparam logic [31:0] LM_LAYER_RECORD = 32'h00000100;
+localparam logic [31:0] LM_PORT_PATTERN = 32'h00000020;
+localparam logic [31:0] LM_VECTOR_HEADER = 32'h00000040;
+localparam logic [31:0] LM_LAYER_RECORD = 32'h00000040;
 localparam logic [31:0] LM_NORM_RECORD = 32'h00000040;
+localparam logic [31:0] LM_ROW_RECORD = 32'h00000010;
+localparam logic [31:0] LM_BLOCK_RECORD = 32'h00000010;
+localparam logic [31:0] LM_BLOCK_RECORD_BIAS = 32'h00000040;
 localparam logic [31:0] LM_CHECK_XOR = 32'h4c4d4456;
 localparam logic [31:0] LM_DONE_XOR = 32'h4c4d444f;
 
@@ -52,6 +55,11 @@ localparam logic [31:0] LM_REG_BUILD_MAX_STATE = 32'h00000060;
 localparam logic [31:0] LM_REG_BUILD_MAX_GROUPS = 32'h00000064;
 localparam logic [31:0] LM_REG_BUILD_UNITS = 32'h00000068;
 localparam logic [31:0] LM_REG_BUILD_MAX_COPY = 32'h0000006c;
+localparam logic [31:0] LM_REG_BUILD_MAX_WORDS = 32'h00000070;
+localparam logic [31:0] LM_REG_BUILD_MAX_TAPS = 32'h00000074;
+localparam logic [31:0] LM_REG_BUILD_MAX_NORM_GROUP = 32'h00000078;
+localparam logic [31:0] LM_REG_BUILD_MAX_ORDER = 32'h0000007c;
+localparam logic [31:0] LM_REG_BUILD_MAX_LOG2 = 32'h00000080;
 
 // Registers: written by the host
 localparam logic [31:0] LM_REG_HEAD = 32'h00000400;
@@ -89,6 +97,7 @@ localparam logic [31:0] LM_UNIT_MMU = 32'h00000002;
 localparam logic [31:0] LM_UNIT_SSMU = 32'h00000003;
 localparam logic [31:0] LM_UNIT_HTU = 32'h00000004;
 localparam logic [31:0] LM_UNIT_NQU = 32'h00000005;
+localparam logic [31:0] LM_UNIT_EMBED = 32'h00000006;
 
 // Opcodes
 localparam logic [31:0] LM_OP_NOP = 32'h00000000;
@@ -98,10 +107,13 @@ localparam logic [31:0] LM_OP_MULTIPLY = 32'h00000010;
 localparam logic [31:0] LM_OP_SSM = 32'h00000020;
 localparam logic [31:0] LM_OP_HTU = 32'h00000030;
 localparam logic [31:0] LM_OP_NQU = 32'h00000040;
+localparam logic [31:0] LM_OP_EMBED = 32'h00000050;
 
 // Flags of a descriptor
 localparam logic [31:0] LM_FLAG_WAIT = 32'h00000001;
 localparam logic [31:0] LM_FLAG_INTERRUPT = 32'h00000002;
+localparam logic [31:0] LM_FLAG_BIAS = 32'h00000004;
+localparam logic [31:0] LM_FLAG_FOLLOW = 32'h00000008;
 
 // Descriptor: byte offsets
 localparam logic [31:0] LM_DESC_OPCODE = 32'h00000000;
@@ -124,13 +136,14 @@ localparam logic [31:0] LM_DESC_CONV = 32'h00000037;
 localparam logic [31:0] LM_DESC_ROUTE = 32'h00000038;
 localparam logic [31:0] LM_DESC_PLANES = 32'h00000039;
 localparam logic [31:0] LM_DESC_WEIGHT_GROUP = 32'h0000003a;
-localparam logic [31:0] LM_DESC_FRACTION = 32'h0000003b;
+localparam logic [31:0] LM_DESC_STRIDE = 32'h0000003b;
 localparam logic [31:0] LM_DESC_CHECK = 32'h0000003c;
 
 // Routes of MULTIPLY
 localparam logic [31:0] LM_ROUTE_SEGMENTS = 32'h00000000;
 localparam logic [31:0] LM_ROUTE_RESIDUAL = 32'h00000001;
 localparam logic [31:0] LM_ROUTE_LOGITS = 32'h00000002;
+localparam logic [31:0] LM_ROUTE_INNER = 32'h00000003;
 
 // Completion: byte offsets
 localparam logic [31:0] LM_DONE_SEQUENCE = 32'h00000000;
