@@ -3,7 +3,7 @@
 // Identity
 export const ID = 0x4c4d4241;
 export const VERSION = 0x00010000;
-export const CONTRACT = 0xfef2052f;
+export const CONTRACT = 0x937d31ba;
 
 // Sizes in bytes, and counts
 export const REGISTER_PAGE = 0x1000;
@@ -154,6 +154,7 @@ export const DONE_START = 0x0010;
 export const DONE_CYCLES = 0x0018;
 export const DONE_BEATS_READ = 0x0020;
 export const DONE_BEATS_WRITTEN = 0x0024;
+export const DONE_HELD = 0x0028;
 export const DONE_DONE = 0x003c;
 
 // Status codes

@@ -53,7 +53,8 @@ typedef struct {
   uint32_t reserved1;
   uint32_t beats_read;
   uint32_t beats_written;
-  uint32_t reserved2[5];
+  uint32_t held; /* of cycles: waiting for the descriptor before, LM_FLAG_FOLLOW */
+  uint32_t reserved2[4];
   uint32_t done;
 } lm_completion_t;
 

@@ -5,7 +5,7 @@
 /* Identity */
 #define LM_ID 0x4c4d4241u
 #define LM_VERSION 0x00010000u
-#define LM_CONTRACT 0xfef2052fu
+#define LM_CONTRACT 0x937d31bau
 
 /* Sizes in bytes, and counts */
 #define LM_REGISTER_PAGE 0x1000u
@@ -156,6 +156,7 @@
 #define LM_DONE_CYCLES 0x0018u
 #define LM_DONE_BEATS_READ 0x0020u
 #define LM_DONE_BEATS_WRITTEN 0x0024u
+#define LM_DONE_HELD 0x0028u
 #define LM_DONE_DONE 0x003cu
 
 /* Status codes */

@@ -2,7 +2,7 @@
 //
 // c_*:      commands. The next is taken when all bursts of the one before are requested, so their data may overlap in flight.
 // m_*:      data; m_last marks the last beat of a command.
-// windows:  see lm_window. A command outside them never reaches the bus.
+// windows:  see lm_window. A command outside them, or one that is not aligned, never reaches the bus.
 // poison:   give up: nothing more is requested. clear: forget the error (only while idle).
 // error:    kept until clear, with code (LM_STATUS_*) and the address at fault. From the first error on, and under poison, beats that were
 //           not requested yet come as zeros: a client always gets every beat it asked for, and needs no way out of its own.
@@ -63,7 +63,9 @@ module lm_axi_rd #(
     wire         request;   // a burst
 
     wire ok;
-    lm_window #(.WINDOWS(WINDOWS)) u_window (.windows, .addr(c_addr), .beats(c_beats), .write(1'b0), .ok);
+    lm_window #(.WINDOWS(WINDOWS)) u_window (.windows, .valid(c_valid), .addr(c_addr), .beats(c_beats), .write(1'b0), .ok);
+
+    wire aligned = c_addr[5:0] == 6'd0;
 
     // A burst ends at the next multiple of BURST beats
     wire [31:0] to_edge = 32'(BURST) - 32'(addr[6 +: BW]);
@@ -109,13 +111,13 @@ module lm_axi_rd #(
         if (active && (poison || error)) bad <= 1'b1;
         if (c_valid && c_ready) begin
             active <= c_beats != 32'd0;
-            bad    <= !ok || poison || error;
+            bad    <= !(ok && aligned) || poison || error;
             addr   <= c_addr;
             left   <= c_beats;
         end
-        if (c_valid && c_ready && !ok && !error) begin
+        if (c_valid && c_ready && !(ok && aligned) && !error) begin
             error      <= 1'b1;
-            error_code <= LM_STATUS_WINDOW[7:0];
+            error_code <= aligned ? LM_STATUS_WINDOW[7:0] : LM_STATUS_ALIGNMENT[7:0];
             error_addr <= c_addr;
         end else if (rvalid && rfault && !error) begin
             error      <= 1'b1;
@@ -138,7 +140,6 @@ module lm_axi_rd #(
 `ifndef SYNTHESIS
     always_ff @(posedge clk) if (rst_n) begin
         assert (!rvalid || (i_valid && d_ready)) else $error("lm_axi_rd: data that nobody asked for");
-        assert (!c_valid || c_addr[5:0] == 6'd0) else $error("lm_axi_rd: misaligned command");
     end
 `endif
 endmodule

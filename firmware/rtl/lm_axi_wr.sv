@@ -2,11 +2,11 @@
 //
 // c_*:      commands. The next is taken when all data of the one before is on the bus.
 // s_*:      data, in order; may come before its command.
-// windows:  see lm_window. A command outside them never reaches the bus.
+// windows:  see lm_window. A command outside them, or one that is not aligned, never reaches the bus.
 // poison, clear, error, error_code, error_addr: as in lm_axi_rd. From the first error on, and under poison, data is taken and dropped.
 // flush:    with poison, when the client is in reset: the data that is still to come is not waited for.
 // idle:     no command, no data, every write is answered: what was written can be read.
-// beats_written: beats that went over the bus since clear.
+// beats_written: beats that went over the bus since clear. beats_done: of these, those that are answered: they can be read.
 // AXI: as in lm_axi_rd. A burst is only requested when all its data is here, so w never waits for the client.
 // Throughput: BURST beats in BURST + 1 cycles.
 module lm_axi_wr #(
@@ -26,6 +26,7 @@ module lm_axi_wr #(
     output logic [7:0]             error_code,
     output logic [63:0]            error_addr,
     output logic [31:0]            beats_written,
+    output logic [31:0]            beats_done,
 
     input  logic                   c_valid,
     output logic                   c_ready,
@@ -62,18 +63,21 @@ module lm_axi_wr #(
     wire         request;  // a burst
 
     wire ok;
-    lm_window #(.WINDOWS(WINDOWS)) u_window (.windows, .addr(c_addr), .beats(c_beats), .write(1'b1), .ok);
+    lm_window #(.WINDOWS(WINDOWS)) u_window (.windows, .valid(c_valid), .addr(c_addr), .beats(c_beats), .write(1'b1), .ok);
+
+    wire aligned = c_addr[5:0] == 6'd0;
 
     wire [31:0] to_edge = 32'(BURST) - 32'(addr[6 +: BW]);
     wire [31:0] length  = left < to_edge ? left : to_edge;
 
-    // Addresses of the bursts that are not answered yet
+    // Addresses and lengths of the bursts that are not answered yet
     wire        i_ready, i_valid;
     wire [63:0] i_addr;
+    wire [BW:0] i_length;
     wire [OW:0] i_level;
-    lm_fifo #(.WIDTH(64), .DEPTH(OUTSTANDING)) u_info (
-        .clk, .rst_n, .s_valid(request), .s_ready(i_ready), .s_data(addr),
-        .m_valid(i_valid), .m_ready(bvalid), .m_data(i_addr), .level(i_level));
+    lm_fifo #(.WIDTH(BW + 65), .DEPTH(OUTSTANDING)) u_info (
+        .clk, .rst_n, .s_valid(request), .s_ready(i_ready), .s_data({(BW + 1)'(length), addr}),
+        .m_valid(i_valid), .m_ready(bvalid), .m_data({i_length, i_addr}), .level(i_level));
 
     wire [DW:0]  level;
     wire         d_valid;
@@ -107,19 +111,20 @@ module lm_axi_wr #(
             going         <= going - 1'b1;
             if (wlast) burst <= 1'b0;
         end
+        if (bvalid) beats_done <= beats_done + 32'(i_length);
         if (drop) left <= left - 32'd1;
         if (flush && bad && still) left <= '0;
         if (active && left == 32'd0 && !burst) active <= 1'b0;
         if (active && (poison || error)) bad <= 1'b1;
         if (c_valid && c_ready) begin
             active <= c_beats != 32'd0;
-            bad    <= !ok || poison || error;
+            bad    <= !(ok && aligned) || poison || error;
             addr   <= c_addr;
             left   <= c_beats;
         end
-        if (c_valid && c_ready && !ok && !error) begin
+        if (c_valid && c_ready && !(ok && aligned) && !error) begin
             error      <= 1'b1;
-            error_code <= LM_STATUS_WINDOW[7:0];
+            error_code <= aligned ? LM_STATUS_WINDOW[7:0] : LM_STATUS_ALIGNMENT[7:0];
             error_addr <= c_addr;
         end else if (bvalid && bfault && !error) begin
             error      <= 1'b1;
@@ -129,6 +134,7 @@ module lm_axi_wr #(
         if (clear) begin
             error         <= 1'b0;
             beats_written <= '0;
+            beats_done    <= '0;
         end
         if (!rst_n) begin
             active        <= 1'b0;
@@ -136,13 +142,13 @@ module lm_axi_wr #(
             burst         <= 1'b0;
             error         <= 1'b0;
             beats_written <= '0;
+            beats_done    <= '0;
         end
     end
 
 `ifndef SYNTHESIS
     always_ff @(posedge clk) if (rst_n) begin
         assert (!bvalid || i_valid) else $error("lm_axi_wr: an answer that nobody asked for");
-        assert (!c_valid || c_addr[5:0] == 6'd0) else $error("lm_axi_wr: misaligned command");
     end
 `endif
 endmodule

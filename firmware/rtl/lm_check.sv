@@ -5,7 +5,7 @@
 // found, else the byte offset of the field at fault. unit: who does it.
 // Addresses against the windows are checked by the masters, where every transfer passes. Combinational.
 module lm_check #(
-    parameter int UNITS        = 6,
+    parameter int UNITS        = 7,
     parameter int PRESENT      = 3,
     parameter int TOKENS       = 4,
     parameter int ACT_BITS     = 8,
@@ -15,7 +15,11 @@ module lm_check #(
     parameter int MAX_HEAD_DIM = 128,
     parameter int MAX_STATE    = 512,
     parameter int MAX_GROUPS   = 16,
-    parameter int MAX_COPY     = 67108864
+    parameter int MAX_COPY     = 67108864,
+    parameter int MAX_WORDS    = 64,
+    parameter int MAX_TAPS     = 32768,
+    parameter int MAX_ORDER    = 64,
+    parameter int MAX_LOG2     = 7
 ) (
     input  logic [511:0] desc,
     input  logic [31:0]  expected,
@@ -44,11 +48,13 @@ module lm_check #(
     wire [7:0]  route     = desc[8*LM_DESC_ROUTE +: 8];
     wire [7:0]  planes    = desc[8*LM_DESC_PLANES +: 8];
     wire [7:0]  group     = desc[8*LM_DESC_WEIGHT_GROUP +: 8];
+    wire [7:0]  stride    = desc[8*LM_DESC_STRIDE +: 8];
 
     wire multiply = op == LM_OP_MULTIPLY[7:0];
     wire ssm      = op == LM_OP_SSM[7:0];
     wire htu      = op == LM_OP_HTU[7:0];
     wire nqu      = op == LM_OP_NQU[7:0];
+    wire embed    = op == LM_OP_EMBED[7:0];
     wire copy     = op == LM_OP_COPY[7:0];
     wire trivial  = op == LM_OP_NOP[7:0] || op == LM_OP_FENCE[7:0];
     wire codes    = multiply || nqu;
@@ -73,13 +79,26 @@ module lm_check #(
         endcase
     end
 
+    // E of an SSM, its conv channels, its words of B or C; E of an HTU. The factors are bounded before these are looked at
+    wire [31:0] inner    = 32'(heads) * 32'(head_dim);
+    wire [31:0] channels = inner + 32'({groups, 1'b0}) * 32'(state);
+    wire [31:0] taps     = channels * (32'(conv) - 32'd1);
+    wire [31:0] words    = 32'(groups) * ((32'(state) + 32'd15) >> 4);
+    wire [7:0]  spare    = groups == 8'd0 ? 8'd0 : heads[7:0] % groups;
+    wire [31:0] order    = 32'(heads) * 32'(inputs);
+
     // The field whose size is wrong; 0: none
     logic [31:0] bad_size;
     always_comb begin
         bad_size = '0;
         if (!trivial && !copy && (tokens == 8'd0 || tokens > 8'(TOKENS))) bad_size = LM_DESC_TOKENS;
         if (copy && (count == 32'd0 || count[5:0] != 6'd0 || count > 32'(MAX_COPY))) bad_size = LM_DESC_COUNT;
-        if ((htu || nqu) && (count == 32'd0 || count > 32'(MAX_INPUTS))) bad_size = LM_DESC_COUNT;
+        if (htu && ({16'd0, head_dim} > 32'(MAX_LOG2) || order << head_dim[3:0] != count)) bad_size = LM_DESC_HEAD_DIM;
+        if (htu && (inputs == 16'd0 || inputs > 16'(MAX_ORDER))) bad_size = LM_DESC_INPUTS;
+        if (nqu && {24'd0, route} != LM_ROUTE_RESIDUAL && {24'd0, route} != LM_ROUTE_INNER) bad_size = LM_DESC_ROUTE;
+        if ((embed || (nqu && {24'd0, route} == LM_ROUTE_RESIDUAL)) && (stride == 8'd0 || stride > 8'(TOKENS))) bad_size = LM_DESC_STRIDE;
+        if (embed && tokens != 8'd1) bad_size = LM_DESC_TOKENS;
+        if ((htu || nqu || embed) && (count == 32'd0 || count > 32'(MAX_INPUTS))) bad_size = LM_DESC_COUNT;
         if (multiply) begin
             if (count == 32'd0 || count[2:0] != 3'd0 || count > 32'(MAX_ROWS)) bad_size = LM_DESC_COUNT;
             if (inputs == 16'd0 || inputs > 16'(MAX_INPUTS)) bad_size = LM_DESC_INPUTS;
@@ -92,6 +111,13 @@ module lm_check #(
             if (head_dim == 16'd0 || head_dim > 16'(MAX_HEAD_DIM)) bad_size = LM_DESC_HEAD_DIM;
             if (state == 16'd0 || state > 16'(MAX_STATE)) bad_size = LM_DESC_STATE;
             if (groups == 8'd0 || groups > 8'(MAX_GROUPS)) bad_size = LM_DESC_GROUPS;
+            if (bad_size == 32'd0) begin
+                if (taps > 32'(MAX_TAPS)) bad_size = LM_DESC_CONV;
+                if (words > 32'(MAX_WORDS)) bad_size = LM_DESC_STATE;
+                if (inner > 32'(MAX_INPUTS)) bad_size = LM_DESC_HEAD_DIM;
+                if (spare != 8'd0) bad_size = LM_DESC_GROUPS;
+                if ({8'd0, conv} <= inputs + 16'd1) bad_size = LM_DESC_INPUTS;
+            end
             if (conv < 8'd2 || conv > 8'd4) bad_size = LM_DESC_CONV;
         end
     end
@@ -113,6 +139,7 @@ module lm_check #(
             LM_OP_SSM[7:0]:      unit = LM_UNIT_SSMU[7:0];
             LM_OP_HTU[7:0]:      unit = LM_UNIT_HTU[7:0];
             LM_OP_NQU[7:0]:      unit = LM_UNIT_NQU[7:0];
+            LM_OP_EMBED[7:0]:    unit = LM_UNIT_EMBED[7:0];
             default:             unit = LM_UNIT_COMMAND[7:0];
         endcase
     end
@@ -126,10 +153,10 @@ module lm_check #(
         end else if (sequence_ != expected) begin
             status = LM_STATUS_SEQUENCE[7:0];
             info   = expected;
-        end else if (!(trivial || copy || multiply || ssm || htu || nqu)) begin
+        end else if (!(trivial || copy || multiply || ssm || htu || nqu || embed)) begin
             status = LM_STATUS_OPCODE[7:0];
             info   = {24'd0, op};
-        end else if ((flags & ~(LM_FLAG_WAIT[7:0] | LM_FLAG_INTERRUPT[7:0])) != 8'd0) begin
+        end else if ((flags & ~(LM_FLAG_WAIT[7:0] | LM_FLAG_INTERRUPT[7:0] | LM_FLAG_BIAS[7:0] | LM_FLAG_FOLLOW[7:0])) != 8'd0) begin
             status = LM_STATUS_FLAGS[7:0];
             info   = LM_DESC_FLAGS;
         end else if (bad_address != 32'd0) begin
@@ -138,7 +165,7 @@ module lm_check #(
         end else if (bad_size != 32'd0) begin
             status = LM_STATUS_SIZE[7:0];
             info   = bad_size;
-        end else if (codes && (width == 8'd0 || width > 8'(ACT_BITS))) begin
+        end else if ((codes && (width == 8'd0 || width > 8'(ACT_BITS))) || (ssm && bits != 8'd8)) begin
             status = LM_STATUS_FORMAT[7:0];
             info   = {24'd0, bits};
         end else if (copy && a0 < end1 && a1 < end0) begin

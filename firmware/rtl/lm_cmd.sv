@@ -1,7 +1,7 @@
 // The command processor: fetches descriptors from the ring, checks them, starts units, writes completions.
 //
 // Issue is in order: a descriptor starts when its unit is at rest (with LM_FLAG_WAIT, and for FENCE: when all are). Different units work at the
-// same time. Completions are written as units end. After an error nothing more starts, what runs ends, and the device halts until a reset. The error that is told is
+// same time; one that follows another (LM_FLAG_FOLLOW) is held until that one has ended, and is given up when it failed. Completions are written as units end. After an error nothing more starts, what runs ends, and the device halts until a reset. The error that is told is
 // the one with the lowest sequence number.
 //
 // Host words (lm_regs):  head, reset, enable, ring_log2, ring, completions, watchdog.
@@ -10,6 +10,7 @@
 //   u_start[u]  one cycle, u_desc holds the descriptor in that cycle; also the moment to clear the errors of the unit's masters
 //   u_done[u]   one cycle, when everything is written and answered
 //   u_abort[u]  from the watchdog or a reset until the unit is done: its masters give up (poison), so the unit runs dry quickly
+//   u_hold[u]   it follows (LM_FLAG_FOLLOW) the descriptor before, whose unit is u_after and has not ended
 //   u_reset[u]  the unit did not even then end: its logic is to be reset, while its masters are idle
 //   u_quiet[u]  all masters of the unit are idle
 //   u_error, u_code, u_info, u_read, u_written: what its masters say: error, LM_STATUS_*, address, beats
@@ -17,7 +18,7 @@
 // irq: one cycle, after an error or a descriptor with LM_FLAG_INTERRUPT has its completion in memory.
 // Cycles from the doorbell to the start of a unit: one memory latency and 6; the next descriptor is fetched while a unit works.
 module lm_cmd #(
-    parameter int UNITS        = 6,
+    parameter int UNITS        = 7,
     parameter int PRESENT      = 3,
     parameter int TOKENS       = 4,
     parameter int ACT_BITS     = 8,
@@ -27,7 +28,11 @@ module lm_cmd #(
     parameter int MAX_HEAD_DIM = 128,
     parameter int MAX_STATE    = 512,
     parameter int MAX_GROUPS   = 16,
-    parameter int MAX_COPY     = 67108864
+    parameter int MAX_COPY     = 67108864,
+    parameter int MAX_WORDS    = 64,
+    parameter int MAX_TAPS     = 32768,
+    parameter int MAX_ORDER    = 64,
+    parameter int MAX_LOG2     = 7
 ) (
     input  logic                clk,
     input  logic                rst_n,
@@ -79,6 +84,8 @@ module lm_cmd #(
     output logic [511:0]        u_desc,
     output logic [UNITS-1:0]    u_start,
     input  logic [UNITS-1:0]    u_done,
+    output logic [UNITS-1:0]    u_hold,
+    output logic [UNITS*3-1:0]  u_after,
     output logic [UNITS-1:0]    u_abort,
     output logic [UNITS-1:0]    u_reset,
     input  logic [UNITS-1:0]    u_quiet,
@@ -100,6 +107,7 @@ module lm_cmd #(
     logic [UNITS-1:0]    slot_interrupt;
     logic [UNITS*64-1:0] slot_start;
     logic [UNITS*32-1:0] slot_cycles;
+    logic [UNITS*32-1:0] slot_held;
     logic [UNITS*8-1:0]  slot_code; // found by this module
     logic [UNITS*64-1:0] slot_info;
     logic [UNITS*32-1:0] timer;
@@ -124,12 +132,16 @@ module lm_cmd #(
     wire [31:0] check_info;
     lm_check #(
         .UNITS(UNITS), .PRESENT(PRESENT), .TOKENS(TOKENS), .ACT_BITS(ACT_BITS), .MAX_INPUTS(MAX_INPUTS), .MAX_ROWS(MAX_ROWS),
-        .MAX_HEADS(MAX_HEADS), .MAX_HEAD_DIM(MAX_HEAD_DIM), .MAX_STATE(MAX_STATE), .MAX_GROUPS(MAX_GROUPS), .MAX_COPY(MAX_COPY)
+        .MAX_HEADS(MAX_HEADS), .MAX_HEAD_DIM(MAX_HEAD_DIM), .MAX_STATE(MAX_STATE), .MAX_GROUPS(MAX_GROUPS), .MAX_COPY(MAX_COPY),
+        .MAX_WORDS(MAX_WORDS), .MAX_TAPS(MAX_TAPS), .MAX_ORDER(MAX_ORDER), .MAX_LOG2(MAX_LOG2)
     ) u_check (.desc, .expected(next), .status(check_status), .info(check_info), .unit(check_unit));
 
     logic [7:0] unit;
-    logic       alone; // waits until all others have ended
-    wire        may_start = alone ? busy == '0 : !busy[unit[2:0]];
+    logic       alone;   // waits until all others have ended
+    logic       follows; // reads what the descriptor before makes
+    logic [2:0] latest;  // the unit of that one
+    wire        may_start = alone ? busy == '0 : !busy[unit[2:0]] && !(follows && ended[latest]);
+    wire [UNITS-1:0] failed = u_error | timed_out | aborted;
 
     assign u_desc       = desc;
     assign f_data_ready = step == FETCH;
@@ -182,7 +194,15 @@ module lm_cmd #(
         // Units at work
         for (int u = 1; u < UNITS; u++) begin
             if (busy[u] && !ended[u]) begin
-                timer[32*u +: 32] <= timer[32*u +: 32] + 32'd1;
+                if (!u_hold[u]) timer[32*u +: 32] <= timer[32*u +: 32] + 32'd1;
+                else slot_held[32*u +: 32] <= slot_held[32*u +: 32] + 32'd1;
+                if (u_hold[u] && !(busy[u_after[3*u +: 3]] && !ended[u_after[3*u +: 3]])) begin
+                    u_hold[u] <= 1'b0;
+                    if (failed[u_after[3*u +: 3]]) begin
+                        aborted[u] <= 1'b1;
+                        u_abort[u] <= 1'b1;
+                    end
+                end
                 if (watchdog != 32'd0 && timer[32*u +: 32] == watchdog) begin
                     // First it is given up; when that does not help, it is reset
                     timed_out[u]      <= 1'b1;
@@ -193,6 +213,7 @@ module lm_cmd #(
                 slot_cycles[32*u +: 32] <= slot_cycles[32*u +: 32] + 32'd1;
                 if (u_done[u] || (u_reset[u] && u_quiet[u])) begin
                     ended[u]   <= 1'b1;
+                    u_hold[u]  <= 1'b0;
                     u_abort[u] <= 1'b0;
                     u_reset[u] <= 1'b0;
                 end
@@ -221,6 +242,7 @@ module lm_cmd #(
                 w_data[8*LM_DONE_CYCLES +: 32]        <= slot_cycles[32*pick +: 32];
                 w_data[8*LM_DONE_BEATS_READ +: 32]    <= u_read[32*pick +: 32];
                 w_data[8*LM_DONE_BEATS_WRITTEN +: 32] <= u_written[32*pick +: 32];
+                w_data[8*LM_DONE_HELD +: 32]          <= slot_held[32*pick +: 32];
                 w_data[8*LM_DONE_DONE +: 32]          <= pick_sequence ^ LM_DONE_XOR;
                 retire       <= SEND;
                 if (pick_code != LM_STATUS_OK[7:0]) begin
@@ -286,6 +308,7 @@ module lm_cmd #(
                 fail_code <= check_status;
                 fail_info <= {32'd0, check_info};
                 unit      <= check_unit;
+                follows   <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_FOLLOW[7:0]) != 8'd0;
                 alone     <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_WAIT[7:0]) != 8'd0
                              || desc[8*LM_DESC_OPCODE +: 8] == LM_OP_FENCE[7:0];
             end
@@ -299,11 +322,15 @@ module lm_cmd #(
                     u_start[unit[2:0]]                <= 1'b1;
                     timed_out[unit[2:0]]              <= 1'b0;
                     aborted[unit[2:0]]                <= 1'b0;
+                    latest         <= unit[2:0];
+                    u_after[3*unit[2:0] +: 3]         <= latest;
+                    u_hold[unit[2:0]]                 <= follows && !alone && busy[latest];
                     slot_sequence[32*unit[2:0] +: 32] <= next;
                     slot_op[8*unit[2:0] +: 8]         <= desc[8*LM_DESC_OPCODE +: 8];
                     slot_interrupt[unit[2:0]]         <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_INTERRUPT[7:0]) != 8'd0;
                     slot_start[64*unit[2:0] +: 64]    <= cycles;
                     slot_cycles[32*unit[2:0] +: 32]   <= '0;
+                    slot_held[32*unit[2:0] +: 32]     <= '0;
                     slot_code[8*unit[2:0] +: 8]       <= LM_STATUS_OK[7:0];
                     timer[32*unit[2:0] +: 32]         <= '0;
                 end
@@ -323,6 +350,7 @@ module lm_cmd #(
                     slot_interrupt[0]    <= 1'b1;
                     slot_start[63:0]     <= cycles;
                     slot_cycles[31:0]    <= '0;
+                    slot_held[31:0]      <= '0;
                     slot_code[7:0]       <= fail_code;
                     slot_info[63:0]      <= fail_info;
                     halted               <= 1'b1;
@@ -354,6 +382,10 @@ module lm_cmd #(
             ended          <= '0;
             u_abort        <= '0;
             u_reset        <= '0;
+            u_hold         <= '0;
+            latest         <= '0;
+            aborted        <= '0;
+            timed_out      <= '0;
             slot_code      <= '0;
             slot_info      <= '0;
             f_valid        <= 1'b0;

@@ -6,15 +6,16 @@
 // irq:   one cycle: an error, or a descriptor that asked for it, has its completion in memory.
 // working: something is going on, or will without the host; while it is low the clock may stand still.
 //
-// PRESENT has one bit a unit (LM_UNIT_*): the units that this build has. HANG_LAYER is for tests (lm_copy). All
-// other parameters are what software reads back as BUILD_*.
+// PRESENT has one bit a unit (LM_UNIT_*): the units that this build has. STATE_LANES: groups of 16 state values a cycle (lm_ssmu); ROWS: rows that the row scale
+// takes a cycle (lm_rows); PREFETCH: beats of weights that a port reads ahead. HANG_LAYER is for tests (lm_copy). All other parameters are what
+// software reads back as BUILD_*. Each port has a lane of the MMU of its own.
 //
-//   s_* ── lm_regs ── lm_cmd ──┬── lm_copy ── rd, wr ──┐
-//                     │ rd, wr └── (units)  ── rd, wr ─┤
-//                     └───────────────────────────── rd mux, wr mux ── port 0
+//   s_* ── lm_regs ── lm_cmd ──┬── units ── lm_axi_rd, lm_axi_wr ──┐
+//                       │      └── lm_mmu_unit ── weights of port 0 ├── lm_axi_rd_mux, lm_axi_wr_mux ── port 0
+//                       └── lm_axi_rd, lm_axi_wr ──────────────────┘
+//                                lm_mmu_unit ── weights of port p ── lm_axi_rd ── port p
 module lm_top #(
     parameter int PORTS        = 1,
-    parameter int LANES        = 1,
     parameter int TOKENS       = 4,
     parameter int ACT_BITS     = 8,
     parameter int MAX_INPUTS   = 8192,
@@ -24,7 +25,15 @@ module lm_top #(
     parameter int MAX_STATE    = 512,
     parameter int MAX_GROUPS   = 16,
     parameter int MAX_COPY     = 67108864,
-    parameter int PRESENT      = 3,
+    parameter int MAX_WORDS    = 64,
+    parameter int MAX_TAPS     = 32768,
+    parameter int MAX_NORM_GROUP = 4096,
+    parameter int MAX_ORDER    = 64,
+    parameter int MAX_LOG2     = 7,
+    parameter int STATE_LANES  = 2,
+    parameter int ROWS         = 2,
+    parameter int PREFETCH     = 256,
+    parameter int PRESENT      = 127,
     parameter int HANG_LAYER   = 65536
 ) (
     input  logic                 clk,
@@ -74,21 +83,47 @@ module lm_top #(
 );
     `include "lm_device.svh"
 
-    localparam int UNITS        = 6;
+    localparam int UNITS        = 7;
     localparam int WINDOWS      = int'(LM_WINDOWS);
-    localparam int DEVICE_WORDS = int'(LM_REG_BUILD_MAX_COPY) / 4 + 1;
+    localparam int DEVICE_WORDS = int'(LM_REG_BUILD_MAX_LOG2) / 4 + 1;
     localparam int FIRST_HOST   = int'(LM_REG_HEAD);
     localparam int HOST_WORDS   = (int'(LM_REG_WINDOW) - FIRST_HOST + WINDOWS * int'(LM_WINDOW_STRIDE)) / 4;
 
-    // Clients of port 0. A unit's masters are added here: one number each, and its lines below
-    localparam int RD_FETCH = 0;
-    localparam int RD_COPY  = 1;
-    localparam int READERS  = 2;
-    localparam int WR_DONE  = 0;
-    localparam int WR_COPY  = 1;
-    localparam int WRITERS  = 2;
+    localparam int COPY  = int'(LM_UNIT_COPY);
+    localparam int MMU   = int'(LM_UNIT_MMU);
+    localparam int SSMU  = int'(LM_UNIT_SSMU);
+    localparam int HTU   = int'(LM_UNIT_HTU);
+    localparam int NQU   = int'(LM_UNIT_NQU);
+    localparam int EMBED = int'(LM_UNIT_EMBED);
 
-    localparam int COPY = int'(LM_UNIT_COPY);
+    // Masters of port 0, those of a unit together; what each is for says the unit's header
+    localparam int RD_FETCH   = 0;
+    localparam int RD_COPY    = 1;
+    localparam int RD_MMU     = 2;
+    localparam int RD_WEIGHTS = 5;
+    localparam int RD_SSMU    = 6;
+    localparam int RD_HTU     = 10;
+    localparam int RD_NQU     = 11;
+    localparam int RD_EMBED   = 12;
+    localparam int READERS    = 13;
+    localparam int WR_DONE    = 0;
+    localparam int WR_COPY    = 1;
+    localparam int WR_MMU     = 2;
+    localparam int WR_SSMU    = 3;
+    localparam int WR_HTU     = 7;
+    localparam int WR_NQU     = 8;
+    localparam int WR_EMBED   = 9;
+    localparam int WRITERS    = 10;
+
+    // Whose they are; 0 is the command processor
+    function automatic int reader_of(input int r);
+        reader_of = r == RD_FETCH ? 0 : r == RD_COPY ? COPY : r < RD_SSMU ? MMU : r < RD_HTU ? SSMU : r == RD_HTU ? HTU
+                  : r == RD_NQU ? NQU : EMBED;
+    endfunction
+    function automatic int writer_of(input int w);
+        writer_of = w == WR_DONE ? 0 : w == WR_COPY ? COPY : w == WR_MMU ? MMU : w < WR_HTU ? SSMU : w == WR_HTU ? HTU
+                  : w == WR_NQU ? NQU : EMBED;
+    endfunction
 
     // ------------------------------------------------------------------------------------------------ registers
     logic [DEVICE_WORDS*32-1:0] device_words;
@@ -120,7 +155,7 @@ module lm_top #(
         device_words[8*LM_REG_RESETS +: 32]             = resets;
         device_words[8*LM_REG_CYCLES_LOW +: 64]         = cycles;
         device_words[8*LM_REG_BUSY_LOW +: 64]           = busy_cycles;
-        device_words[8*LM_REG_BUILD_LANES +: 32]        = 32'(LANES);
+        device_words[8*LM_REG_BUILD_LANES +: 32]        = 32'(PORTS);
         device_words[8*LM_REG_BUILD_PORTS +: 32]        = 32'(PORTS);
         device_words[8*LM_REG_BUILD_TOKENS +: 32]       = 32'(TOKENS);
         device_words[8*LM_REG_BUILD_ACT_BITS +: 32]     = 32'(ACT_BITS);
@@ -132,6 +167,11 @@ module lm_top #(
         device_words[8*LM_REG_BUILD_MAX_GROUPS +: 32]   = 32'(MAX_GROUPS);
         device_words[8*LM_REG_BUILD_UNITS +: 32]        = 32'(PRESENT);
         device_words[8*LM_REG_BUILD_MAX_COPY +: 32]     = 32'(MAX_COPY);
+        device_words[8*LM_REG_BUILD_MAX_WORDS +: 32]    = 32'(MAX_WORDS);
+        device_words[8*LM_REG_BUILD_MAX_TAPS +: 32]     = 32'(MAX_TAPS);
+        device_words[8*LM_REG_BUILD_MAX_NORM_GROUP +: 32] = 32'(MAX_NORM_GROUP);
+        device_words[8*LM_REG_BUILD_MAX_ORDER +: 32]    = 32'(MAX_ORDER);
+        device_words[8*LM_REG_BUILD_MAX_LOG2 +: 32]     = 32'(MAX_LOG2);
     end
 
     // ------------------------------------------------------------------------------------------------ masters of port 0
@@ -146,7 +186,8 @@ module lm_top #(
 
     for (genvar r = 0; r < READERS; r++) begin : g_rd
         lm_axi_rd #(
-            .WINDOWS(WINDOWS), .BURST(r == RD_FETCH ? 2 : 16), .OUTSTANDING(r == RD_FETCH ? 2 : 16), .DEPTH(r == RD_FETCH ? 2 : 256)
+            .WINDOWS(WINDOWS), .BURST(r == RD_FETCH ? 2 : 16), .OUTSTANDING(r == RD_FETCH ? 2 : 16),
+            .DEPTH(r == RD_FETCH ? 2 : r == RD_WEIGHTS ? PREFETCH : 128)
         ) u_rd (
             .clk, .rst_n, .windows, .poison(rd_poison[r]), .clear(rd_clear[r]), .flush(rd_flush[r]), .idle(rd_idle[r]),
             .error(rd_error[r]), .error_code(rd_code[8*r +: 8]), .error_addr(rd_fault[64*r +: 64]),
@@ -164,7 +205,7 @@ module lm_top #(
     logic [WRITERS-1:0]     wr_poison, wr_clear, wr_flush, wr_idle, wr_error, wr_cvalid, wr_cready, wr_svalid, wr_sready;
     logic [WRITERS*8-1:0]   wr_code;
     logic [WRITERS*64-1:0]  wr_fault, wr_caddr;
-    logic [WRITERS*32-1:0]  wr_cbeats, wr_beats;
+    logic [WRITERS*32-1:0]  wr_cbeats, wr_beats, wr_done;
     logic [WRITERS*512-1:0] wr_sdata;
     logic [WRITERS-1:0]     c_awvalid, c_awready, c_wvalid, c_wready, c_wlast, c_bvalid;
     logic [WRITERS*64-1:0]  c_awaddr;
@@ -177,7 +218,7 @@ module lm_top #(
         ) u_wr (
             .clk, .rst_n, .windows, .poison(wr_poison[w]), .clear(wr_clear[w]), .flush(wr_flush[w]), .idle(wr_idle[w]),
             .error(wr_error[w]), .error_code(wr_code[8*w +: 8]), .error_addr(wr_fault[64*w +: 64]),
-            .beats_written(wr_beats[32*w +: 32]),
+            .beats_written(wr_beats[32*w +: 32]), .beats_done(wr_done[32*w +: 32]),
             .c_valid(wr_cvalid[w]), .c_ready(wr_cready[w]), .c_addr(wr_caddr[64*w +: 64]), .c_beats(wr_cbeats[32*w +: 32]),
             .s_valid(wr_svalid[w]), .s_ready(wr_sready[w]), .s_data(wr_sdata[512*w +: 512]),
             .awvalid(c_awvalid[w]), .awready(c_awready[w]), .awaddr(c_awaddr[64*w +: 64]), .awlen(c_awlen[8*w +: 8]),
@@ -190,33 +231,59 @@ module lm_top #(
         .wvalid(m_wvalid[0]), .wready(m_wready[0]), .wdata(m_wdata[511:0]), .wlast(m_wlast[0]),
         .bvalid(m_bvalid[0]), .bready(m_bready[0]), .bid(m_bid[7:0]));
 
-    // Ports of the weight masters: nothing yet
+    // Weights: a master a port. That of port 0 shares it with the others, which is RD_WEIGHTS; here are the rest
+    logic [PORTS-1:0]     w_idle, w_error, w_cvalid, w_cready, w_mvalid, w_mready;
+    logic [PORTS*8-1:0]   w_code;
+    logic [PORTS*64-1:0]  w_fault, w_caddr;
+    logic [PORTS*32-1:0]  w_cbeats, w_beats;
+    logic [PORTS*512-1:0] w_mdata;
+    assign w_idle[0]             = rd_idle[RD_WEIGHTS];
+    assign w_error[0]            = rd_error[RD_WEIGHTS];
+    assign w_code[7:0]           = rd_code[8*RD_WEIGHTS +: 8];
+    assign w_fault[63:0]         = rd_fault[64*RD_WEIGHTS +: 64];
+    assign w_beats[31:0]         = rd_beats[32*RD_WEIGHTS +: 32];
+    assign w_cready[0]           = rd_cready[RD_WEIGHTS];
+    assign w_mvalid[0]           = rd_mvalid[RD_WEIGHTS];
+    assign w_mdata[511:0]        = rd_mdata[512*RD_WEIGHTS +: 512];
+    assign rd_cvalid[RD_WEIGHTS]         = w_cvalid[0];
+    assign rd_caddr[64*RD_WEIGHTS +: 64] = w_caddr[63:0];
+    assign rd_cbeats[32*RD_WEIGHTS +: 32] = w_cbeats[31:0];
+    assign rd_mready[RD_WEIGHTS]         = w_mready[0];
     for (genvar p = 1; p < PORTS; p++) begin : g_port
-        assign m_arvalid[p]           = 1'b0;
-        assign m_arid[8*p +: 8]       = '0;
-        assign m_araddr[64*p +: 64]   = '0;
-        assign m_arlen[8*p +: 8]      = '0;
-        assign m_rready[p]            = 1'b1;
-        assign m_awvalid[p]           = 1'b0;
-        assign m_awid[8*p +: 8]       = '0;
-        assign m_awaddr[64*p +: 64]   = '0;
-        assign m_awlen[8*p +: 8]      = '0;
-        assign m_wvalid[p]            = 1'b0;
-        assign m_wdata[512*p +: 512]  = '0;
-        assign m_wlast[p]             = 1'b0;
-        assign m_bready[p]            = 1'b1;
+        /* verilator lint_off UNUSEDSIGNAL */
+        wire last;
+        /* verilator lint_on UNUSEDSIGNAL */
+        lm_axi_rd #(.WINDOWS(WINDOWS), .BURST(16), .OUTSTANDING(16), .DEPTH(PREFETCH)) u_rd (
+            .clk, .rst_n, .windows, .poison(u_abort[MMU] || u_error[MMU]), .clear(u_start[MMU]), .flush(u_reset[MMU]), .idle(w_idle[p]),
+            .error(w_error[p]), .error_code(w_code[8*p +: 8]), .error_addr(w_fault[64*p +: 64]), .beats_read(w_beats[32*p +: 32]),
+            .c_valid(w_cvalid[p]), .c_ready(w_cready[p]), .c_addr(w_caddr[64*p +: 64]), .c_beats(w_cbeats[32*p +: 32]),
+            .m_valid(w_mvalid[p]), .m_ready(w_mready[p]), .m_data(w_mdata[512*p +: 512]), .m_last(last),
+            .arvalid(m_arvalid[p]), .arready(m_arready[p]), .araddr(m_araddr[64*p +: 64]), .arlen(m_arlen[8*p +: 8]),
+            .rvalid(m_rvalid[p]), .rdata(m_rdata[512*p +: 512]), .rfault(m_rresp[2*p + 1]), .rlast(m_rlast[p]));
+        assign m_arid[8*p +: 8]      = '0;
+        assign m_rready[p]           = 1'b1;
+        assign m_awvalid[p]          = 1'b0;
+        assign m_awid[8*p +: 8]      = '0;
+        assign m_awaddr[64*p +: 64]  = '0;
+        assign m_awlen[8*p +: 8]     = '0;
+        assign m_wvalid[p]           = 1'b0;
+        assign m_wdata[512*p +: 512] = '0;
+        assign m_wlast[p]            = 1'b0;
+        assign m_bready[p]           = 1'b1;
     end
 
     // ------------------------------------------------------------------------------------------------ command processor
     logic [511:0]        u_desc;
-    logic [UNITS-1:0]    u_start, u_done, u_abort, u_reset, u_quiet, u_error;
+    logic [UNITS-1:0]    u_start, u_done, u_hold, u_abort, u_reset, u_quiet, u_error;
+    logic [UNITS*3-1:0]  u_after;
     logic [UNITS*8-1:0]  u_code;
     logic [UNITS*64-1:0] u_info;
     logic [UNITS*32-1:0] u_read, u_written;
 
     lm_cmd #(
         .UNITS(UNITS), .PRESENT(PRESENT), .TOKENS(TOKENS), .ACT_BITS(ACT_BITS), .MAX_INPUTS(MAX_INPUTS), .MAX_ROWS(MAX_ROWS),
-        .MAX_HEADS(MAX_HEADS), .MAX_HEAD_DIM(MAX_HEAD_DIM), .MAX_STATE(MAX_STATE), .MAX_GROUPS(MAX_GROUPS), .MAX_COPY(MAX_COPY)
+        .MAX_HEADS(MAX_HEADS), .MAX_HEAD_DIM(MAX_HEAD_DIM), .MAX_STATE(MAX_STATE), .MAX_GROUPS(MAX_GROUPS), .MAX_COPY(MAX_COPY),
+        .MAX_WORDS(MAX_WORDS), .MAX_TAPS(MAX_TAPS), .MAX_ORDER(MAX_ORDER), .MAX_LOG2(MAX_LOG2)
     ) u_cmd (
         .clk, .rst_n,
         .head(host_words[8*(int'(LM_REG_HEAD) - FIRST_HOST) +: 32]),
@@ -234,14 +301,72 @@ module lm_top #(
         .w_valid(wr_cvalid[WR_DONE]), .w_ready(wr_cready[WR_DONE]), .w_addr(wr_caddr[64*WR_DONE +: 64]),
         .w_data_valid(wr_svalid[WR_DONE]), .w_data_ready(wr_sready[WR_DONE]), .w_data(wr_sdata[512*WR_DONE +: 512]),
         .w_idle(wr_idle[WR_DONE]), .w_error(wr_error[WR_DONE]), .w_clear(wr_clear[WR_DONE]),
-        .u_desc, .u_start, .u_done, .u_abort, .u_reset, .u_quiet, .u_error, .u_code, .u_info, .u_read, .u_written);
+        .u_desc, .u_start, .u_done, .u_hold, .u_after, .u_abort, .u_reset, .u_quiet, .u_error, .u_code, .u_info, .u_read, .u_written);
 
     assign rd_cbeats[32*RD_FETCH +: 32] = 32'd1;
     assign wr_cbeats[32*WR_DONE +: 32]  = 32'd1;
-    assign rd_poison[RD_FETCH]          = 1'b0;
-    assign wr_poison[WR_DONE]           = 1'b0;
-    assign rd_flush[RD_FETCH]           = 1'b0;
-    assign wr_flush[WR_DONE]            = 1'b0;
+
+    // A unit's masters are cleared at its start. When one fails, or the unit itself, the others need not go on: a source outside the windows writes nothing
+    for (genvar r = 0; r < READERS; r++) begin : g_rd_of
+        localparam int U = reader_of(r);
+        assign rd_poison[r] = U != 0 && (u_abort[U] || u_error[U]);
+        assign rd_flush[r]  = U != 0 && u_reset[U];
+        if (U != 0) begin : g
+            assign rd_clear[r] = u_start[U];
+        end
+    end
+    for (genvar w = 0; w < WRITERS; w++) begin : g_wr_of
+        localparam int U = writer_of(w);
+        assign wr_poison[w] = U != 0 && (u_abort[U] || u_error[U]);
+        assign wr_flush[w]  = U != 0 && u_reset[U];
+        if (U != 0) begin : g
+            assign wr_clear[w] = u_start[U];
+        end
+    end
+
+    // What a unit and its masters say together
+    logic [UNITS-1:0]    own_error;
+    logic [UNITS*8-1:0]  own_code;
+    logic [UNITS*64-1:0] own_info;
+    always_comb begin
+        u_quiet   = '1;
+        u_error   = own_error;
+        u_code    = own_code;
+        u_info    = own_info;
+        u_read    = '0;
+        u_written = '0;
+        for (int r = 1; r < READERS; r++) begin
+            if (!rd_idle[r]) u_quiet[reader_of(r)] = 1'b0;
+            u_read[32*reader_of(r) +: 32] = u_read[32*reader_of(r) +: 32] + rd_beats[32*r +: 32];
+            if (rd_error[r] && !u_error[reader_of(r)]) begin
+                u_error[reader_of(r)]           = 1'b1;
+                u_code[8*reader_of(r) +: 8]     = rd_code[8*r +: 8];
+                u_info[64*reader_of(r) +: 64]   = rd_fault[64*r +: 64];
+            end
+        end
+        for (int w = 1; w < WRITERS; w++) begin
+            if (!wr_idle[w]) u_quiet[writer_of(w)] = 1'b0;
+            u_written[32*writer_of(w) +: 32] = u_written[32*writer_of(w) +: 32] + wr_beats[32*w +: 32];
+            if (wr_error[w] && !u_error[writer_of(w)]) begin
+                u_error[writer_of(w)]           = 1'b1;
+                u_code[8*writer_of(w) +: 8]     = wr_code[8*w +: 8];
+                u_info[64*writer_of(w) +: 64]   = wr_fault[64*w +: 64];
+            end
+        end
+        for (int p = 1; p < PORTS; p++) begin
+            if (!w_idle[p]) u_quiet[MMU] = 1'b0;
+            u_read[32*MMU +: 32] = u_read[32*MMU +: 32] + w_beats[32*p +: 32];
+            if (w_error[p] && !u_error[MMU]) begin
+                u_error[MMU]         = 1'b1;
+                u_code[8*MMU +: 8]   = w_code[8*p +: 8];
+                u_info[64*MMU +: 64] = w_fault[64*p +: 64];
+            end
+        end
+    end
+    assign own_error[0]   = 1'b0;
+    assign own_code[7:0]  = '0;
+    assign own_info[63:0] = '0;
+    assign u_done[0]      = 1'b0;
 
     // ------------------------------------------------------------------------------------------------ COPY
     lm_copy #(.HANG_LAYER(HANG_LAYER)) u_copy (
@@ -250,36 +375,159 @@ module lm_top #(
         .rd_beats(rd_cbeats[32*RD_COPY +: 32]), .rd_idle(rd_idle[RD_COPY]),
         .wr_valid(wr_cvalid[WR_COPY]), .wr_ready(wr_cready[WR_COPY]), .wr_addr(wr_caddr[64*WR_COPY +: 64]),
         .wr_beats(wr_cbeats[32*WR_COPY +: 32]), .wr_idle(wr_idle[WR_COPY]));
-    assign wr_svalid[WR_COPY]            = rd_mvalid[RD_COPY];
-    assign rd_mready[RD_COPY]            = wr_sready[WR_COPY];
-    assign wr_sdata[512*WR_COPY +: 512]  = rd_mdata[512*RD_COPY +: 512];
-    // What one side cannot do, the other need not: a source outside the windows writes nothing
-    assign rd_poison[RD_COPY]            = u_abort[COPY] || wr_error[WR_COPY];
-    assign wr_poison[WR_COPY]            = u_abort[COPY] || rd_error[RD_COPY];
-    assign rd_flush[RD_COPY]             = u_reset[COPY];
-    assign wr_flush[WR_COPY]             = u_reset[COPY];
-    assign rd_clear[RD_COPY]             = u_start[COPY];
-    assign wr_clear[WR_COPY]             = u_start[COPY];
-    assign u_quiet[COPY]                 = rd_idle[RD_COPY] && wr_idle[WR_COPY];
-    assign u_error[COPY]                 = rd_error[RD_COPY] || wr_error[WR_COPY];
-    assign u_code[8*COPY +: 8]           = rd_error[RD_COPY] ? rd_code[8*RD_COPY +: 8] : wr_code[8*WR_COPY +: 8];
-    assign u_info[64*COPY +: 64]         = rd_error[RD_COPY] ? rd_fault[64*RD_COPY +: 64] : wr_fault[64*WR_COPY +: 64];
-    assign u_read[32*COPY +: 32]         = rd_beats[32*RD_COPY +: 32];
-    assign u_written[32*COPY +: 32]      = wr_beats[32*WR_COPY +: 32];
+    assign wr_svalid[WR_COPY]           = rd_mvalid[RD_COPY];
+    assign rd_mready[RD_COPY]           = wr_sready[WR_COPY];
+    assign wr_sdata[512*WR_COPY +: 512] = rd_mdata[512*RD_COPY +: 512];
+    assign own_error[COPY]              = 1'b0;
+    assign own_code[8*COPY +: 8]        = '0;
+    assign own_info[64*COPY +: 64]      = '0;
 
-    // ------------------------------------------------------------------------------------------------ units that are not here
-    for (genvar u = 0; u < UNITS; u++) begin : g_absent
-        if (u != COPY) begin : g
-            assign u_done[u]             = 1'b0;
-            assign u_quiet[u]            = 1'b1;
-            assign u_error[u]            = 1'b0;
-            assign u_code[8*u +: 8]      = '0;
-            assign u_info[64*u +: 64]    = '0;
-            assign u_read[32*u +: 32]    = '0;
-            assign u_written[32*u +: 32] = '0;
-        end
+    // ------------------------------------------------------------------------------------------------ MMU
+    if (PRESENT[MMU]) begin : g_mmu
+        lm_mmu_unit #(.PORTS(PORTS), .TOKENS(TOKENS), .ACT_BITS(ACT_BITS), .MAX_INPUTS(MAX_INPUTS), .ROWS(ROWS)) u_unit (
+            .clk, .rst_n(rst_n && !u_reset[MMU]), .start(u_start[MMU]), .desc(u_desc), .hold(u_hold[MMU]), .done(u_done[MMU]),
+            .error(own_error[MMU]), .code(own_code[8*MMU +: 8]), .info(own_info[64*MMU +: 64]),
+            .w_valid(w_cvalid), .w_ready(w_cready), .w_addr(w_caddr), .w_beats(w_cbeats), .w_mvalid, .w_mready, .w_mdata, .w_idle,
+            .rd_valid(rd_cvalid[RD_MMU +: 3]), .rd_ready(rd_cready[RD_MMU +: 3]), .rd_addr(rd_caddr[64*RD_MMU +: 64*3]),
+            .rd_beats(rd_cbeats[32*RD_MMU +: 32*3]), .rd_mvalid(rd_mvalid[RD_MMU +: 3]), .rd_mready(rd_mready[RD_MMU +: 3]),
+            .rd_mdata(rd_mdata[512*RD_MMU +: 512*3]), .rd_idle(rd_idle[RD_MMU +: 3]),
+            .wr_valid(wr_cvalid[WR_MMU +: 1]), .wr_ready(wr_cready[WR_MMU +: 1]), .wr_addr(wr_caddr[64*WR_MMU +: 64*1]),
+            .wr_beats(wr_cbeats[32*WR_MMU +: 32*1]), .wr_svalid(wr_svalid[WR_MMU +: 1]), .wr_sready(wr_sready[WR_MMU +: 1]),
+            .wr_sdata(wr_sdata[512*WR_MMU +: 512*1]), .wr_idle(wr_idle[WR_MMU +: 1]));
+    end else begin : g_no_mmu
+        assign u_done[MMU]            = 1'b0;
+        assign own_error[MMU]         = 1'b0;
+        assign own_code[8*MMU +: 8]   = '0;
+        assign own_info[64*MMU +: 64] = '0;
+        assign rd_cvalid[RD_MMU +: 3]     = '0;
+        assign rd_caddr[64*RD_MMU +: 64*3]  = '0;
+        assign rd_cbeats[32*RD_MMU +: 32*3] = '0;
+        assign rd_mready[RD_MMU +: 3]     = '0;
+        assign wr_cvalid[WR_MMU +: 1]     = '0;
+        assign wr_caddr[64*WR_MMU +: 64*1]  = '0;
+        assign wr_cbeats[32*WR_MMU +: 32*1] = '0;
+        assign wr_svalid[WR_MMU +: 1]     = '0;
+        assign wr_sdata[512*WR_MMU +: 512*1] = '0;
+        assign w_cvalid = '0;
+        assign w_caddr  = '0;
+        assign w_cbeats = '0;
+        assign w_mready = '0;
     end
 
-    wire unused = &{1'b0, host_words, m_rid, m_rresp, m_rdata, m_rlast, m_bid, m_bresp, m_arready, m_rvalid, m_awready, m_wready, m_bvalid,
-                    rd_mlast, rd_idle, rd_beats, rd_fault, wr_code, wr_fault, wr_beats, u_start, u_abort, u_reset};
+    // Rows of a MULTIPLY that are in memory: an SSM that follows it may read so far
+    wire [31:0] followed = u_after[3*SSMU +: 3] == 3'(MMU) ? wr_done[32*WR_MMU +: 32] : 32'd0;
+
+    // ------------------------------------------------------------------------------------------------ SSMU
+    if (PRESENT[SSMU]) begin : g_ssmu
+        lm_ssmu_unit #(.TOKENS(TOKENS), .LANES(STATE_LANES), .HEAD_DIM(MAX_HEAD_DIM), .WORDS(MAX_WORDS), .GROUPS(MAX_GROUPS), .HEADS(MAX_HEADS),
+            .TAPS(MAX_TAPS), .NORM_GROUP(MAX_NORM_GROUP)) u_unit (
+            .clk, .rst_n(rst_n && !u_reset[SSMU]), .start(u_start[SSMU]), .desc(u_desc), .done(u_done[SSMU]),
+            .error(own_error[SSMU]), .code(own_code[8*SSMU +: 8]), .info(own_info[64*SSMU +: 64]),
+            .bounded(u_hold[SSMU]), .followed,
+            .rd_valid(rd_cvalid[RD_SSMU +: 4]), .rd_ready(rd_cready[RD_SSMU +: 4]), .rd_addr(rd_caddr[64*RD_SSMU +: 64*4]),
+            .rd_beats(rd_cbeats[32*RD_SSMU +: 32*4]), .rd_mvalid(rd_mvalid[RD_SSMU +: 4]), .rd_mready(rd_mready[RD_SSMU +: 4]),
+            .rd_mdata(rd_mdata[512*RD_SSMU +: 512*4]), .rd_idle(rd_idle[RD_SSMU +: 4]),
+            .wr_valid(wr_cvalid[WR_SSMU +: 4]), .wr_ready(wr_cready[WR_SSMU +: 4]), .wr_addr(wr_caddr[64*WR_SSMU +: 64*4]),
+            .wr_beats(wr_cbeats[32*WR_SSMU +: 32*4]), .wr_svalid(wr_svalid[WR_SSMU +: 4]), .wr_sready(wr_sready[WR_SSMU +: 4]),
+            .wr_sdata(wr_sdata[512*WR_SSMU +: 512*4]), .wr_idle(wr_idle[WR_SSMU +: 4]));
+    end else begin : g_no_ssmu
+        assign u_done[SSMU]            = 1'b0;
+        assign own_error[SSMU]         = 1'b0;
+        assign own_code[8*SSMU +: 8]   = '0;
+        assign own_info[64*SSMU +: 64] = '0;
+        assign rd_cvalid[RD_SSMU +: 4]     = '0;
+        assign rd_caddr[64*RD_SSMU +: 64*4]  = '0;
+        assign rd_cbeats[32*RD_SSMU +: 32*4] = '0;
+        assign rd_mready[RD_SSMU +: 4]     = '0;
+        assign wr_cvalid[WR_SSMU +: 4]     = '0;
+        assign wr_caddr[64*WR_SSMU +: 64*4]  = '0;
+        assign wr_cbeats[32*WR_SSMU +: 32*4] = '0;
+        assign wr_svalid[WR_SSMU +: 4]     = '0;
+        assign wr_sdata[512*WR_SSMU +: 512*4] = '0;
+    end
+
+    // ------------------------------------------------------------------------------------------------ HTU
+    if (PRESENT[HTU]) begin : g_htu
+        lm_htu_unit #(.MAX_INPUTS(MAX_INPUTS), .MAX_M(MAX_ORDER), .MAX_K(MAX_LOG2)) u_unit (
+            .clk, .rst_n(rst_n && !u_reset[HTU]), .start(u_start[HTU]), .desc(u_desc), .hold(u_hold[HTU]), .done(u_done[HTU]),
+            .error(own_error[HTU]), .code(own_code[8*HTU +: 8]), .info(own_info[64*HTU +: 64]),
+            .rd_valid(rd_cvalid[RD_HTU +: 1]), .rd_ready(rd_cready[RD_HTU +: 1]), .rd_addr(rd_caddr[64*RD_HTU +: 64*1]),
+            .rd_beats(rd_cbeats[32*RD_HTU +: 32*1]), .rd_mvalid(rd_mvalid[RD_HTU +: 1]), .rd_mready(rd_mready[RD_HTU +: 1]),
+            .rd_mdata(rd_mdata[512*RD_HTU +: 512*1]), .rd_idle(rd_idle[RD_HTU +: 1]),
+            .wr_valid(wr_cvalid[WR_HTU +: 1]), .wr_ready(wr_cready[WR_HTU +: 1]), .wr_addr(wr_caddr[64*WR_HTU +: 64*1]),
+            .wr_beats(wr_cbeats[32*WR_HTU +: 32*1]), .wr_svalid(wr_svalid[WR_HTU +: 1]), .wr_sready(wr_sready[WR_HTU +: 1]),
+            .wr_sdata(wr_sdata[512*WR_HTU +: 512*1]), .wr_idle(wr_idle[WR_HTU +: 1]));
+    end else begin : g_no_htu
+        assign u_done[HTU]            = 1'b0;
+        assign own_error[HTU]         = 1'b0;
+        assign own_code[8*HTU +: 8]   = '0;
+        assign own_info[64*HTU +: 64] = '0;
+        assign rd_cvalid[RD_HTU +: 1]     = '0;
+        assign rd_caddr[64*RD_HTU +: 64*1]  = '0;
+        assign rd_cbeats[32*RD_HTU +: 32*1] = '0;
+        assign rd_mready[RD_HTU +: 1]     = '0;
+        assign wr_cvalid[WR_HTU +: 1]     = '0;
+        assign wr_caddr[64*WR_HTU +: 64*1]  = '0;
+        assign wr_cbeats[32*WR_HTU +: 32*1] = '0;
+        assign wr_svalid[WR_HTU +: 1]     = '0;
+        assign wr_sdata[512*WR_HTU +: 512*1] = '0;
+    end
+
+    // ------------------------------------------------------------------------------------------------ NQU
+    if (PRESENT[NQU]) begin : g_nqu
+        lm_nqu_unit #(.MAX_INPUTS(MAX_INPUTS)) u_unit (
+            .clk, .rst_n(rst_n && !u_reset[NQU]), .start(u_start[NQU]), .desc(u_desc), .hold(u_hold[NQU]), .done(u_done[NQU]),
+            .error(own_error[NQU]), .code(own_code[8*NQU +: 8]), .info(own_info[64*NQU +: 64]),
+            .rd_valid(rd_cvalid[RD_NQU +: 1]), .rd_ready(rd_cready[RD_NQU +: 1]), .rd_addr(rd_caddr[64*RD_NQU +: 64*1]),
+            .rd_beats(rd_cbeats[32*RD_NQU +: 32*1]), .rd_mvalid(rd_mvalid[RD_NQU +: 1]), .rd_mready(rd_mready[RD_NQU +: 1]),
+            .rd_mdata(rd_mdata[512*RD_NQU +: 512*1]), .rd_idle(rd_idle[RD_NQU +: 1]),
+            .wr_valid(wr_cvalid[WR_NQU +: 1]), .wr_ready(wr_cready[WR_NQU +: 1]), .wr_addr(wr_caddr[64*WR_NQU +: 64*1]),
+            .wr_beats(wr_cbeats[32*WR_NQU +: 32*1]), .wr_svalid(wr_svalid[WR_NQU +: 1]), .wr_sready(wr_sready[WR_NQU +: 1]),
+            .wr_sdata(wr_sdata[512*WR_NQU +: 512*1]), .wr_idle(wr_idle[WR_NQU +: 1]));
+    end else begin : g_no_nqu
+        assign u_done[NQU]            = 1'b0;
+        assign own_error[NQU]         = 1'b0;
+        assign own_code[8*NQU +: 8]   = '0;
+        assign own_info[64*NQU +: 64] = '0;
+        assign rd_cvalid[RD_NQU +: 1]     = '0;
+        assign rd_caddr[64*RD_NQU +: 64*1]  = '0;
+        assign rd_cbeats[32*RD_NQU +: 32*1] = '0;
+        assign rd_mready[RD_NQU +: 1]     = '0;
+        assign wr_cvalid[WR_NQU +: 1]     = '0;
+        assign wr_caddr[64*WR_NQU +: 64*1]  = '0;
+        assign wr_cbeats[32*WR_NQU +: 32*1] = '0;
+        assign wr_svalid[WR_NQU +: 1]     = '0;
+        assign wr_sdata[512*WR_NQU +: 512*1] = '0;
+    end
+
+    // ------------------------------------------------------------------------------------------------ EMBED
+    if (PRESENT[EMBED]) begin : g_embed
+        lm_embed_unit #(.MAX_INPUTS(MAX_INPUTS)) u_unit (
+            .clk, .rst_n(rst_n && !u_reset[EMBED]), .start(u_start[EMBED]), .desc(u_desc), .hold(u_hold[EMBED]), .done(u_done[EMBED]),
+            .error(own_error[EMBED]), .code(own_code[8*EMBED +: 8]), .info(own_info[64*EMBED +: 64]),
+            .rd_valid(rd_cvalid[RD_EMBED +: 1]), .rd_ready(rd_cready[RD_EMBED +: 1]), .rd_addr(rd_caddr[64*RD_EMBED +: 64*1]),
+            .rd_beats(rd_cbeats[32*RD_EMBED +: 32*1]), .rd_mvalid(rd_mvalid[RD_EMBED +: 1]), .rd_mready(rd_mready[RD_EMBED +: 1]),
+            .rd_mdata(rd_mdata[512*RD_EMBED +: 512*1]), .rd_idle(rd_idle[RD_EMBED +: 1]),
+            .wr_valid(wr_cvalid[WR_EMBED +: 1]), .wr_ready(wr_cready[WR_EMBED +: 1]), .wr_addr(wr_caddr[64*WR_EMBED +: 64*1]),
+            .wr_beats(wr_cbeats[32*WR_EMBED +: 32*1]), .wr_svalid(wr_svalid[WR_EMBED +: 1]), .wr_sready(wr_sready[WR_EMBED +: 1]),
+            .wr_sdata(wr_sdata[512*WR_EMBED +: 512*1]), .wr_idle(wr_idle[WR_EMBED +: 1]));
+    end else begin : g_no_embed
+        assign u_done[EMBED]            = 1'b0;
+        assign own_error[EMBED]         = 1'b0;
+        assign own_code[8*EMBED +: 8]   = '0;
+        assign own_info[64*EMBED +: 64] = '0;
+        assign rd_cvalid[RD_EMBED +: 1]     = '0;
+        assign rd_caddr[64*RD_EMBED +: 64*1]  = '0;
+        assign rd_cbeats[32*RD_EMBED +: 32*1] = '0;
+        assign rd_mready[RD_EMBED +: 1]     = '0;
+        assign wr_cvalid[WR_EMBED +: 1]     = '0;
+        assign wr_caddr[64*WR_EMBED +: 64*1]  = '0;
+        assign wr_cbeats[32*WR_EMBED +: 32*1] = '0;
+        assign wr_svalid[WR_EMBED +: 1]     = '0;
+        assign wr_sdata[512*WR_EMBED +: 512*1] = '0;
+    end
+
+    wire unused = &{1'b0, host_words, m_rid, m_rresp, m_rlast, m_bid, m_bresp, m_arready, m_rvalid, m_awready, m_wready, m_bvalid, m_rdata,
+                    STATE_LANES[0], ROWS[0], rd_mdata, rd_mlast, rd_idle[RD_FETCH], rd_beats[31:0], rd_fault[63:0], wr_code[7:0], wr_fault[63:0], wr_beats[31:0], wr_done, w_idle, w_error,
+                    w_code, w_fault, w_beats, w_cready, w_mvalid, w_mdata, followed, u_hold, u_after, u_start, u_abort, u_reset};
 endmodule

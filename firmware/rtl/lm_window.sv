@@ -1,12 +1,13 @@
 // Is a transfer inside a window that was granted to the device?
 //
 // windows: per window, lowest first: base [63:0], end [127:64] (first byte behind it), flags [159:128] (LM_WINDOW_FLAG_*)
-// addr, beats, write: the transfer; ok: it lies wholly in one window with the right flag, and does not wrap around.
+// valid, addr, beats, write: the transfer; ok: it lies wholly in one window with the right flag, and does not wrap around.
 // Combinational.
 module lm_window #(
     parameter int WINDOWS = 4
 ) (
     input  logic [WINDOWS*160-1:0] windows,
+    input  logic                   valid,
     input  logic [63:0]            addr,
     input  logic [31:0]            beats,
     input  logic                   write,
@@ -18,7 +19,7 @@ module lm_window #(
 
     always_comb begin
         ok = 1'b0;
-        for (int w = 0; w < WINDOWS; w++) begin
+        if (valid) for (int w = 0; w < WINDOWS; w++) begin
             if (addr >= windows[160*w +: 64] && last <= {1'b0, windows[160*w+64 +: 64]}
                 && (windows[160*w+128 +: 32] & (write ? LM_WINDOW_FLAG_WRITE : LM_WINDOW_FLAG_READ)) != 32'd0)
                 ok = 1'b1;

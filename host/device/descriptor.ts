@@ -37,6 +37,8 @@ export interface Completion {
   cycles: number;
   beatsRead: number;
   beatsWritten: number;
+  /** Of the cycles: waiting for the descriptor before, because of FOLLOW. */
+  held: number;
 }
 
 /** 64 bytes of descriptor number `sequence`. */
@@ -87,6 +89,7 @@ export function decode(bytes: Buffer, sequence: number): Completion | undefined 
     cycles: bytes.readUInt32LE(lm.DONE_CYCLES),
     beatsRead: bytes.readUInt32LE(lm.DONE_BEATS_READ),
     beatsWritten: bytes.readUInt32LE(lm.DONE_BEATS_WRITTEN),
+    held: bytes.readUInt32LE(lm.DONE_HELD),
   };
 }
 

@@ -4,7 +4,7 @@
 // Identity
 localparam logic [31:0] LM_ID = 32'h4c4d4241;
 localparam logic [31:0] LM_VERSION = 32'h00010000;
-localparam logic [31:0] LM_CONTRACT = 32'hfef2052f;
+localparam logic [31:0] LM_CONTRACT = 32'h937d31ba;
 
 // Sizes in bytes, and counts
 localparam logic [31:0] LM_REGISTER_PAGE = 32'h00001000;
@@ -155,6 +155,7 @@ localparam logic [31:0] LM_DONE_START = 32'h00000010;
 localparam logic [31:0] LM_DONE_CYCLES = 32'h00000018;
 localparam logic [31:0] LM_DONE_BEATS_READ = 32'h00000020;
 localparam logic [31:0] LM_DONE_BEATS_WRITTEN = 32'h00000024;
+localparam logic [31:0] LM_DONE_HELD = 32'h00000028;
 localparam logic [31:0] LM_DONE_DONE = 32'h0000003c;
 
 // Status codes

@@ -1,7 +1,7 @@
-// rtl-build: top top=lm_top
-// rtl-build: top-p4 top=lm_top PORTS=4
-// rtl-build: top-hang top=lm_top PORTS=4 HANG_LAYER=999
-// rtl-build: top-trace top=lm_top verilator=--trace-fst
+// rtl-build: top top=lm_top PRESENT=3
+// rtl-build: top-p4 top=lm_top PORTS=4 PRESENT=3
+// rtl-build: top-bare top=lm_top PORTS=4 PRESENT=3 HANG_LAYER=999
+// rtl-build: top-trace top=lm_top PRESENT=3 verilator=--trace-fst
 //
 // The accelerator as a process: lm_top on a file that another process shares. In the file lie the page of mailbox words and the memory.
 // Nothing is needed to talk to it but reads and writes of that file. docs/device.md describes both; host/device starts it.
@@ -213,7 +213,7 @@ class Simulation {
     readOrder = {LM_REG_RESETS, LM_REG_ERRORS, LM_REG_COMPLETED, LM_REG_STATE, LM_REG_HEAD_SEEN};
     for (uint32_t r = LM_REG_ERROR_SEQUENCE; r < LM_REG_BUILD_LANES; r += 4)
       if (r != LM_REG_RESETS) readOrder.push_back(r);
-    for (uint32_t r = LM_REG_BUILD_LANES; r <= LM_REG_BUILD_MAX_COPY; r += 4) readOrder.push_back(r);
+    for (uint32_t r = LM_REG_BUILD_LANES; r <= LM_REG_BUILD_MAX_LOG2; r += 4) readOrder.push_back(r);
     readOrder.push_back(LM_REG_VERSION);
     readOrder.push_back(LM_REG_CONTRACT);
     readOrder.push_back(LM_REG_ID);
@@ -271,7 +271,7 @@ void Simulation::afterRegisters(bool awready, bool arready, bool rvalid, uint32_
     reading = false;
     values[at] = rdata;
     // What never changes is read once
-    const size_t end = first ? readOrder.size() : readOrder.size() - 3 - (LM_REG_BUILD_MAX_COPY - LM_REG_BUILD_LANES) / 4 - 1;
+    const size_t end = first ? readOrder.size() : readOrder.size() - 3 - (LM_REG_BUILD_MAX_LOG2 - LM_REG_BUILD_LANES) / 4 - 1;
     if (++at >= end) publish();
   }
 }
