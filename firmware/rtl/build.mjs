@@ -118,7 +118,7 @@ function verilatorArguments({ top, parameters, testbench, options }, folder) {
     ...["--top-module", top, "--prefix", "Vtop", "-Mdir", folder, "-o", "sim"],
     ...["-MAKEFLAGS", `OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0 ${shared ? "VM_GLOBAL_FAST= VM_GLOBAL_SLOW=" : ""}`],
     ...(shared ? ["-LDFLAGS", RUNTIME.map((name) => join(BUILD, "runtime", `${name}.o`)).join(" ")] : []),
-    ...["-CFLAGS", ["-std=c++17", `-I${SIM}`, ...defines].join(" ")],
+    ...["-CFLAGS", ["-std=c++17", "-march=native", `-I${SIM}`, ...defines].join(" ")],
     ...pairs.map(([name, value]) => `-G${name}=${value}`),
     ...[join(RTL, `${top}.sv`), testbench],
   ];
