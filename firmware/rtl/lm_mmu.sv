@@ -1,18 +1,22 @@
-// MMU: linear layers, from weights in memory order to scaled rows: one lane (lm_mmu_lane), a queue, the row scale
-// (lm_rows). One command serves both.
+// MMU: linear layers, from weights in memory order to scaled rows: LANES lanes (lm_mmu_lane), each with a queue of sums, and
+// one row scale (lm_rows). One command serves all.
 //
 // Ports are those of the two modules, whose headers say what they mean:
-//   act_*                     activations, as in lm_mmu_lane
-//   cmd_base .. cmd_mode      of lm_mmu_lane; cmd_kind .. cmd_shift of lm_rows; cmd_blocks, cmd_tokens of both
-//   s_*                       weights
-//   e_*, b_*, r_*             row exponents, biases, residual
-//   m_*                       results
-// A command is taken when both have room for it: the lane may run ahead of the row scale by QUEUE blocks (a block and
-// vector each), and into the next command when it is done.
+//   act_*                     activations, as in lm_mmu_lane; every lane gets them
+//   cmd_base .. cmd_mode      of lm_mmu_lane; cmd_kind .. cmd_shift of lm_rows; cmd_tokens of both
+//   cmd_blocks                blocks of the command; cmd_share: those of each lane, 18 bits, lane 0 in the low bits
+//   cmd_pattern, cmd_length   who has which block: block b is with the lane in byte b mod length of the pattern, length
+//                             1 .. 32. cmd_share must be what follows from that; a lane that has none does nothing
+//   s_*                       weights, a stream a lane, lane 0 in the low bits
+//   e_*, b_*, r_*             row exponents, biases, residual, in the order of the blocks
+//   m_*                       results, in the same order
+// A command is taken when all have room for it: a lane may run ahead of the row scale by QUEUE sums (a block and vector
+// each) and those that it holds itself, and into the next command when all lanes are done.
 //
 // Latency: 6 cycles from a block's last beat to its sums, 1 in the queue, 7 + 8 / ROWS - 1 in the row scale. Throughput:
-// one beat a cycle as long as a block has at least vectors * 8 / ROWS beats.
+// one beat a lane and cycle as long as a block has at least LANES * vectors * 8 / ROWS beats.
 module lm_mmu #(
+    parameter int LANES    = 1,
     parameter int ACT_BITS = 5,
     parameter int TOKENS   = 1,
     parameter int DEPTH    = 1024,
@@ -33,6 +37,9 @@ module lm_mmu #(
     input  logic                   cmd_valid,
     output logic                   cmd_ready,
     input  logic [17:0]            cmd_blocks,
+    input  logic [18*LANES-1:0]    cmd_share,
+    input  logic [255:0]           cmd_pattern,
+    input  logic [5:0]             cmd_length,
     input  logic [TW:0]            cmd_tokens,
     input  logic [AW-1:0]          cmd_base,
     input  logic [AW:0]            cmd_groups,
@@ -44,9 +51,9 @@ module lm_mmu #(
     input  logic [16*TOKENS-1:0]   cmd_factor,
     input  logic [12*TOKENS-1:0]   cmd_shift,
 
-    input  logic                   s_valid,
-    output logic                   s_ready,
-    input  logic [511:0]           s_data,
+    input  logic [LANES-1:0]       s_valid,
+    output logic [LANES-1:0]       s_ready,
+    input  logic [512*LANES-1:0]   s_data,
 
     input  logic                   e_valid,
     output logic                   e_ready,
@@ -66,59 +73,101 @@ module lm_mmu #(
     output logic [TW-1:0]          m_token,
     output logic                   m_last
 );
-    localparam int CW = 2 + 1 + 18 + (TW + 1) + 28 * TOKENS;   // a command of the row scale
+    localparam int LW = LANES > 1 ? $clog2(LANES) : 1;
+    localparam int RW = 2 + 1 + 18 + (TW + 1) + 28 * TOKENS;   // a command of the row scale
+    localparam int CW = 32 * LW + 5 + RW;                      // with the pattern, of what comes behind the lanes
 
     // A lane that has nothing to do must not leave the row scale waiting for sums.
     wire [17:0] blocks = cmd_groups == '0 ? 18'd0 : cmd_blocks;
 
-    wire lane_ready;
-    wire rows_room;
-    assign cmd_ready = lane_ready && rows_room;
+    wire [LANES-1:0] lane_ready;
+    wire             room;
+    assign cmd_ready = lane_ready == '1 && room;
 
-    wire          sum_valid;
-    wire          sum_ready;
-    wire [295:0]  sum_data;
-    /* verilator lint_off UNUSEDSIGNAL */   // the row scale counts vectors itself; a queue's level is of no use here
-    wire [TW-1:0] sum_token;
-    wire          sum_last;
-    wire [1:0]    command_level;
-    wire [$clog2(QUEUE):0] sum_level;
+    // ------------------------------------------------------------------ lanes and their queues of {last vector, sums}
+    wire [LANES-1:0]     queued_valid;
+    wire [LANES-1:0]     queued_ready;
+    wire [297*LANES-1:0] queued;
+    for (genvar l = 0; l < LANES; l++) begin : g_lane
+        wire          sum_valid;
+        wire          sum_ready;
+        wire [295:0]  sum_data;
+        wire          sum_last;
+        /* verilator lint_off UNUSEDSIGNAL */   // the row scale counts vectors itself; a queue's level is of no use here
+        wire [TW-1:0]          sum_token;
+        wire [$clog2(QUEUE):0] level;
+        /* verilator lint_on UNUSEDSIGNAL */
+        lm_mmu_lane #(.ACT_BITS(ACT_BITS), .TOKENS(TOKENS), .DEPTH(DEPTH)) lane (
+            .clk(clk), .rst_n(rst_n),
+            .act_valid(act_valid), .act_token(act_token), .act_addr(act_addr), .act_codes(act_codes),
+            .act_scale(act_scale),
+            .cmd_valid(cmd_valid && cmd_ready), .cmd_ready(lane_ready[l]), .cmd_base(cmd_base), .cmd_groups(cmd_groups),
+            .cmd_blocks(cmd_share[18*l +: 18]), .cmd_tokens(cmd_tokens), .cmd_wide(cmd_wide), .cmd_group16(cmd_group16),
+            .cmd_mode(cmd_mode),
+            .s_valid(s_valid[l]), .s_ready(s_ready[l]), .s_data(s_data[512*l +: 512]),
+            .m_valid(sum_valid), .m_ready(sum_ready), .m_data(sum_data), .m_token(sum_token), .m_last(sum_last)
+        );
+        lm_fifo #(.WIDTH(297), .DEPTH(QUEUE)) sums (
+            .clk(clk), .rst_n(rst_n), .s_valid(sum_valid), .s_ready(sum_ready), .s_data({sum_last, sum_data}),
+            .m_valid(queued_valid[l]), .m_ready(queued_ready[l]), .m_data(queued[297*l +: 297]), .level(level)
+        );
+    end
+
+    // ------------------------------------------------------------------ commands that wait for the row scale
+    wire unused = &{1'b0, cmd_pattern};   // the high bits of a lane's number
+    wire [32*LW-1:0] lanes_of;
+    for (genvar i = 0; i < 32; i++) begin : g_place
+        assign lanes_of[LW*i +: LW] = cmd_pattern[8*i +: LW];
+    end
+
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire [1:0]    waiting;
     /* verilator lint_on UNUSEDSIGNAL */
-    lm_mmu_lane #(.ACT_BITS(ACT_BITS), .TOKENS(TOKENS), .DEPTH(DEPTH)) lane (
-        .clk(clk), .rst_n(rst_n),
-        .act_valid(act_valid), .act_token(act_token), .act_addr(act_addr), .act_codes(act_codes),
-        .act_scale(act_scale),
-        .cmd_valid(cmd_valid && rows_room), .cmd_ready(lane_ready), .cmd_base(cmd_base), .cmd_groups(cmd_groups),
-        .cmd_blocks(blocks), .cmd_tokens(cmd_tokens), .cmd_wide(cmd_wide), .cmd_group16(cmd_group16),
-        .cmd_mode(cmd_mode),
-        .s_valid(s_valid), .s_ready(s_ready), .s_data(s_data),
-        .m_valid(sum_valid), .m_ready(sum_ready), .m_data(sum_data), .m_token(sum_token), .m_last(sum_last)
-    );
-
-    wire         queued_valid;
-    wire         queued_ready;
-    wire [295:0] queued_data;
-    lm_fifo #(.WIDTH(296), .DEPTH(QUEUE)) sums (
-        .clk(clk), .rst_n(rst_n), .s_valid(sum_valid), .s_ready(sum_ready), .s_data(sum_data),
-        .m_valid(queued_valid), .m_ready(queued_ready), .m_data(queued_data), .level(sum_level)
-    );
-
     wire          rows_valid;
     wire          rows_ready;
-    wire [CW-1:0] rows_command;
+    wire [CW-1:0] command;
     lm_fifo #(.WIDTH(CW), .DEPTH(2)) commands (
-        .clk(clk), .rst_n(rst_n), .s_valid(cmd_valid && lane_ready), .s_ready(rows_room),
-        .s_data({cmd_kind, cmd_bias, blocks, cmd_tokens, cmd_shift, cmd_factor}),
-        .m_valid(rows_valid), .m_ready(rows_ready), .m_data(rows_command), .level(command_level)
+        .clk(clk), .rst_n(rst_n), .s_valid(cmd_valid && lane_ready == '1), .s_ready(room),
+        .s_data({lanes_of, 5'(cmd_length - 6'd1), cmd_kind, cmd_bias, blocks, cmd_tokens, cmd_shift, cmd_factor}),
+        .m_valid(rows_valid), .m_ready(rows_ready), .m_data(command), .level(waiting)
     );
+
+    // ------------------------------------------------------------------ collector: blocks in the order of the matrix
+    logic [32*LW-1:0] pattern;
+    logic [4:0]       top_place;
+    logic [4:0]       place;
+    wire  [LW-1:0]    turn = pattern[LW*place +: LW];
+
+    wire a_ready;
+    wire a_valid;
+    wire a_last;
+    logic [296:0] chosen;
+    always_comb begin
+        chosen = queued[296:0];
+        for (int l = 1; l < LANES; l++) if (turn == LW'(l)) chosen = queued[297*l +: 297];
+    end
+    assign a_valid = queued_valid[turn];
+    assign a_last  = chosen[296];
+    for (genvar l = 0; l < LANES; l++) begin : g_turn
+        assign queued_ready[l] = a_ready && turn == LW'(l);
+    end
+
+    always_ff @(posedge clk) begin
+        if (rows_valid && rows_ready) begin
+            pattern   <= command[CW-1 -: 32*LW];
+            top_place <= command[RW +: 5];
+            place     <= '0;
+        end else if (a_valid && a_ready && a_last) begin
+            place <= place == top_place ? '0 : place + 1'b1;
+        end
+    end
 
     lm_rows #(.TOKENS(TOKENS), .ROWS(ROWS)) rows (
         .clk(clk), .rst_n(rst_n),
-        .cmd_valid(rows_valid), .cmd_ready(rows_ready), .cmd_kind(rows_command[CW-1 -: 2]),
-        .cmd_bias(rows_command[CW-3]), .cmd_blocks(rows_command[28*TOKENS+TW+1 +: 18]),
-        .cmd_tokens(rows_command[28*TOKENS +: TW+1]), .cmd_shift(rows_command[16*TOKENS +: 12*TOKENS]),
-        .cmd_factor(rows_command[0 +: 16*TOKENS]),
-        .a_valid(queued_valid), .a_ready(queued_ready), .a_data(queued_data),
+        .cmd_valid(rows_valid), .cmd_ready(rows_ready), .cmd_kind(command[RW-1 -: 2]), .cmd_bias(command[RW-3]),
+        .cmd_blocks(command[28*TOKENS+TW+1 +: 18]), .cmd_tokens(command[28*TOKENS +: TW+1]),
+        .cmd_shift(command[16*TOKENS +: 12*TOKENS]), .cmd_factor(command[0 +: 16*TOKENS]),
+        .a_valid(a_valid), .a_ready(a_ready), .a_data(chosen[295:0]),
         .e_valid(e_valid), .e_ready(e_ready), .e_data(e_data),
         .b_valid(b_valid), .b_ready(b_ready), .b_data(b_data),
         .r_valid(r_valid), .r_ready(r_ready), .r_data(r_data),

@@ -68,7 +68,7 @@ module lm_mmu_lane #(
     logic [AW-1:0] base;
     logic [AW:0]   groups;
     logic [17:0]   blocks_left;
-    logic [TW-1:0] top_token;
+    logic [TOKENS-1:0] active;  // vectors of the command
     logic          wide;
     logic          group16;
     logic [1:0]    mode;
@@ -97,7 +97,7 @@ module lm_mmu_lane #(
             base        <= cmd_base;
             groups      <= cmd_groups;
             blocks_left <= cmd_blocks;
-            top_token   <= TW'(cmd_tokens - 1'b1);
+            for (int t = 0; t < TOKENS; t++) active[t] <= (TW + 1)'(t) < cmd_tokens;
             wide        <= cmd_wide;
             group16     <= cmd_group16;
             mode        <= cmd_mode;
@@ -128,10 +128,10 @@ module lm_mmu_lane #(
     end
 
     // ------------------------------------------------------------------ what travels with a beat, stage 1 .. 6
-    // {valid, mode, first of a block, first of low halves, last of a result, its last vector}
-    localparam int XW = 6 + TW;
-    wire [XW-1:0] x0 = {take && codes, mode, groups_left == groups && !low, groups_left == groups && low,
-                        block_end && (low || !wide), top_token};
+    // {mode, first of a block, first of low halves, last of a result, for which vectors there is a beat}
+    localparam int XW = 5 + TOKENS;
+    wire [XW-1:0] x0 = {mode, groups_left == groups && !low, groups_left == groups && low, block_end && (low || !wide),
+                        take && codes ? active : {TOKENS{1'b0}}};
     logic [XW-1:0] x1, x2, x3, x4, x5;
     always_ff @(posedge clk) begin
         if (en) begin
@@ -142,38 +142,48 @@ module lm_mmu_lane #(
             x5 <= x4;
         end
         if (!rst_n) begin
-            x1[XW-1] <= 1'b0;
-            x2[XW-1] <= 1'b0;
-            x3[XW-1] <= 1'b0;
-            x4[XW-1] <= 1'b0;
-            x5[XW-1] <= 1'b0;
+            x1[TOKENS-1:0] <= '0;
+            x2[TOKENS-1:0] <= '0;
+            x3[TOKENS-1:0] <= '0;
+            x4[TOKENS-1:0] <= '0;
+            x5[TOKENS-1:0] <= '0;
         end
     end
 
     // ------------------------------------------------------------------ stage 1: weights as 8 rows of 16 nibbles
     logic [63:0] row_scales;   // byte r: sw of row r
-    always_ff @(posedge clk) if (en) row_scales <= scales[{group16 ? index : {1'b0, index[3:1]}, 6'd0} +: 64];
+    always_ff @(posedge clk)
+        if (en && x0[0]) row_scales <= scales[{group16 ? index : {1'b0, index[3:1]}, 6'd0} +: 64];
 
+    // A row's nibbles in the order of the beat, 2 bytes of every 16; where input i lies among them is IN_BEAT
     for (genvar r = 0; r < 8; r++) begin : g_row
-        wire [63:0] w;
-        for (genvar i = 0; i < 16; i++) begin : g_nibble
-            localparam int AT = 8 * (16 * (i / 4) + 2 * r + (i & 1)) + 4 * ((i & 3) / 2);
-            assign w[4*i +: 4] = s_data[AT +: 4] ^ 4'd8;   // stored with +8
-        end
         logic [63:0] w1;
-        always_ff @(posedge clk) if (en) w1 <= w;
+        always_ff @(posedge clk) if (en && x0[0]) begin
+            w1 <= {s_data[384+16*r +: 16], s_data[256+16*r +: 16], s_data[128+16*r +: 16], s_data[16*r +: 16]}
+                ^ {16{4'd8}};   // stored with +8
+        end
+    end
+    logic [16*ACT_BITS-1:0] act_in_beat;
+    for (genvar i = 0; i < 16; i++) begin : g_act
+        localparam int IN_BEAT = (i & ~3) + 2 * (i & 1) + (i & 3) / 2;
+        assign act_in_beat[ACT_BITS*IN_BEAT +: ACT_BITS] = act_codes[ACT_BITS*i +: ACT_BITS];
     end
 
     // ------------------------------------------------------------------ stages 1 .. 6 of each vector
-    wire collect = en && x5[XW-1] && x5[TW];
+    wire last5   = x5[0] && x5[TOKENS];
+    wire collect = en && last5;
     for (genvar t = 0; t < TOKENS; t++) begin : g_token
+        // Stage k moves where there is a beat for this vector.
+        wire [6:1] go = {x5[t], x4[t], x3[t], x2[t], x1[t], x0[t]} & {6{en}};
+
         logic [16*ACT_BITS+7:0] mem [0:DEPTH-1];
         logic [16*ACT_BITS+7:0] act;   // {sa, codes}
         always_ff @(posedge clk) begin
-            if (act_valid && act_token == TW'(t)) mem[act_addr] <= {act_scale, act_codes};
-            if (en) act <= mem[addr];
+            if (act_valid && act_token == TW'(t)) mem[act_addr] <= {act_scale, act_in_beat};
+            if (go[1]) act <= mem[addr];
         end
 
+        wire [8*37-1:0] sums;
         for (genvar r = 0; r < 8; r++) begin : g_row8
             // Scale: product of both in stage 2, rounded in 3, waits in 4 for the dot product.
             // (p + 2^(s-1)) >> s is (p >> s) + bit s-1 of p; the bits below that are never looked at.
@@ -183,63 +193,68 @@ module lm_mmu_lane #(
             logic [7:0]  sw2;
             logic [10:0] scale3;
             logic [10:0] scale4;
-            always_ff @(posedge clk) if (en) begin
-                sw2     <= row_scales[8*r +: 8];
-                product <= 16'(row_scales[8*r +: 8]) * 16'(act[16*ACT_BITS +: 8]);
-                case (x2[TW+4:TW+3])
-                    2'd0:    scale3 <= 11'(sw2);
-                    2'd1:    scale3 <= product[15:5] + 11'(product[4]);
-                    default: scale3 <= 11'(product[15:6]) + 11'(product[5]);
-                endcase
-                scale4 <= scale3;
+            always_ff @(posedge clk) begin
+                if (go[2]) begin
+                    sw2     <= row_scales[8*r +: 8];
+                    product <= 16'(row_scales[8*r +: 8]) * 16'(act[16*ACT_BITS +: 8]);
+                end
+                if (go[3]) begin
+                    case (x2[TOKENS+4:TOKENS+3])
+                        2'd0:    scale3 <= 11'(sw2);
+                        2'd1:    scale3 <= product[15:5] + 11'(product[4]);
+                        default: scale3 <= 11'(product[15:6]) + 11'(product[5]);
+                    endcase
+                end
+                if (go[4]) scale4 <= scale3;
             end
 
             wire signed [DW-1:0] dot4;
             lm_dot16 #(.ACT_BITS(ACT_BITS)) dot16 (
-                .clk(clk), .en(en), .w(g_row[r].w1), .v(act[16*ACT_BITS-1:0]), .dot(dot4)
+                .clk(clk), .en(go[4:2]), .w(g_row[r].w1), .v(act[16*ACT_BITS-1:0]), .dot(dot4)
             );
 
             logic signed [PW-1:0] part5;
             logic signed [36:0]   acc;
-            logic signed [36:0]   hold;
-            wire signed [36:0]    old = x5[TW+2] ? 37'sd0 : (x5[TW+1] ? acc <<< 4 : acc);
+            wire signed [36:0]    old = x5[TOKENS+2] ? 37'sd0 : (x5[TOKENS+1] ? acc <<< 4 : acc);
             wire signed [36:0]    sum = old + 37'(part5);
             always_ff @(posedge clk) begin
-                if (en) part5 <= PW'(dot4) * PW'($signed({1'b0, scale4}));
-                if (en && x5[XW-1]) acc <= sum;
-                if (collect) hold <= sum;
+                if (go[5]) part5 <= PW'(dot4) * PW'($signed({1'b0, scale4}));
+                if (go[6]) acc <= sum;
             end
+            assign sums[37*r +: 37] = sum;
         end
     end
 
     // ------------------------------------------------------------------ sums, one vector after the other
-    logic          full;
-    logic [TW-1:0] token;
-    logic [TW-1:0] held_top;
+    logic [TOKENS-1:0] full;    // which sums are there
+    logic [TW-1:0]     token;
     // The next block may only end when the sums of the last one are gone.
-    assign en      = !(x5[XW-1] && x5[TW] && full);
-    assign m_valid = full;
+    assign en      = !(last5 && full[0]);
+    assign m_valid = full[0];
     assign m_token = token;
-    assign m_last  = token == held_top;
+    assign m_last  = (full >> 1) == '0;
 
-    wire [TOKENS*8*37-1:0] held;
     for (genvar t = 0; t < TOKENS; t++) begin : g_held
-        for (genvar r = 0; r < 8; r++) begin : g_held_row
-            assign held[37*(8*t+r) +: 37] = g_token[t].g_row8[r].hold;
+        logic [8*37-1:0] held;   // the first goes out, the others move up
+        if (t + 1 < TOKENS) begin : g
+            always_ff @(posedge clk) begin
+                if (collect) held <= g_token[t].sums;
+                else if (m_valid && m_ready) held <= g_held[t+1].held;
+            end
+        end else begin : g
+            always_ff @(posedge clk) if (collect) held <= g_token[t].sums;
         end
     end
-    assign m_data = held[8*37*token +: 8*37];
+    assign m_data = g_held[0].held;
 
     always_ff @(posedge clk) begin
-        if (!rst_n) full <= 1'b0;
-        else if (collect) full <= 1'b1;
-        else if (m_valid && m_ready && m_last) full <= 1'b0;
-
         if (collect) begin
-            token    <= '0;
-            held_top <= x5[TW-1:0];
+            full  <= x5[TOKENS-1:0];
+            token <= '0;
         end else if (m_valid && m_ready) begin
+            full  <= full >> 1;
             token <= token + 1'b1;
         end
+        if (!rst_n) full <= '0;
     end
 endmodule

@@ -132,6 +132,9 @@ module lm_rows #(
         end
     end
 
+    // Stage k moves where there are rows.
+    wire [6:1] go = {en && x5[XW-1], en && x4[XW-1], en && x3[XW-1], en && x2[XW-1], en && x1[XW-1], take};
+
     // ------------------------------------------------------------------ ROWS rows
     wire [32*ROWS-1:0] results;   // of stage 6
     for (genvar i = 0; i < ROWS; i++) begin : g_row
@@ -146,7 +149,7 @@ module lm_rows #(
                              - 14'($signed(e_data[71:64]));
         wire signed [32:0] bias     = has_bias ? 33'($signed(b_data[32*row +: 32])) : 33'sd0;
         wire signed [32:0] residual = adds ? 33'($signed(r_data[32*row +: 32])) : 33'sd0;
-        always_ff @(posedge clk) if (en) begin
+        always_ff @(posedge clk) if (go[1]) begin
             acc1    <= $signed(a_data[37*row +: 37]);
             factor1 <= $signed({1'b0, factors[16*token +: 16]});
             shift1  <= s;
@@ -163,10 +166,12 @@ module lm_rows #(
         logic signed [32:0] add2;
         logic signed [32:0] add3;
         wire signed [13:0] right = shift1 + 14'sd33;
-        always_ff @(posedge clk) if (en) begin
+        always_ff @(posedge clk) if (go[2]) begin
             product2 <= 53'(acc1) * 53'(factor1);
             right2   <= right < 14'sd0 ? 7'd0 : (right > 14'sd87 ? 7'd87 : right[6:0]);
             add2     <= add1;
+        end
+        always_ff @(posedge clk) if (go[3]) begin
             product3 <= product2;
             right3   <= right2;
             add3     <= add2;
@@ -181,9 +186,11 @@ module lm_rows #(
         wire signed [86:0] wide3   = $signed({product3, 34'd0}) >>> right3;
         wire signed [86:0] rounded = (twice4 + 87'sd1) >>> 1;
         wire               fits    = rounded[86:33] == {54{rounded[86]}};
-        always_ff @(posedge clk) if (en) begin
-            twice4  <= wide3;
-            add4    <= add3;
+        always_ff @(posedge clk) if (go[4]) begin
+            twice4 <= wide3;
+            add4   <= add3;
+        end
+        always_ff @(posedge clk) if (go[5]) begin
             scaled5 <= fits ? rounded[33:0] : {rounded[86], {33{!rounded[86]}}};
             add5    <= add4;
         end
@@ -197,7 +204,7 @@ module lm_rows #(
         wire signed [35:0] sum   = 36'(scaled5) + 36'(add5);
         wire signed [35:0] high  = kind5 == 2'd1 ? TOP30 : (kind5 == 2'd2 ? TOP32 : TOP16);
         wire signed [35:0] low   = kind5 == 2'd1 ? -TOP30 : ~high;
-        always_ff @(posedge clk) if (en) result6 <= sum > high ? high[31:0] : (sum < low ? low[31:0] : sum[31:0]);
+        always_ff @(posedge clk) if (go[6]) result6 <= sum > high ? high[31:0] : (sum < low ? low[31:0] : sum[31:0]);
         assign results[32*i +: 32] = result6;
     end
 
@@ -207,19 +214,19 @@ module lm_rows #(
     wire [SW-1:0]  step6      = x6[SW-1:0];
     assign en = !(valid6 && block_end6 && m_valid && !m_ready);
 
-    logic [255:0] gathered;   // rows of the block that were there before this step
-    wire  [255:0] block = (gathered & ~(({256{1'b1}} >> (256 - 32 * ROWS)) << (32 * ROWS * int'(step6))))
-                        | (256'(results) << (32 * ROWS * int'(step6)));
+    logic [255:0] gathered;   // the block's rows before its last step
     always_ff @(posedge clk) begin
         if (!rst_n) m_valid <= 1'b0;
         else if (en && valid6 && block_end6) m_valid <= 1'b1;
         else if (m_ready) m_valid <= 1'b0;
 
-        if (en && valid6) gathered <= block;
+        for (int i = 0; i < STEPS; i++)
+            if (en && valid6 && step6 == SW'(i)) gathered[32*ROWS*i +: 32*ROWS] <= results;
         if (en && valid6 && block_end6) begin
-            m_data  <= block;
-            m_token <= x6[SW +: TW];
-            m_last  <= x6[TW+SW+1];
+            m_data                 <= gathered;
+            m_data[255 -: 32*ROWS] <= results;
+            m_token                <= x6[SW +: TW];
+            m_last                 <= x6[TW+SW+1];
         end
     end
 endmodule

@@ -65,6 +65,22 @@ export function packLinear(linear: OracleLinear, order: RowOrder): PackedMatrix 
   return { frames, planes: 2, rowExponents: hi.rowExponents };
 }
 
+/** Blocks of a matrix of `rows` rows dealt out to lanes: block b goes to lane pattern[b mod n]. Those of each lane, and how many. */
+export function deal(
+  frames: Uint8Array,
+  rows: number,
+  pattern: readonly number[],
+  lanes: number,
+): { blocks: number; bytes: Buffer }[] {
+  const count = Math.ceil(rows / BLOCK_ROWS);
+  const bytes = frames.length / count;
+  return list(lanes, (lane) => {
+    const own = list(count, (block) => block).filter((block) => pattern[block % pattern.length] === lane);
+    const parts = own.map((block) => frames.subarray(block * bytes, (block + 1) * bytes));
+    return { blocks: own.length, bytes: Buffer.concat(parts) };
+  });
+}
+
 export function linearFrom({ rows, inputs, bits, group, codes, scales, rowExponents }: QuantizedMatrix): OracleLinear {
   const padded = paddedInputs(inputs);
   const per = scaleInputs(group);
