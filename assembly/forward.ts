@@ -2,6 +2,7 @@
 //
 // A pass is 1 to PASS_TOKENS tokens: layer by layer, weights read once for all of them, the state going from token to token within a head.
 // Threads share the blocks of a matrix and the heads of a layer; a norm, a Hadamard transform and a quantization are the main thread's.
+import { accelerated, forwardDevice, keepResidual } from "./accel-pass";
 import { config, dInner, headRows, outProjRows } from "./config";
 import { Factor, norm } from "./fixed";
 import { lmHead, outProj, run } from "./jobs";
@@ -17,10 +18,11 @@ import { guardBits, quantize } from "./units/nqu";
 import { finishGate } from "./units/ssmu";
 import { Layer, layerAt, weights } from "./weights";
 
-/** Tokens after which the dither changes: no pass reaches across. */
+/** Tokens after which the dither changes. */
 const DITHER_PERIOD: u32 = 256;
 
-const factor: Factor = changetype<Factor>(memory.data(offsetof<Factor>(), 16));
+/** The norm's factor that codeResidual or finishToken found last. */
+export const factor: Factor = changetype<Factor>(memory.data(offsetof<Factor>(), 16));
 
 /** Allocates what a pass needs. Called once, after the shape and the number of threads are set. */
 export function allocateBuffers(): void {
@@ -45,12 +47,18 @@ export function forward(state: usize, token: i32): void {
 
 /** Consumes `count` of tokensAt(); with `logits`, computes the distribution after the last one. */
 export function forwardAll(state: usize, count: i32, logits: bool): void {
+  if (accelerated()) forwardDevice(state, count, logits);
+  else forwardHere(state, pass.ids, count, logits);
+}
+
+/** The same in WebAssembly, whether there is a device or not; ids i32 [count]. */
+export function forwardHere(state: usize, ids: usize, count: i32, logits: bool): void {
   let from = 0;
   while (from < count) {
-    const tokens = min(count - from, <i32>(DITHER_PERIOD - (tokenIndex(state) & (DITHER_PERIOD - 1))));
+    const tokens = min(min(count - from, PASS_TOKENS), untilDither(state));
     pass.tokens = tokens;
     start();
-    for (let t = 0; t < tokens; t++) embedToken(t, load<i32>(pass.ids + ((<usize>(from + t)) << 2)));
+    for (let t = 0; t < tokens; t++) embedToken(t, load<i32>(ids + ((<usize>(from + t)) << 2)));
     lap(EMBED);
     for (let i = 0; i < config.layers; i++) layer(state, i);
     from += tokens;
@@ -60,12 +68,17 @@ export function forwardAll(state: usize, count: i32, logits: bool): void {
   pass.tokens = 1;
 }
 
+/** Tokens until the dither changes, which no pass reaches across. */
+export function untilDither(state: usize): i32 {
+  return <i32>(DITHER_PERIOD - (tokenIndex(state) & (DITHER_PERIOD - 1)));
+}
+
 /** Embedding row → residual of a pass of one. */
 export function embed(token: i32): void {
   embedToken(0, token);
 }
 
-function embedToken(t: i32, id: i32): void {
+export function embedToken(t: i32, id: i32): void {
   embedRow(tokenAt(t).residual, id, pass.transform);
 }
 
@@ -89,7 +102,7 @@ export function layer(state: usize, i: i32): void {
   lap(OUT_PROJ);
 }
 
-function rotate(u: usize): void {
+export function rotate(u: usize): void {
   const c = config;
   transform(u, c.hadamardBlocks, c.hadamardOrder, c.hadamardLog2, c.hadamardSigns, pass.transform);
 }
@@ -104,12 +117,15 @@ export function head(): void {
 }
 
 /** Residual → codes, and RMSNorm's factor for the rows of the matrix that follows. */
-function quantizeResidual(t: i32): void {
-  const token = tokenAt(t);
+export function codeResidual(t: i32): void {
   const codes = codesAt(pass.modelCodes, t);
-  quantize(token.residual, codes);
+  quantize(tokenAt(t).residual, codes);
   norm(codes.sum + (config.residualEpsilon >> (2 * codes.exponent)), config.rootModel, config.rootModelShift, factor);
-  token.factor =
+}
+
+function quantizeResidual(t: i32): void {
+  codeResidual(t);
+  tokenAt(t).factor =
     <f64>factor.m * power(productShift(config.activationBits) + guardBits(config.activationBits) - factor.s);
 }
 
@@ -127,6 +143,7 @@ function quantizeInner(t: i32, l: Layer): void {
 }
 
 export function residualAt(): usize {
+  keepResidual();
   return tokenAt(0).residual;
 }
 

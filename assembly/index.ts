@@ -1,6 +1,7 @@
 // The exported API of runtime.wasm: the same file on laptop, RTL and board.
 //
-// Order of calls: setThreads, configure, then every set…, then finish; allocate and resetState for each conversation; forward and sample per token.
+// Order of calls: setThreads, configure, then every set…, then finish; with a device setBuild, planDevice, openDevice; allocate and resetState for each
+// conversation; forward and sample per token.
 // Pointers are bytes in linear memory. The host checks sizes and ranges before it calls (host/runtime/load.ts).
 import { config } from "./config";
 import { allocateBuffers } from "./forward";
@@ -8,18 +9,20 @@ import { allocate } from "./memory";
 import { allocateSampler } from "./sampler";
 import { Layer, layerAt, weights } from "./weights";
 
+export { misfitFound, misfitLimit, planDevice, setBuild } from "./accel-build";
+export { deviceDataBytes, deviceWeightBytes, openDevice, resetState, settle } from "./accel-pass";
 export { headRows, inProjRows, outProjRows, paddedInputs } from "./config";
 export { embed, forward, forwardAll, head, layer, logitsAt, passTokens, residualAt, tokensAt } from "./forward";
 export { allocate, readBytes } from "./memory";
 export { profile, unitSeconds } from "./profile";
 export { observe, sample, samplerBytes, samplerMemory, seedSampler, setSampler } from "./sampler";
-export { advance, checkState, reset as resetState, stateBytes } from "./state";
+export { advance, checkState, stateBytes } from "./state";
 export { serve, setThreads } from "./threads";
 export { blockBytes } from "./units/mmu";
 
 /** Bumped when the meaning of any export, or of the numbers, changes. */
 export function version(): i32 {
-  return 1;
+  return 2;
 }
 
 /** The shape; letters as in config.ts. activationBits 4, 5, 6 or 8; weightGroup 16 or 32; stateBits 8 or 16. */

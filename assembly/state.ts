@@ -36,17 +36,26 @@ function codeBytes(): i32 {
   return (dInner() * stateGroups() * STATE_GROUP * config.stateBits) / 8;
 }
 
-function layerBytes(): usize {
+export function layerStateBytes(): usize {
   return decayBytes() + tapBytes() + exponentBytes() + aligned(codeBytes());
 }
 
+/** Bytes of all layers, which follow each other. */
+export function layersBytes(): usize {
+  return <usize>config.layers * layerStateBytes();
+}
+
+export function layersOf(state: usize): usize {
+  return state + HEADER_BYTES;
+}
+
 export function stateBytes(): usize {
-  return HEADER_BYTES + <usize>config.layers * layerBytes();
+  return HEADER_BYTES + layersBytes();
 }
 
 /** The view of layer i; valid until the next call. */
 export function layerState(state: usize, i: i32): LayerState {
-  view.decay = state + HEADER_BYTES + <usize>i * layerBytes();
+  view.decay = layersOf(state) + <usize>i * layerStateBytes();
   view.taps = view.decay + decayBytes();
   view.exponents = view.taps + tapBytes();
   view.codes = view.exponents + exponentBytes();
@@ -56,6 +65,10 @@ export function layerState(state: usize, i: i32): LayerState {
 /** Tokens since the state was reset, modulo TOKEN_MODULUS: seeds the dither and the ring of conv taps. */
 export function tokenIndex(state: usize): u32 {
   return load<u32>(state);
+}
+
+export function setTokenIndex(state: usize, t: u32): void {
+  store<u32>(state, t);
 }
 
 export function advance(state: usize): void {

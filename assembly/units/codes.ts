@@ -46,3 +46,9 @@ export function finishGroup(codes: Codes, g: i32, sa: i32, sum: i32): void {
   store<u16>(at, <u16>(sa << (10 - productShift(codes.bits))), RECORD_SCALES);
   store<i16>(at, <i16>(8 * sum), RECORD_OFFSETS);
 }
+
+/** sa of activation group g. */
+export function scaleOf(codes: Codes, g: i32): i32 {
+  const at = codes.records + <usize>(g >> 1) * RECORD_BYTES + <usize>(2 * (g & 1));
+  return <i32>load<u16>(at, RECORD_SCALES) >> (10 - productShift(codes.bits));
+}

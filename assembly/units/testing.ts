@@ -5,16 +5,7 @@ import { exp2n, Factor, norm, rsh, silu, softplus } from "../fixed";
 import { allocate } from "../memory";
 import { layerState } from "../state";
 import { layerAt } from "../weights";
-import {
-  allocateCodes,
-  CODE_BYTES,
-  Codes,
-  codesOf,
-  finishGroup,
-  productShift,
-  RECORD_BYTES,
-  RECORD_SCALES,
-} from "./codes";
+import { allocateCodes, CODE_BYTES, Codes, codesOf, finishGroup, scaleOf } from "./codes";
 import { transform } from "./htu";
 import { gemv } from "./mmu";
 import { quantize } from "./nqu";
@@ -76,8 +67,7 @@ export function codeAt(codes: Codes, i: i32): i32 {
 }
 
 export function scaleAt(codes: Codes, group: i32): i32 {
-  const record = codes.records + <usize>(group >> 1) * RECORD_BYTES + <usize>(2 * (group & 1));
-  return load<u16>(record, RECORD_SCALES) >> (10 - productShift(codes.bits));
+  return scaleOf(codes, group);
 }
 
 /** Any codes at all: v i8 [k], sa u8 [k/16] (ignored for 8-bit activations). */

@@ -75,6 +75,8 @@ export const OPCODE_NAMES: { readonly [code: number]: string } = {
   "80": "EMBED"
 };
 
+export const UNIT_NAMES: readonly string[] = ["COMMAND","COPY","MMU","SSMU","HTU","NQU","EMBED"];
+
 /** Numbers without their sources: those are in boards/*.yaml. */
 export const BOARDS = {
   "qemu": {

@@ -6,8 +6,8 @@
  */
 import * as lm from "../../assembly/device.generated.ts";
 import { LightMambaError } from "../errors.ts";
-import { type Command, type Completion, decode, encode, explain, opcodeName, statusText } from "./descriptor.ts";
-import type { DeviceMemory } from "./memory.ts";
+import { type Command, type Completion, decode, encode, explain, opcodeName, seal, statusText } from "./descriptor.ts";
+import type { DeviceMemory, Region } from "./memory.ts";
 
 export interface DeviceOptions {
   /** Entries of ring and completions: 2^ringLog2. */
@@ -61,6 +61,9 @@ export class CommandError extends LightMambaError {
   }
 }
 
+/** In a descriptor that belongs to no layer. */
+const NO_LAYER = 0xffff;
+
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** Spins first: most commands are over soon. */
@@ -76,18 +79,15 @@ function after(a: number, b: number): boolean {
 export class Device {
   readonly memory: DeviceMemory;
   readonly build: Build;
-  /** First byte that the host may use, and what is free there. */
+  /** First byte that the host may use. */
   readonly dataAddress: number;
-  readonly dataBytes: number;
-  /** Read-only for the device. */
-  readonly weightAddress: number;
-  readonly weightBytes: number;
   /** Doorbells that had to be rung again. */
   repeatedDoorbells = 0;
 
   #entries: number;
   #ring: number;
   #completions: number;
+  #weightBytes = 0;
   #head = 0;
   #timeoutMs: number;
   #alive: () => string | undefined;
@@ -100,17 +100,55 @@ export class Device {
     this.#alive = options.alive ?? (() => undefined);
     const log2 = options.ringLog2 ?? 9;
     this.#entries = 2 ** log2;
-    const first = memory.regions[0]!;
-    const last = memory.regions.at(-1)!;
-    this.#ring = align(first.address);
+    this.#ring = align(memory.regions[0]!.address);
     this.#completions = this.#ring + this.#entries * lm.DESCRIPTOR;
     this.dataAddress = this.#completions + this.#entries * lm.COMPLETION;
-    this.weightBytes = align(options.weightBytes ?? 0);
-    this.weightAddress = last.address + last.bytes - this.weightBytes;
-    this.dataBytes = (first === last ? this.weightAddress : first.address + first.bytes) - this.dataAddress;
-    if (this.dataBytes < 0) throw new LightMambaError("usage", "ring and weights are larger than the device's memory");
+    this.#setWeights(options.weightBytes ?? 0);
     this.build = this.#identify();
     this.#configure(log2, options.watchdogCycles ?? 0);
+  }
+
+  // -------------------------------------------------------------------------------------------------- memory
+
+  get #end(): number {
+    const last = this.memory.regions.at(-1)!;
+    return last.address + last.bytes;
+  }
+
+  /** What the device may only read: at the end of its memory. */
+  get weightAddress(): number {
+    return this.#end - this.#weightBytes;
+  }
+
+  get weightBytes(): number {
+    return this.#weightBytes;
+  }
+
+  /** What is free from dataAddress on: up to the weights, or the end of the first region. */
+  get dataBytes(): number {
+    const [first, ...others] = this.memory.regions as [Region, ...Region[]];
+    return (others.length === 0 ? this.weightAddress : first.address + first.bytes) - this.dataAddress;
+  }
+
+  /** Divides the memory anew; what is in it stays. Only while the device is idle. */
+  reserveWeights(bytes: number): void {
+    this.#setWeights(bytes);
+    this.#grantAll();
+  }
+
+  #setWeights(bytes: number): void {
+    this.#weightBytes = align(bytes);
+    const last = this.memory.regions.at(-1)!;
+    if (this.#weightBytes <= last.bytes && this.dataBytes >= 0) return;
+    const size = this.memory.regions.reduce((sum, region) => sum + region.bytes, 0);
+    throw refuse("the device's memory is too small", `at least ${size - this.dataBytes} bytes`, `${size} bytes`);
+  }
+
+  #grantAll(): void {
+    this.grant(0, this.#ring, this.#completions, lm.WINDOW_FLAG_READ);
+    this.grant(1, this.#completions, this.dataAddress, lm.WINDOW_FLAG_WRITE);
+    this.grant(2, this.dataAddress, this.dataAddress + this.dataBytes, lm.WINDOW_FLAG_READ | lm.WINDOW_FLAG_WRITE);
+    this.grant(3, this.weightAddress, this.#end, lm.WINDOW_FLAG_READ);
   }
 
   // -------------------------------------------------------------------------------------------------- start
@@ -163,11 +201,7 @@ export class Device {
     this.#address(lm.REG_RING_LOW, this.#ring);
     this.#address(lm.REG_COMPLETIONS_LOW, this.#completions);
     m.writeRegister(lm.REG_WATCHDOG, watchdog);
-    const end = m.regions.at(-1)!.address + m.regions.at(-1)!.bytes;
-    this.grant(0, this.#ring, this.#completions, lm.WINDOW_FLAG_READ);
-    this.grant(1, this.#completions, this.dataAddress, lm.WINDOW_FLAG_WRITE);
-    this.grant(2, this.dataAddress, this.dataAddress + this.dataBytes, lm.WINDOW_FLAG_READ | lm.WINDOW_FLAG_WRITE);
-    this.grant(3, this.weightAddress, end, lm.WINDOW_FLAG_READ);
+    this.#grantAll();
     this.reset();
     m.writeRegister(lm.REG_ENABLE, 1);
   }
@@ -189,21 +223,39 @@ export class Device {
 
   /** Puts commands into the ring and rings the doorbell; waits for room where there is not enough. Returns the number of the last one. */
   submit(commands: readonly Command[], timeoutMs = this.#timeoutMs): number {
-    if (commands.length === 0) throw new LightMambaError("bug", "no commands");
-    if (commands.length > this.#entries)
-      throw refuse("more commands than the ring holds", this.#entries, commands.length);
-    const from = this.#head;
-    const bytes = commands.map((command, i) => encode(command, from + i));
-    commands.forEach((command, i) => {
+    const bytes = commands.map((command, i) => {
       const layer = command.layer === undefined ? "" : `, layer ${command.layer}`;
-      this.#names.set((from + i) >>> 0, `${opcodeName(command.opcode)}${layer}`);
+      this.#names.set((this.#head + i) >>> 0, `${opcodeName(command.opcode)}${layer}`);
+      return encode(command, this.#head + i);
+    });
+    return this.submitRaw(bytes, timeoutMs);
+  }
+
+  /** Descriptors without sequence numbers and check words, 64 bytes each, as the runtime makes them. */
+  submitList(list: Uint8Array, timeoutMs = this.#timeoutMs): number {
+    const bytes = Array.from({ length: list.length / lm.DESCRIPTOR }, (_, i) => {
+      const descriptor = Buffer.from(list.subarray(i * lm.DESCRIPTOR, (i + 1) * lm.DESCRIPTOR));
+      const sequence = (this.#head + i) >>> 0;
+      this.#names.set(sequence, nameOf(descriptor));
+      descriptor.writeUInt32LE(sequence, lm.DESC_SEQUENCE);
+      return seal(descriptor);
     });
     return this.submitRaw(bytes, timeoutMs);
   }
 
   /** Descriptors as they are: for tests of what the device does with bad ones. */
   submitRaw(descriptors: readonly Buffer[], timeoutMs = this.#timeoutMs): number {
+    if (descriptors.length === 0) throw new LightMambaError("bug", "no commands");
     this.#usable();
+    // More than the ring holds go in halves of it, so that the device works while the next ones come.
+    const most = descriptors.length > this.#entries ? this.#entries / 2 : descriptors.length;
+    for (let from = 0; from < descriptors.length; from += most) {
+      this.#put(descriptors.slice(from, from + most), timeoutMs);
+    }
+    return (this.#head - 1) >>> 0;
+  }
+
+  #put(descriptors: readonly Buffer[], timeoutMs: number): void {
     const end = (this.#head + descriptors.length) >>> 0;
     this.#until(
       "room in the ring",
@@ -219,7 +271,6 @@ export class Device {
     }
     this.#head = end;
     this.memory.writeRegister(lm.REG_HEAD, end);
-    return (end - 1) >>> 0;
   }
 
   /** Waits until everything up to `sequence` has ended and returns its completion. The first failure is thrown, and the device reset. */
@@ -236,7 +287,6 @@ export class Device {
     return completion;
   }
 
-  /** Commands from here to the end of the list, in one go. */
   run(commands: readonly Command[], timeoutMs = this.#timeoutMs): Completion {
     return this.wait(this.submit(commands, timeoutMs), timeoutMs);
   }
@@ -269,6 +319,11 @@ export class Device {
     return this.#wide(lm.REG_CYCLES_LOW);
   }
 
+  /** Of these, cycles with a command at work. */
+  busyCycles(): bigint {
+    return this.#wide(lm.REG_BUSY_LOW);
+  }
+
   #wide(low: number): bigint {
     for (;;) {
       const high = this.memory.readRegister(low + 4);
@@ -283,8 +338,11 @@ export class Device {
   reset(): void {
     const m = this.memory;
     const wanted = (m.readRegister(lm.REG_RESETS) + 1) >>> 0;
-    m.writeRegister(lm.REG_RESET, wanted);
     try {
+      // A simulator carries words over in no order but that of the doorbell's: a late one must not count as rung after the reset
+      const head = m.readRegister(lm.REG_HEAD);
+      this.#until("the doorbell to be heard", () => (m.readRegister(lm.REG_HEAD_SEEN) === head ? true : undefined));
+      m.writeRegister(lm.REG_RESET, wanted);
       this.#until("the reset", () => (m.readRegister(lm.REG_RESETS) === wanted ? true : undefined));
     } catch (error) {
       this.#broken = (error as Error).message;
@@ -323,14 +381,15 @@ export class Device {
     throw error;
   }
 
-  /** Polls until there is an answer. The doorbell is rung again when the device did not hear it. */
+  /** Polls until there is an answer; while commands end, time begins anew. The doorbell is rung again when the device did not hear it. */
   #until<T>(
     what: string,
     poll: () => T | undefined,
     timeoutMs = this.#timeoutMs,
     problem = "no answer from the device",
   ): T {
-    const start = performance.now();
+    let start = performance.now();
+    let completed = this.#completed();
     let repeated = false;
     for (let round = 0; ; round++) {
       const found = poll();
@@ -338,7 +397,11 @@ export class Device {
       const dead = round % 64 === 63 ? this.#alive() : undefined;
       if (dead !== undefined) throw this.#break(`${dead}, while waiting for ${what}`);
       const elapsed = performance.now() - start;
-      if (elapsed > timeoutMs) throw this.#timedOut(what, timeoutMs, problem);
+      if (elapsed > timeoutMs) {
+        if (this.#completed() === completed) throw this.#timedOut(what, timeoutMs, problem);
+        completed = this.#completed();
+        start = performance.now();
+      }
       if (!repeated && elapsed > timeoutMs / 4 && this.memory.readRegister(lm.REG_HEAD_SEEN) !== this.#head) {
         repeated = true;
         this.repeatedDoorbells++;
@@ -365,6 +428,12 @@ export class Device {
     this.#broken = why;
     return new LightMambaError("device", why, { hint: "start it again" });
   }
+}
+
+/** Of a descriptor, for messages. */
+function nameOf(descriptor: Buffer): string {
+  const layer = descriptor.readUInt16LE(lm.DESC_LAYER);
+  return `${opcodeName(descriptor[lm.DESC_OPCODE]!)}${layer === NO_LAYER ? "" : `, layer ${layer}`}`;
 }
 
 function align(value: number): number {

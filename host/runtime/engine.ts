@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 import { packageRoot } from "../package.ts";
+import { DeviceLink } from "./link.ts";
 import { importsOf, startThreads } from "./threads.ts";
 
 /** Same bits either way; `relaxed` needs an engine with relaxed SIMD and is faster. */
@@ -53,6 +54,14 @@ export interface RuntimeExports {
   setHeads(layer: number, decay: number, decayShift: number, dtBias: number, skip: number, gamma: number): void;
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;
   finish(): void;
+  setBuild(...limits: number[]): void;
+  planDevice(pattern: number, patternLength: number, split: number): number;
+  misfitFound(): number;
+  misfitLimit(): number;
+  deviceDataBytes(): bigint;
+  deviceWeightBytes(): bigint;
+  openDevice(data: bigint, weights: bigint): void;
+  settle(state: number): void;
   setThreads(threads: number): void;
   serve(thread: number): void;
   stateBytes(): number;
@@ -108,11 +117,13 @@ export interface Engine {
   close(): void;
   memory: WebAssembly.Memory;
   exports: RuntimeExports;
+  /** To a device, where one is attached. */
+  link: DeviceLink;
 }
 
 const FILES: Record<Variant, string> = { relaxed: "runtime.relaxed.wasm", plain: "runtime.wasm" };
 /** What the exported functions mean: assembly/index.ts, version(). */
-const RUNTIME_VERSION = 1;
+const RUNTIME_VERSION = 2;
 const MEMORY = { initial: 16, maximum: 65536, shared: true };
 
 /** (func (param v128 v128) (result v128) i16x8.relaxed_dot_i8x16_i7x16_s): valid where relaxed SIMD is on. */
@@ -133,7 +144,8 @@ export function instantiate(variant: Variant = bestVariant(), threads = 1): Engi
   }
   const memory = new WebAssembly.Memory(MEMORY);
   const module = new WebAssembly.Module(readFileSync(path));
-  const instance = new WebAssembly.Instance(module, importsOf(memory));
+  const link = new DeviceLink(memory);
+  const instance = new WebAssembly.Instance(module, importsOf(memory, link.imports));
   const exports = instance.exports as unknown as RuntimeExports;
   const version = exports.version();
   if (version !== RUNTIME_VERSION) {
@@ -146,5 +158,5 @@ export function instantiate(variant: Variant = bestVariant(), threads = 1): Engi
   }
   const close = threads > 1 ? startThreads(module, memory, threads) : () => {};
   exports.setThreads(threads);
-  return { variant, memory, exports, threads, close };
+  return { variant, memory, exports, threads, link, close };
 }

@@ -4,6 +4,7 @@ import { LightMambaError } from "../errors.ts";
 import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts";
 import { checkQuickly } from "../verify.ts";
+import { type Accelerator, type AcceleratorOptions, accelerate } from "./accelerator.ts";
 import { bestVariant, type Engine, instantiate, UNITS, type Variant } from "./engine.ts";
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
@@ -12,10 +13,10 @@ import { hasThreads, MOST_THREADS, usefulThreads } from "./threads.ts";
 
 const LOGIT_UNIT = 2 ** -16;
 
-export interface LoadOptions {
+export interface LoadOptions extends AcceleratorOptions {
   /** Default: relaxed SIMD where the engine has it. The bits are the same. */
   variant?: Variant;
-  /** Threads of a token; the bits are the same. Default: all cores for a model that is worth it, else 1. */
+  /** Threads of a token; the bits are the same. Default: all cores for a model that is worth it, else 1; with a device 1. */
   threads?: number;
 }
 
@@ -28,16 +29,19 @@ export class Model {
   readonly description: ModelDescription;
   readonly variant: Variant;
   readonly threads: number;
+  /** Where tokens are computed, if not in WebAssembly. */
+  readonly accelerator: Accelerator | undefined;
   readonly #engine: Engine;
   readonly #free: SessionMemory[] = [];
   #tokenizer: Tokenizer | undefined;
 
-  private constructor(header: ModelHeader, engine: Engine) {
+  private constructor(header: ModelHeader, engine: Engine, accelerator: Accelerator | undefined) {
     this.dir = header.dir;
     this.config = header.config;
     this.description = header.description;
     this.variant = engine.variant;
     this.threads = engine.threads;
+    this.accelerator = accelerator;
     this.#engine = engine;
   }
 
@@ -56,22 +60,31 @@ export class Model {
 
   static #create(
     header: ModelHeader,
-    { variant, threads }: LoadOptions,
+    options: LoadOptions,
     fill: (engine: Engine, header: ModelHeader) => void,
   ): Model {
-    const engine = instantiate(variant ?? bestVariant(), chooseThreads(threads, header));
+    const engine = instantiate(options.variant ?? bestVariant(), chooseThreads(options, header));
     try {
       fill(engine, header);
-      return new Model(header, engine);
+      return new Model(header, engine, accelerate(engine, header, options));
     } catch (error) {
       engine.close();
       throw error;
     }
   }
 
-  /** Ends the threads. Optional: they do not keep a program alive. */
+  /**
+   * Ends threads and simulation. Optional: they do not keep a program alive. Sessions can be saved afterwards; with a device they cannot
+   * be fed any more.
+   */
   close(): void {
     this.#engine.close();
+    if (this.accelerator === undefined) return;
+    try {
+      this.#engine.exports.settle(0);
+    } finally {
+      this.accelerator.close();
+    }
   }
 
   /** Loaded when first asked for. Throws when the directory has none, or one with more tokens than the model. */
@@ -144,7 +157,16 @@ export class Model {
   }
 }
 
-function chooseThreads(wanted: number | undefined, { config, description }: ModelHeader): number {
+function chooseThreads({ threads: wanted, device = "wasm" }: LoadOptions, header: ModelHeader): number {
+  const { config, description } = header;
+  if (device !== "wasm") {
+    if (wanted === undefined || wanted === 1) return 1;
+    throw new LightMambaError("usage", "threads have nothing to do where a device computes", {
+      expected: 1,
+      found: wanted,
+      hint: "leave --threads out",
+    });
+  }
   if (wanted === undefined) {
     const worth = weightBytesPerToken(config, description.weights) >= WORTH_THREADS_BYTES;
     return worth ? usefulThreads() : 1;

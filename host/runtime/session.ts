@@ -1,5 +1,6 @@
 /** A conversation: recurrent state and sampler, both of constant size; saving, restoring and forking are copies. */
 import { createHash } from "node:crypto";
+import { TOKEN_MODULUS } from "../../assembly/contract.ts";
 import { SafetensorsFile, writeSafetensors } from "../checkpoint/safetensors.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import type { Engine } from "./engine.ts";
@@ -104,7 +105,7 @@ export class Session {
     this.#owner.engine.exports.seedSampler(this.#sampler, BigInt(seed));
   }
 
-  /** Consumes one token; afterwards logits and sample speak of the next. */
+  /** Consumes one token; afterwards logits and sample speak of the next. Where a device fails, the session is what it was before. */
   feed(token: number): void {
     const { exports } = this.#owner.engine;
     this.#checkToken(token);
@@ -121,9 +122,15 @@ export class Session {
       const count = Math.min(most, tokens.length - from);
       const ids = new Int32Array(memory.buffer, exports.tokensAt(), count);
       for (let i = 0; i < count; i++) ids[i] = tokens[from + i]!;
-      exports.forwardAll(this.#state, count, Number(from + count === tokens.length));
+      const before = this.tokens;
+      try {
+        exports.forwardAll(this.#state, count, Number(from + count === tokens.length));
+      } finally {
+        // A device that fails has consumed some of them.
+        const consumed = (this.tokens - before + TOKEN_MODULUS) % TOKEN_MODULUS;
+        for (let i = 0; i < consumed; i++) exports.observe(this.#sampler, tokens[from + i]!);
+      }
     }
-    for (let i = 0; i < tokens.length; i++) exports.observe(this.#sampler, tokens[i]!);
   }
 
   #checkToken(token: number): void {
@@ -132,11 +139,12 @@ export class Session {
     throw badInput("token id outside the vocabulary", { expected: `0 to ${vocabSize - 1}`, found: token });
   }
 
-  /** Like feed, stopping after each stage: `see(index)` with -1 after the embedding, then after each layer. */
+  /** Like feed in WebAssembly, stopping after each stage: `see(index)` with -1 after the embedding, then after each layer. */
   feedByLayer(token: number, see: (index: number) => void): void {
     const { engine, layers } = this.#owner;
     const { exports } = engine;
     this.#checkToken(token);
+    exports.settle(this.#state);
     exports.embed(token);
     see(-1);
     for (let i = 0; i < layers; i++) {
@@ -229,7 +237,9 @@ export class Session {
     throw badInput("not a token id", { file: path, field: "last_token", expected: `below ${this.#owner.vocabSize}` });
   }
 
+  /** The state as it is now, wherever it was; a view until a token is fed. */
   #stateView(): Uint8Array {
+    this.#owner.engine.exports.settle(this.#state);
     return this.#view(this.#state, this.#owner.engine.exports.stateBytes());
   }
 

@@ -4,9 +4,23 @@ import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { LightMambaError } from "../errors.ts";
 import type { RuntimeExports } from "./engine.ts";
 
+/** The module `accel`: assembly/accel.ts. Addresses are the device's, pointers those of linear memory. */
+export interface AccelImports {
+  write(address: bigint, pointer: number, bytes: number): void;
+  read(address: bigint, pointer: number, bytes: number): void;
+  run(descriptors: number, count: number): void;
+}
+
+/** Where there is none, and on every thread but the main one. */
+const NO_DEVICE: AccelImports = { write: noDevice, read: noDevice, run: noDevice };
+
+function noDevice(): never {
+  throw new LightMambaError("bug", "the runtime asks for a device that is not there");
+}
+
 /** What an instance imports. */
-export function importsOf(memory: WebAssembly.Memory): WebAssembly.Imports {
-  return { env: { memory }, host: { clock: () => performance.now() } };
+export function importsOf(memory: WebAssembly.Memory, accel = NO_DEVICE): WebAssembly.Imports {
+  return { env: { memory }, host: { clock: () => performance.now() }, accel: { ...accel } };
 }
 
 interface ThreadData {

@@ -211,6 +211,7 @@ export function constants(c: Contract): string {
 /** Texts and boards, for the host. */
 export function hostTables(c: Contract, boards: Board[]): string {
   const texts = Object.fromEntries(Object.entries(c.statuses).map(([name, s]) => [s.code, { name, text: s.text }]));
+  const units = Object.keys(c.units).sort((a, b) => c.units[a]! - c.units[b]!);
   const opcodes = Object.fromEntries(Object.entries(c.opcodes).map(([name, o]) => [o.code, name]));
   return [
     `// ${SOURCE}`,
@@ -219,6 +220,8 @@ export function hostTables(c: Contract, boards: Board[]): string {
     `  ${JSON.stringify(texts, null, 2).replaceAll("\n", "\n  ")};`,
     "",
     `export const OPCODE_NAMES: { readonly [code: number]: string } = ${JSON.stringify(opcodes, null, 2)};`,
+    "",
+    `export const UNIT_NAMES: readonly string[] = ${JSON.stringify(units)};`,
     "",
     "/** Numbers without their sources: those are in boards/*.yaml. */",
     `export const BOARDS = ${JSON.stringify(Object.fromEntries(boards.map((b) => [b.name, plain(b)])), null, 2)} as const;`,

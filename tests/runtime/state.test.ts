@@ -1,15 +1,14 @@
 /** A conversation's state: fork, save and restore give the same next bits; what is no state of this model is refused. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "../../host/checkpoint/safetensors.ts";
 import { type ExitName, LightMambaError } from "../../host/errors.ts";
 import { Model } from "../../host/runtime/model.ts";
 import type { Session } from "../../host/runtime/session.ts";
 import { initialState, type RandomShape, randomModel, step, TOKEN_PERIOD } from "../oracle/model.ts";
 import { stateLayout } from "../units/backend.ts";
 import { assertSame } from "../units/support.ts";
+import { forged, resealed, rewritten } from "./forged.ts";
 import { emptyDirectory, newPath, VARIANTS, writeModel } from "./support.ts";
 
 const SHAPE: RandomShape = { D: 40, H: 6, P: 8, N: 24, G: 2, W: 4, V: 60, layers: 3, normGroups: 2 };
@@ -137,33 +136,6 @@ function refused(model: Model, path: string, { exit, field }: { exit?: ExitName;
     },
   );
   assert.deepEqual(session.state(), before);
-}
-
-/** A saved state with its tensors or metadata changed. */
-function rewritten(
-  path: string,
-  edit: (tensors: Map<string, Uint8Array>, metadata: Record<string, string>) => void,
-): string {
-  const file = SafetensorsFile.open(path);
-  const tensors = new Map([...file.tensors.keys()].map((name) => [name, file.readBytes(name)]));
-  const metadata = { ...file.metadata };
-  file.close();
-  edit(tensors, metadata);
-  const list = [...tensors].map(
-    ([name, data]): SafetensorsTensor => ({ name, dtype: "U8", shape: [data.length], data }),
-  );
-  const target = newPath();
-  writeSafetensors(target, list, { metadata });
-  return target;
-}
-
-/** The same, with a checksum that holds. */
-function resealed(path: string, edit: Parameters<typeof rewritten>[1]): string {
-  return rewritten(path, (tensors, metadata) => {
-    edit(tensors, metadata);
-    const hash = createHash("sha256").update(tensors.get("state")!).update(tensors.get("sampler")!);
-    metadata.sha256 = hash.update(metadata.last_token ?? "").digest("hex");
-  });
 }
 
 describe("refused", () => {
@@ -294,17 +266,6 @@ describe("refused", () => {
     );
   });
 });
-
-/** Puts a value into the state of layer 0 and seals it with its own checksum. */
-function forged(path: string, at: number, bytes: 1 | 2 | 4, value: number): string {
-  return resealed(path, (tensors) => {
-    const state = tensors.get("state")!;
-    const view = new DataView(state.buffer, state.byteOffset);
-    if (bytes === 1) view.setInt8(at, value);
-    else if (bytes === 2) view.setInt16(at, value, true);
-    else view.setUint32(at, value, true);
-  });
-}
 
 describe("forged, with its own checksum", () => {
   for (const stateBits of [8, 16] as const) {

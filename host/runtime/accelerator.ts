@@ -1,0 +1,203 @@
+/** Brings a model onto a device: what it needs, whether the build holds it, and the device itself. docs/accelerator.md. */
+import { STATE_GROUP } from "../../assembly/contract.ts";
+import * as lm from "../../assembly/device.generated.ts";
+import { BOARDS, UNIT_NAMES } from "../device/boards.generated.ts";
+import { type Board, type Build, Device, Simulator, type SimulatorOptions } from "../device/index.ts";
+import { LightMambaError } from "../errors.ts";
+import type { ModelHeader } from "../model/description.ts";
+import { modelTensors } from "../model/tensors.ts";
+import type { Engine, RuntimeExports } from "./engine.ts";
+import { allocate } from "./load.ts";
+
+/** fused: the device does everything from the embedding to the logits. split: matrices and SSM alone, WebAssembly the rest. Same bits. */
+export type Partition = "fused" | "split";
+
+export interface AcceleratorOptions {
+  /** "rtl": the accelerator's own RTL, simulated (Simulator). Or a device that is there; who made it closes it. Default: none, "wasm". */
+  device?: "wasm" | "rtl" | Device;
+  /** Default: fused. */
+  partition?: Partition;
+  /** Of the simulated RTL: memory ports that stream weights. Default: 1. */
+  ports?: number;
+  /** Whose clock and memory timing the simulation has. Default: "sim". */
+  board?: Board;
+  /** More for the simulation: stalls, waveforms. */
+  simulator?: Pick<
+    SimulatorOptions,
+    "stall" | "seed" | "trace" | "hangAt" | "timeoutMs" | "watchdogCycles" | "ringLog2"
+  >;
+}
+
+/** A model's device. */
+export interface Accelerator {
+  readonly device: Device;
+  readonly partition: Partition;
+  /** MHz of the simulated board; a device that was handed over may have any. */
+  readonly clockMhz: number | undefined;
+  /** Ends what was started for this model. */
+  close(): void;
+}
+
+/** Limits of a build in the order of misfit in assembly/accel-build.ts. */
+const LIMITS: readonly (readonly [field: string, what: string])[] = [
+  ["units", "the device lacks units"],
+  ["state_bits", "the device has no such state"],
+  ["activation_bits", "the device is not built for such activations"],
+  ["d_model", "the device is built for less"],
+  ["d_inner", "the device is built for less"],
+  ["num_heads", "the device is built for fewer"],
+  ["head_dim", "the device is built for less"],
+  ["state_size", "the device is built for less"],
+  ["n_groups", "the device is built for fewer"],
+  ["n_groups times words of the state", "the device is built for fewer"],
+  ["values of the convolution's ring", "the device is built for fewer"],
+  ["channels of a norm group", "the device is built for fewer"],
+  ["rows of a matrix", "the device is built for fewer"],
+  ["order of the Hadamard matrix", "the device is built for less"],
+];
+const UNITS = 1;
+const ORDER = LIMITS.length;
+
+/** Arguments of setBuild. */
+const BUILD_ORDER: readonly (keyof Build)[] = [
+  ...(["ports", "tokens", "actBits", "maxInputs", "maxRows", "maxHeads", "maxHeadDim", "maxState"] as const),
+  ...(["maxGroups", "units", "maxWords", "maxTaps", "maxNormGroup", "maxOrder", "maxLog2"] as const),
+];
+/** A limit that is not known yet: before there is a device. */
+const OPEN = 0x7fffffff;
+const MOST_PORTS = lm.PORT_PATTERN;
+
+export function accelerate(engine: Engine, header: ModelHeader, options: AcceleratorOptions): Accelerator | undefined {
+  const { device = "wasm", partition = "fused" } = options;
+  if (device === "wasm") return undefined;
+  if (device instanceof Device) {
+    bring(engine, header, device, partition, undefined);
+    return { device, partition, clockMhz: undefined, close: () => engine.link.attach(undefined) };
+  }
+  const board = options.board ?? BOARDS.sim;
+  const simulator = simulate(engine, header, partition, board, options);
+  try {
+    bring(engine, header, simulator.device, partition, board);
+  } catch (error) {
+    simulator.close();
+    throw error;
+  }
+  const close = () => {
+    engine.link.attach(undefined);
+    simulator.close();
+  };
+  return { device: simulator.device, partition, clockMhz: board.clock_mhz, close };
+}
+
+/** A simulation with as much memory as the model needs. */
+function simulate(
+  engine: Engine,
+  header: ModelHeader,
+  partition: Partition,
+  board: Board,
+  options: AcceleratorOptions,
+): Simulator {
+  const { ports = 1, simulator = {} } = options;
+  if (!Number.isInteger(ports) || ports < 1 || ports > MOST_PORTS) {
+    throw new LightMambaError("usage", "not a number of ports", { expected: `1 to ${MOST_PORTS}`, found: ports });
+  }
+  const { data, weights } = plan(engine, header, { ports }, partition, portPattern(Array(ports).fill(1)));
+  const ringLog2 = simulator.ringLog2 ?? 9;
+  const watchdogCycles = simulator.watchdogCycles ?? mostCycles(engine, header);
+  return Simulator.start({
+    build: ports === 1 ? "top" : `top-p${ports}`,
+    board: withPorts(board, ports),
+    memoryBytes: data + weights + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT,
+    watchdogCycles,
+    // The watchdog comes first: a simulation makes some thousand cycles a second.
+    timeoutMs: 10_000 + watchdogCycles,
+    ...simulator,
+    ringLog2,
+  });
+}
+
+/** A bound that a command keeps by far: 16 cycles for each beat of the largest matrix, and for each word of a layer's state. */
+function mostCycles({ exports }: Engine, { config, description }: ModelHeader): number {
+  const frames = [...modelTensors(config, description.weights)].filter(([name]) => name.endsWith(".frames"));
+  const beats = Math.max(...frames.map(([, { shape }]) => (shape[0]! * shape[1]!) / lm.BEAT));
+  const words = exports.passTokens() * config.dInner * Math.ceil(config.dState / STATE_GROUP);
+  return 100_000 + 16 * Math.max(beats, words);
+}
+
+/** So many ports of the board; where it has fewer, the same ones again. */
+function withPorts(board: Board, count: number): Board {
+  return { ...board, ports: Array.from({ length: count }, (_, i) => board.ports[i % board.ports.length]!) };
+}
+
+/**
+ * The port of block b, b mod length: each has a share of the blocks like its share of the bandwidth, and they take turns. Ports of
+ * one bandwidth: 0, 1, …, n - 1.
+ */
+export function portPattern(bandwidths: readonly number[]): Uint8Array {
+  const total = bandwidths.reduce((sum, value) => sum + value, 0);
+  const length = new Set(bandwidths).size === 1 ? bandwidths.length : lm.PORT_PATTERN;
+  const due = bandwidths.map(() => 0);
+  return Uint8Array.from({ length }, () => {
+    bandwidths.forEach((bandwidth, port) => {
+      due[port]! += bandwidth / total;
+    });
+    const next = due.indexOf(Math.max(...due));
+    due[next]! -= 1;
+    return next;
+  });
+}
+
+function bring(
+  engine: Engine,
+  header: ModelHeader,
+  device: Device,
+  partition: Partition,
+  board: Board | undefined,
+): void {
+  const { build } = device;
+  const bandwidths = withPorts(board ?? BOARDS.sim, build.ports).ports.map((port) => port.gigabytes_per_second);
+  const { data, weights } = plan(engine, header, build, partition, portPattern(bandwidths));
+  device.reserveWeights(weights);
+  if (device.dataBytes < data) {
+    throw new LightMambaError("device", "the device's memory is too small for the model", {
+      file: header.dir,
+      expected: `${data + weights} bytes`,
+      found: `${device.dataBytes + weights}`,
+    });
+  }
+  engine.link.attach(device);
+  engine.exports.openDevice(BigInt(device.dataAddress), BigInt(device.weightAddress));
+}
+
+/** Bytes that the model needs on a build: written by the device, and only read. Throws where the build does not hold it. */
+function plan(
+  engine: Engine,
+  header: ModelHeader,
+  build: Partial<Build>,
+  partition: Partition,
+  pattern: Uint8Array,
+): { data: number; weights: number } {
+  const { exports } = engine;
+  exports.setBuild(...BUILD_ORDER.map((name) => build[name] ?? OPEN));
+  const at = allocate(engine, pattern.length, "the ports' pattern");
+  new Uint8Array(engine.memory.buffer, at, pattern.length).set(pattern);
+  const misfit = exports.planDevice(at, pattern.length, Number(partition === "split"));
+  if (misfit > 0) throw misfitError(exports, header, build, misfit);
+  return { data: Number(exports.deviceDataBytes()), weights: Number(exports.deviceWeightBytes()) };
+}
+
+function misfitError(
+  exports: RuntimeExports,
+  header: ModelHeader,
+  build: Partial<Build>,
+  misfit: number,
+): LightMambaError {
+  const [field, what] = LIMITS[misfit - 1]!;
+  const names = (bits: number) => UNIT_NAMES.filter((_, unit) => (bits >> unit) & 1).join(", ");
+  const detail =
+    misfit === UNITS
+      ? { expected: names(exports.misfitFound() | (build.units ?? 0)), found: names(build.units ?? 0) }
+      : { expected: `at most ${exports.misfitLimit()}`, found: exports.misfitFound() };
+  const hint = misfit === ORDER ? { hint: "--partition split leaves the transform to WebAssembly" } : {};
+  return new LightMambaError("unsupported", what, { file: header.dir, field, ...detail, ...hint });
+}
