@@ -1,4 +1,4 @@
-/** The accelerator's own RTL as a process (firmware/rtl/sim/top.cpp) on a file that both share. */
+/** The accelerator's own RTL as a process (firmware/rtl/sim/accelerator.cpp) on a file that both share. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
