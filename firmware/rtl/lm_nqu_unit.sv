@@ -132,10 +132,9 @@ module lm_nqu_unit #(
     logic [511:0]  scale_beat;
     logic [5:0]    lane;
     logic [SW-1:0] place;  // of the beat, while coding and while writing
-    logic [511:0]  scales_so_far;
-    always_comb begin
-        scales_so_far = lane == 6'd0 ? '0 : scale_beat;
-        scales_so_far[{lane, 3'd0} +: 8] = sa;
+    wire [511:0]   scales_so_far;
+    for (genvar i = 0; i < 64; i++) begin : g_scale
+        assign scales_so_far[8*i +: 8] = lane == 6'(i) ? sa : lane == 6'd0 ? 8'd0 : scale_beat[8*i +: 8];
     end
     always_ff @(posedge clk) begin
         if (move) begin
@@ -264,8 +263,10 @@ module lm_nqu_unit #(
         if (move) begin
             wr_svalid <= quarter == 2'd3 || m_last;
             quarter   <= m_last ? 2'd0 : quarter + 2'd1;
-            if (quarter == 2'd0) wr_sdata <= '0;
-            wr_sdata[{quarter, 7'd0} +: 128] <= v;
+            for (int q = 0; q < 4; q++) begin
+                if (quarter == 2'(q)) wr_sdata[128*q +: 128] <= v;
+                else if (quarter == 2'd0) wr_sdata[128*q +: 128] <= '0;
+            end
         end
         if (head || (state == SCALES && room)) begin
             wr_svalid <= 1'b1;
