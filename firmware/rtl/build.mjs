@@ -3,6 +3,7 @@
  *
  *   node firmware/rtl/build.mjs [name…]    these builds, or all of these units (none named: all) → build/rtl/<build>/sim
  *   node firmware/rtl/build.mjs --lint     every module by itself, and every build, under -Wall
+ *   node firmware/rtl/build.mjs --addon    some builds as add-ons for Node → build/rtl/addon/Release/<build>.node
  *
  * A unit is a testbench, `sim/<unit>.cpp`. Its top is `lm_<unit>`, unless lines like these in it name builds of their own:
  *
@@ -10,7 +11,7 @@
  *
  * Parameters reach the top as -G, and the testbench as macros; `verilator=--option,--option` in such a line is for Verilator
  * itself. The verilated class is always `Vtop`.
- * Builds are cached by the contents of what they are made from. Exit code 3: there is no Verilator.
+ * Builds are cached by the contents of what they are made from. Exit code 3: there is no Verilator, or for add-ons no CMake or none of its packages.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -23,6 +24,7 @@ const RTL = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(dirname(RTL));
 const INCLUDE = join(RTL, "include");
 const SIM = join(RTL, "sim");
+const ADDON = join(RTL, "addon");
 const WAIVERS = join(RTL, "lint", "waivers.vlt");
 const BUILD = join(ROOT, "build", "rtl");
 const JOBS = Math.min(4, availableParallelism());
@@ -34,15 +36,17 @@ const SEARCH = [
   ...(existsSync(WAIVERS) ? [WAIVERS] : []),
 ];
 const WARNINGS = ["-Wall", "--assert"];
+// Registers start at random values where the testbench asks for it: nothing may depend on them.
+const COMMON = ["-O3", ...WARNINGS, ...SEARCH, "--x-assign", "unique", "--x-initial", "unique"];
 
 function verilatorVersion() {
   const { status, stdout } = spawnSync("verilator", ["--version"], { encoding: "utf8" });
   return status === 0 ? stdout.trim() : undefined;
 }
 
-function run(program, args) {
+function run(program, args, cwd = ROOT) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (chunk) => {
@@ -111,9 +115,7 @@ function verilatorArguments({ top, parameters, testbench, options }, folder) {
   // Verilator's own sources are compiled once for all builds, but those with options, which may change what is in them.
   const shared = options.length === 0;
   return [
-    ...["--cc", "--exe", "--build", "-O3", ...WARNINGS, ...SEARCH, "-j", String(JOBS)],
-    // Registers start at random values where the testbench asks for it: nothing may depend on them.
-    ...["--x-assign", "unique", "--x-initial", "unique"],
+    ...["--cc", "--exe", "--build", ...COMMON, "-j", String(JOBS)],
     ...options,
     ...["--top-module", top, "--prefix", "Vtop", "-Mdir", folder, "-o", "sim"],
     ...["-MAKEFLAGS", `OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O0 ${shared ? "VM_GLOBAL_FAST= VM_GLOBAL_SLOW=" : ""}`],
@@ -192,6 +194,45 @@ async function buildAll(names, version) {
   return 0;
 }
 
+// ---------------------------------------------------------------------------------------------------- add-ons
+
+/** A lane of the MMU, the NQU, the SSMU's scan. */
+const ADDONS = ["mmu-a8", "nqu", "ssmu"];
+
+/** Why there can be none; installs cmake-js, which has a lockfile of its own. */
+async function addonMissing() {
+  if (spawnSync("cmake", ["--version"]).status !== 0) return "no CMake (firmware/tools/install.sh installs it)";
+  if (existsSync(join(ADDON, "node_modules", "cmake-js", "package.json"))) return undefined;
+  const npm = process.env.npm_execpath;
+  const [program, prefix] = npm?.endsWith(".js") ? [process.env.npm_node_execpath ?? "node", [npm]] : ["npm", []];
+  const { code, output } = await run(program, [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], ADDON);
+  return code === 0 ? undefined : `cmake-js cannot be installed: ${output.trim().split("\n")[0]}`;
+}
+
+async function buildAddons(version) {
+  const missing = await addonMissing();
+  if (missing !== undefined) {
+    process.stderr.write(`${missing}\n`);
+    return 3;
+  }
+  const builds = unitNames()
+    .flatMap(buildsOf)
+    .filter(({ name }) => ADDONS.includes(name));
+  const own = readdirSync(ADDON, { withFileTypes: true }).filter((entry) => entry.isFile());
+  const hash = createHash("sha256").update(builds.map((build) => hashOf(build, version)).join());
+  for (const { name } of own) hash.update(readFileSync(join(ADDON, name)));
+  const listed = builds.map(({ name, top, parameters, testbench }) =>
+    [name, top, basename(testbench, ".cpp"), ...Object.entries(parameters).map((pair) => pair.join("="))].join("|"),
+  );
+  const script = join(ADDON, "node_modules", "cmake-js", "bin", "cmake-js");
+  const make = (folder) =>
+    run(process.execPath, [
+      ...[script, "build", "--directory", ADDON, "--out", folder, "--parallel", String(JOBS)],
+      ...[`--CDBUILDS=${listed.join(";")}`, `--CDARGUMENTS=${COMMON.join(";")}`],
+    ]);
+  return (await cached("addon", hash.digest("hex"), make)) ? 0 : 1;
+}
+
 // ---------------------------------------------------------------------------------------------------- lint
 
 async function lint() {
@@ -222,5 +263,6 @@ if (version === undefined) {
   process.stderr.write("no Verilator (firmware/tools/install.sh installs it)\n");
   process.exitCode = 3;
 } else {
-  process.exitCode = args[0] === "--lint" ? await lint() : await buildAll(args, version);
+  const verbs = { "--lint": lint, "--addon": () => buildAddons(version) };
+  process.exitCode = await (verbs[args[0]] ?? (() => buildAll(args, version)))();
 }

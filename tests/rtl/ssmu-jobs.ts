@@ -3,7 +3,7 @@ import { convolve, type OracleLayerState, type OracleModel, type Segments } from
 import type { StateGroup } from "../oracle/ssmu.ts";
 import { nothingSeen, type Seen, scanToken } from "../units/scan.ts";
 import { assertSame } from "../units/support.ts";
-import { Request, simulate } from "./support.ts";
+import { Request, type Result, simulate } from "./support.ts";
 
 const BEAT = 64;
 
@@ -30,8 +30,13 @@ export class Jobs {
     append(this.#expected, state.groups.flat());
   }
 
-  /** Through a build, compared with the oracle; the cycles it took. */
-  run(build: string, seed: number, stall: number): number {
+  /** Through a build, compared with the oracle; the cycles it took. `through`: its own process, or the add-on. */
+  run(
+    build: string,
+    seed: number,
+    stall: number,
+    through: (build: string, request: Request) => Result = simulate,
+  ): number {
     const { exponents, codes } = this.#state;
     const request = new Request(seed, stall).words(this.#configs.length);
     for (const config of this.#configs) request.words(...config);
@@ -39,7 +44,7 @@ export class Jobs {
     for (const head of this.#heads) request.word64(head, head >> 64n);
     request.words(this.#x.length).words16(this.#x);
     for (const bytes of [exponents, codes]) request.words(bytes.length / BEAT).bytes8(bytes);
-    const result = simulate(build, request);
+    const result = through(build, request);
     const cycles = result.cycles();
     const expected = this.#expected;
     assertSame(result.words32(expected.y.length), expected.y, `${build}: y`);

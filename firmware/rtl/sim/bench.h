@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "Vtop.h"
@@ -16,24 +17,58 @@
 
 namespace bench {
 
-[[noreturn]] inline void fail(int code, const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vfprintf(stderr, format, arguments);
-  va_end(arguments);
-  fputc('\n', stderr);
+// ---------------------------------------------------------------- stdin, stdout and the end, or those of a call (addon/addon.cpp)
+
+#ifdef LM_ADDON
+struct Failure {
+  int code;
+  std::string message;
+};
+
+inline const uint8_t *request, *requestEnd;
+inline std::vector<uint8_t> result;
+
+inline size_t take(void* target, size_t bytes) {
+  if (bytes > size_t(requestEnd - request)) bytes = requestEnd - request;
+  memcpy(target, request, bytes);
+  request += bytes;
+  return bytes;
+}
+
+inline void give(const void* bytes, size_t count) {
+  result.insert(result.end(), static_cast<const uint8_t*>(bytes), static_cast<const uint8_t*>(bytes) + count);
+}
+
+[[noreturn]] inline void end(int code, const char* message) { throw Failure{code, message}; }
+#else
+inline size_t take(void* target, size_t bytes) { return fread(target, 1, bytes, stdin); }
+
+inline void give(const void* bytes, size_t count) { fwrite(bytes, 1, count, stdout); }
+
+[[noreturn]] inline void end(int code, const char* message) {
+  fprintf(stderr, "%s\n", message);
   exit(code);
 }
+#endif
 
-// ---------------------------------------------------------------- stdin and stdout
-
-inline void readBytes(void* target, size_t bytes) {
-  if (fread(target, 1, bytes, stdin) != bytes) fail(2, "the request ends early");
+[[noreturn]] inline void fail(int code, const char* format, ...) {
+  char message[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  end(code, message);
 }
 
-// True, and the word, unless stdin ends here.
+// ---------------------------------------------------------------- requests and results
+
+inline void readBytes(void* target, size_t bytes) {
+  if (take(target, bytes) != bytes) fail(2, "the request ends early");
+}
+
+// True, and the word, unless the requests end here.
 inline bool readFirst(uint32_t& word) {
-  size_t bytes = fread(&word, 1, 4, stdin);
+  size_t bytes = take(&word, 4);
   if (bytes != 0 && bytes != 4) fail(2, "the request ends early");
   return bytes == 4;
 }
@@ -53,12 +88,12 @@ std::vector<T> readArray(size_t count) {
 
 template <class T>
 void write(const T& value) {
-  fwrite(&value, sizeof(T), 1, stdout);
+  give(&value, sizeof(T));
 }
 
 template <class T>
 void writeArray(const std::vector<T>& values) {
-  fwrite(values.data(), sizeof(T), values.size(), stdout);
+  give(values.data(), sizeof(T) * values.size());
 }
 
 // ---------------------------------------------------------------- wide ports

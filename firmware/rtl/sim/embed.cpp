@@ -44,4 +44,5 @@ int main() {
     bench::write(device.cycles - first);
     bench::writeArray(out);
   }
+  return 0;
 }

@@ -37,4 +37,5 @@ int main() {
     bench::write(device.cycles);
     bench::write(most);
   }
+  return 0;
 }

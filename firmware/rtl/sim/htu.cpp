@@ -79,4 +79,5 @@ int main() {
       run(device, push, pull, u);
     }
   }
+  return 0;
 }

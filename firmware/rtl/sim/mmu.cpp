@@ -154,4 +154,5 @@ int main() {
     bench::writeArray(results);
     bench::write(uint64_t(device.cycles - 3 - start));
   }
+  return 0;
 }

@@ -140,4 +140,5 @@ int main() {
     bench::write(uint64_t(device.cycles - 3 - start));
     bench::write(uint64_t(firstSum - lastBeat));
   }
+  return 0;
 }

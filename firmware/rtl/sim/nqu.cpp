@@ -82,4 +82,5 @@ int main() {
       run(device, push, pull, a);
     }
   }
+  return 0;
 }

@@ -89,4 +89,5 @@ int main() {
     bench::write(uint64_t(device.cycles - 3 - start));
     bench::write(uint64_t(first - start));
   }
+  return 0;
 }

@@ -64,4 +64,5 @@ int main() {
     }
     bench::write(device.cycles);
   }
+  return 0;
 }
