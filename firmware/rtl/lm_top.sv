@@ -324,13 +324,13 @@ module lm_top #(
         end
     end
 
-    // What a unit and its masters say together
+    // What a unit and its masters say together. The masters come first: what a unit makes of the zeros of a failed read is no news
     logic [UNITS-1:0]    own_error;
     logic [UNITS*8-1:0]  own_code;
     logic [UNITS*64-1:0] own_info;
     always_comb begin
         u_quiet   = '1;
-        u_error   = own_error;
+        u_error   = '0;
         u_code    = own_code;
         u_info    = own_info;
         u_read    = '0;
@@ -362,6 +362,7 @@ module lm_top #(
                 u_info[64*MMU +: 64] = w_fault[64*p +: 64];
             end
         end
+        u_error = u_error | own_error;
     end
     assign own_error[0]   = 1'b0;
     assign own_code[7:0]  = '0;

@@ -128,7 +128,7 @@ export function assertFollows(
   bytes: number,
   before: readonly Piece[],
   after: readonly Piece[],
-): void {
+): Completion {
   const long = 32768;
   const moved = (pieces: readonly Piece[]) => pieces.map((piece) => ({ ...piece, at: piece.at + long }));
   const made = before.at(-1)!;
@@ -137,10 +137,10 @@ export function assertFollows(
   const aside = { at: long + bytes, bytes: copied };
   const follower = {
     ...command,
-    flags: lm.FLAG_FOLLOW,
+    flags: (command.flags ?? 0) | lm.FLAG_FOLLOW,
     addresses: command.addresses!.map((address) => Number(address) + long),
   };
-  assertEffect(
+  return assertEffect(
     device,
     [copy(device.dataAddress + aside.at, device.dataAddress, copied.length), follower],
     aside.at + copied.length,
