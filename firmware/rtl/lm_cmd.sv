@@ -248,7 +248,7 @@ module lm_cmd #(
                 if (pick_code != LM_STATUS_OK[7:0]) begin
                     errors <= errors + 32'd1;
                     halted <= 1'b1;
-                    if (!halted || pick_sequence - completed < error_sequence - completed) begin
+                    if (!halted || $signed(pick_sequence - error_sequence) < 0) begin
                         error_sequence <= pick_sequence;
                         error_status   <= {24'd0, pick_code};
                         error_info     <= pick_info;

@@ -1,13 +1,14 @@
 // HTU: u vectors in memory to rotated ones in memory (docs/device.md). Their headers pass unchanged.
 //
 //   read ──┬── columns of H_m, eight a beat ──► signs of lm_htu
-//          ├── headers ─────────────────────────────────────┐
-//          └── vectors, one word a cycle ──► lm_htu ────────┴──► write
+//          ├── vectors, one word a cycle ──► lm_htu ────────┬──► write
+//          └── headers ─────────────────────────────────────┘
 //
-// start … info: as in every unit, see lm_top. With m > 1 the signs are read at once; vectors when `hold` is low. A shape that lm_htu cannot hold, or
-// that is not E, ends the descriptor with SIZE of its count.
-// rd_*: one master: the signs, then all vectors as one command. wr_*: one master, one command.
-// Cycles for a token, waiting for memory aside: 2, and those of lm_htu.
+// start … info: as in every unit, see lm_top. A shape that lm_htu cannot hold, or that is not E, ends the descriptor with SIZE of its count.
+// bounded, followed: while bounded, only the first `followed` beats of the u vectors are in memory, in the order in which lm_ssmu_unit writes
+//   them: a token's words, then its header. So words are transformed while the SSMU makes the next.
+// rd_*: one master: the signs, then words and header of each token. wr_*: one master, likewise.
+// Cycles for a token, waiting for memory aside: 3, and those of lm_htu.
 module lm_htu_unit #(
     parameter int MAX_INPUTS = 8192, // below 2^14
     parameter int MAX_M      = 64,   // 16, 32 or 64
@@ -19,7 +20,8 @@ module lm_htu_unit #(
     input  logic                   rst_n,
     input  logic                   start,
     input  logic [511:0]           desc,
-    input  logic                   hold,
+    input  logic                   bounded,
+    input  logic [31:0]            followed,
     output logic                   done,
     output logic                   error,
     output logic [7:0]             code,
@@ -47,7 +49,7 @@ module lm_htu_unit #(
 
     localparam int MA = $clog2(MAX_M);
 
-    localparam logic [2:0] REST = 3'd0, CHECK = 3'd1, SIGNS = 3'd2, HEADER = 3'd3, COMMAND = 3'd4, WORDS = 3'd5;
+    localparam logic [2:0] REST = 3'd0, CHECK = 3'd1, SIGNS = 3'd2, COMMAND = 3'd3, WORDS = 3'd4, HEADER = 3'd5;
     logic [2:0] state;
     logic       busy;
 
@@ -61,33 +63,69 @@ module lm_htu_unit #(
     wire [31:0] size = (32'(blocks[13:0]) * 32'(m[MA:0])) << k[3:0];
     wire        fits = count != 32'd0 && count == size && count <= 32'(MAX_INPUTS) && blocks[15:14] == '0 && tokens != 8'd0
                     && m <= 16'(MAX_M) && k <= 16'(MAX_K);
-    wire [31:0] beats = 32'(tokens) * (32'd1 + ((count + 32'd15) >> 4));
+    wire [31:0] beats = (count + 32'd15) >> 4;  // of a vector, without its header
 
     // ------------------------------------------------------------------------------------------------ masters' commands
 
-    logic ask;  // the vectors' are to be given
+    // Parts of a token in turn: its words, its header. base: beats of all parts before the one that is being read
+    logic        asks, gives;                // parts have still to be read, written
+    logic        ask_header, give_header;
+    logic [7:0]  ask_tokens, give_tokens;    // not asked for yet
+    logic [63:0] ask_addr, give_addr;        // of the token
+    logic [31:0] base, next_base;
+    wire  [63:0] token_bytes = {26'd0, beats + 32'd1, 6'd0};
+    wire         part_ready, part_valid;
+    wire  [63:0] part_addr;
+    wire  [31:0] part_beats;
+    logic        signs_valid;
+    lm_stride u_stride (
+        .clk, .rst_n, .valid(asks), .ready(part_ready), .addr(ask_addr + (ask_header ? 64'd0 : 64'd64)), .beats(ask_header ? 32'd1 : beats),
+        .stride(8'd1), .bounded, .limit(followed > base ? followed - base : 32'd0), .first(8'd0),
+        .c_valid(part_valid), .c_ready(rd_ready[0] && !signs_valid), .c_addr(part_addr), .c_beats(part_beats));
+    assign rd_valid = signs_valid || part_valid;
+    assign rd_addr  = signs_valid ? signs : part_addr;
+    assign rd_beats = signs_valid ? (32'(m) + 32'd7) >> 3 : part_beats;
+    assign wr_valid = gives;
+    assign wr_addr  = give_addr + (give_header ? 64'd0 : 64'd64);
+    assign wr_beats = give_header ? 32'd1 : beats;
+
     always_ff @(posedge clk) begin
-        if (rd_ready[0]) rd_valid <= 1'b0;
-        if (wr_ready[0]) wr_valid <= 1'b0;
-        if (state == CHECK && fits) begin
-            ask      <= 1'b1;
-            rd_valid <= m != 16'd1;
-            rd_addr  <= signs;
-            rd_beats <= (32'(m) + 32'd7) >> 3;
-            wr_beats <= beats;
+        if (rd_ready[0]) signs_valid <= 1'b0;
+        if (asks && part_ready) begin
+            ask_header <= !ask_header;
+            base       <= next_base;
+            next_base  <= next_base + (ask_header ? 32'd1 : beats);
+            if (ask_header) begin
+                ask_tokens <= ask_tokens - 8'd1;
+                ask_addr   <= ask_addr + token_bytes;
+                asks       <= ask_tokens != 8'd1;
+            end
         end
-        if (ask && !rd_valid[0] && !hold) begin
-            ask      <= 1'b0;
-            rd_valid <= 1'b1;
-            rd_addr  <= from;
-            rd_beats <= wr_beats;
-            wr_valid <= 1'b1;
-            wr_addr  <= to;
+        if (gives && wr_ready[0]) begin
+            give_header <= !give_header;
+            if (give_header) begin
+                give_tokens <= give_tokens - 8'd1;
+                give_addr   <= give_addr + token_bytes;
+                gives       <= give_tokens != 8'd1;
+            end
+        end
+        if (state == CHECK) begin
+            asks        <= fits;
+            gives       <= fits;
+            signs_valid <= fits && m != 16'd1;
+            ask_header  <= 1'b0;
+            give_header <= 1'b0;
+            ask_tokens  <= tokens;
+            give_tokens <= tokens;
+            ask_addr    <= from;
+            give_addr   <= to;
+            base        <= '0;
+            next_base   <= '0;
         end
         if (!rst_n) begin
-            ask      <= 1'b0;
-            rd_valid <= 1'b0;
-            wr_valid <= 1'b0;
+            asks        <= 1'b0;
+            gives       <= 1'b0;
+            signs_valid <= 1'b0;
         end
     end
 
@@ -120,21 +158,20 @@ module lm_htu_unit #(
         done <= 1'b0;
         case (state)
             REST:
-                if (busy && !wr_valid[0] && rd_idle[0] && wr_idle[0]) begin
+                if (busy && !gives && !rd_valid[0] && rd_idle[0] && wr_idle[0]) begin
                     busy <= 1'b0;
                     done <= 1'b1;
                 end
             CHECK: begin
-                state  <= !fits ? REST : m != 16'd1 ? SIGNS : HEADER;
+                state  <= !fits ? REST : m != 16'd1 ? SIGNS : COMMAND;
                 error  <= !fits;
                 column <= '0;
             end
             SIGNS:
                 if (rd_mvalid[0]) begin
                     column <= column + 1'b1;
-                    if (last_column) state <= HEADER;
+                    if (last_column) state <= COMMAND;
                 end
-            HEADER: if (rd_mvalid[0] && wr_sready[0]) state <= COMMAND;
             COMMAND:
                 if (cfg_ready) begin
                     state <= WORDS;
@@ -146,11 +183,13 @@ module lm_htu_unit #(
                     left <= left - 14'd1;
                     lane <= lane + 4'd1;
                 end
-                if (m_valid && wr_sready[0] && m_last) begin
-                    state  <= tokens == 8'd1 ? REST : HEADER;
+                if (m_valid && wr_sready[0] && m_last) state <= HEADER;
+            end
+            HEADER:
+                if (rd_mvalid[0] && wr_sready[0]) begin
+                    state  <= tokens == 8'd1 ? REST : COMMAND;
                     tokens <= tokens - 8'd1;
                 end
-            end
             default: ;
         endcase
         if (start) begin

@@ -3,8 +3,8 @@
 // valid, ready: a vector is taken: the address of its first beat, its number of beats, its stride. 0 beats: no command.
 // bounded, limit, first: while bounded, only the first `limit` beats of the whole are there, counted over all tokens; the vector's beat j is
 //               number first + stride · j of them. limit may grow at any time; bounded may fall at any time, then all of it is there.
-// c_*:          commands. Stride 1: one for the whole vector; while bounded one for each aligned piece of 16 beats, a burst of the masters,
-//               when all of it is there. Other strides: one for each beat. A command stays as it is until it is taken.
+// c_*:          commands. Stride 1: one for the whole vector, or what is left of it. Other strides, and while bounded: one for each beat, as soon as
+//               it is there. A command stays as it is until it is taken.
 // Latency 2 cycles, throughput one command a cycle; a vector is taken when the last command of the one before is made.
 module lm_stride (
     input  logic        clk,
@@ -27,10 +27,9 @@ module lm_stride (
     logic [31:0] number;  // of the next of them
     logic [7:0]  step;
 
-    wire [31:0] piece = 32'd16 - 32'(place[9:6]);
-    wire [31:0] count = step != 8'd1 ? 32'd1 : bounded && left > piece ? piece : left;
+    wire [31:0] count = step != 8'd1 || bounded ? 32'd1 : left;
     wire [31:0] skip  = step != 8'd1 ? 32'(step) : count;
-    wire        there = !bounded || number + count <= limit;
+    wire        there = !bounded || number < limit;
     wire        make  = left != 32'd0 && there && (!c_valid || c_ready);
 
     assign ready = left == 32'd0;

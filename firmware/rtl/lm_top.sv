@@ -415,8 +415,9 @@ module lm_top #(
         assign w_mready = '0;
     end
 
-    // Rows of a MULTIPLY that are in memory: an SSM that follows it may read so far
-    wire [31:0] followed = u_after[3*SSMU +: 3] == 3'(MMU) ? wr_done[32*WR_MMU +: 32] : 32'd0;
+    // What is in memory of the rows of a MULTIPLY, of the u vectors of an SSM: who follows may read so far
+    wire [31:0] ssmu_followed = u_after[3*SSMU +: 3] == 3'(MMU) ? wr_done[32*WR_MMU +: 32] : 32'd0;
+    wire [31:0] htu_followed  = u_after[3*HTU +: 3] == 3'(SSMU) ? wr_done[32*(WR_SSMU + 2) +: 32] : 32'd0;
 
     // ------------------------------------------------------------------------------------------------ SSMU
     if (PRESENT[SSMU]) begin : g_ssmu
@@ -424,7 +425,7 @@ module lm_top #(
             .TAPS(MAX_TAPS), .NORM_GROUP(MAX_NORM_GROUP)) u_unit (
             .clk, .rst_n(rst_n && !u_reset[SSMU]), .start(u_start[SSMU]), .desc(u_desc), .done(u_done[SSMU]),
             .error(own_error[SSMU]), .code(own_code[8*SSMU +: 8]), .info(own_info[64*SSMU +: 64]),
-            .bounded(u_hold[SSMU]), .followed,
+            .bounded(u_hold[SSMU]), .followed(ssmu_followed),
             .rd_valid(rd_cvalid[RD_SSMU +: 4]), .rd_ready(rd_cready[RD_SSMU +: 4]), .rd_addr(rd_caddr[64*RD_SSMU +: 64*4]),
             .rd_beats(rd_cbeats[32*RD_SSMU +: 32*4]), .rd_mvalid(rd_mvalid[RD_SSMU +: 4]), .rd_mready(rd_mready[RD_SSMU +: 4]),
             .rd_mdata(rd_mdata[512*RD_SSMU +: 512*4]), .rd_idle(rd_idle[RD_SSMU +: 4]),
@@ -450,8 +451,9 @@ module lm_top #(
     // ------------------------------------------------------------------------------------------------ HTU
     if (PRESENT[HTU]) begin : g_htu
         lm_htu_unit #(.MAX_INPUTS(MAX_INPUTS), .MAX_M(MAX_ORDER), .MAX_K(MAX_LOG2)) u_unit (
-            .clk, .rst_n(rst_n && !u_reset[HTU]), .start(u_start[HTU]), .desc(u_desc), .hold(u_hold[HTU]), .done(u_done[HTU]),
+            .clk, .rst_n(rst_n && !u_reset[HTU]), .start(u_start[HTU]), .desc(u_desc), .done(u_done[HTU]),
             .error(own_error[HTU]), .code(own_code[8*HTU +: 8]), .info(own_info[64*HTU +: 64]),
+            .bounded(u_hold[HTU]), .followed(htu_followed),
             .rd_valid(rd_cvalid[RD_HTU +: 1]), .rd_ready(rd_cready[RD_HTU +: 1]), .rd_addr(rd_caddr[64*RD_HTU +: 64*1]),
             .rd_beats(rd_cbeats[32*RD_HTU +: 32*1]), .rd_mvalid(rd_mvalid[RD_HTU +: 1]), .rd_mready(rd_mready[RD_HTU +: 1]),
             .rd_mdata(rd_mdata[512*RD_HTU +: 512*1]), .rd_idle(rd_idle[RD_HTU +: 1]),
@@ -530,5 +532,5 @@ module lm_top #(
 
     wire unused = &{1'b0, host_words, m_rid, m_rresp, m_rlast, m_bid, m_bresp, m_arready, m_rvalid, m_awready, m_wready, m_bvalid, m_rdata,
                     STATE_LANES[0], ROWS[0], rd_mdata, rd_mlast, rd_idle[RD_FETCH], rd_beats[31:0], rd_fault[63:0], wr_code[7:0], wr_fault[63:0], wr_beats[31:0], wr_done, w_idle, w_error,
-                    w_code, w_fault, w_beats, w_cready, w_mvalid, w_mdata, followed, u_hold, u_after, u_start, u_abort, u_reset};
+                    w_code, w_fault, w_beats, w_cready, w_mvalid, w_mdata, ssmu_followed, htu_followed, u_hold, u_after, u_start, u_abort, u_reset};
 endmodule

@@ -19,19 +19,15 @@ interface Commanded {
 
 const NEVER = 2 ** 32 - 1;
 
-/** Beat by beat: one belongs to the command before, unless its place says otherwise. `release`: from this limit on there is none. */
+/** Beat by beat. `release`: from this limit on there is none, and what is left of a vector without a stride is one command. */
 function expected({ address, beats, stride, first }: Vector, release: number): Commanded[] {
   const commands: Commanded[] = [];
   for (let j = 0; j < beats; j++) {
     const at = address + 64n * BigInt(stride * j);
     const limit = Math.min(first + stride * j + 1, release);
     const last = commands.at(-1);
-    // Beats that come after the release come together, but a piece that was to come whole before it stays one.
-    const free = release === 0 || (last !== undefined && last.limit === release);
-    if (last && stride === 1 && (free || at % 1024n !== 0n)) {
-      last.beats++;
-      last.limit = limit;
-    } else commands.push({ address: at, beats: 1, limit });
+    if (last && stride === 1 && last.limit === release) last.beats++;
+    else commands.push({ address: at, beats: 1, limit });
   }
   return commands;
 }
