@@ -10,6 +10,19 @@
  * ```
  */
 export { type Checkpoint, type Mamba2Config, openCheckpoint, type TensorInfo } from "./checkpoint/index.ts";
+export {
+  type Board,
+  type Build,
+  buildSimulation,
+  type Command,
+  CommandError,
+  type Completion,
+  Device,
+  DeviceMemory,
+  type DeviceOptions,
+  Simulator,
+  type SimulatorOptions,
+} from "./device/index.ts";
 export { type ErrorDetail, EXIT, type ExitName, LightMambaError } from "./errors.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 export {
@@ -24,6 +37,7 @@ export { type InspectedCheckpoint, type InspectedModel, type InspectedTensor, in
 export { LADDER, type Ladder, ladder, type Rung, type RungResult } from "./ladder.ts";
 export type { CalibrationRecord, Fractions, ModelDescription, Rotation } from "./model/description.ts";
 export { type QuantizeOptions, type QuantizeResult, quantizeCheckpoint } from "./quantize/index.ts";
+export type { Accelerator, AcceleratorOptions, Partition } from "./runtime/accelerator.ts";
 export type { Variant } from "./runtime/engine.ts";
 export { type LoadOptions, Model } from "./runtime/model.ts";
 export { type SamplerOptions, Session } from "./runtime/session.ts";

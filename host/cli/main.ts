@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setImmediate } from "node:timers/promises";
 import { report } from "./failure.ts";
 import { installSignalHandlers } from "./interrupt.ts";
 import { createOutput, readFlags } from "./output.ts";
@@ -10,6 +11,8 @@ installSignalHandlers();
 try {
   await execute(output, args);
 } catch (error) {
+  // Ctrl-C reaches whatever we started too: it ends, we fail, and only then hear of the signal ourselves.
+  await setImmediate();
   // Not process.exit: what is still on its way to a pipe must arrive.
   process.exitCode = report(error, output);
 }

@@ -1,5 +1,5 @@
 /** The accelerator's own RTL as a process (firmware/rtl/sim/accelerator.cpp) on a file that both share. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,6 +50,65 @@ export function simulatorPath(build: string): string {
   return join(packageRoot(), "build", "rtl", build, "sim");
 }
 
+/** The build with so many ports that stream weights. */
+export function buildName(ports: number): string {
+  return ports === 1 ? "top" : `top-p${ports}`;
+}
+
+const BUILD_SCRIPT = "firmware/rtl/build.mjs";
+const NO_VERILATOR = 3;
+
+/** Whether the RTL is here, which the package does not have. */
+export function hasRtl(): boolean {
+  return existsSync(join(packageRoot(), BUILD_SCRIPT));
+}
+
+/** Undefined: there is none. */
+export function verilatorVersion(): string | undefined {
+  const { status, stdout } = spawnSync("verilator", ["--version"], { encoding: "utf8" });
+  return status === 0 ? stdout.trim().split(" ").slice(0, 2).join(" ") : undefined;
+}
+
+export interface BuildOptions {
+  /** Told when it will take long. */
+  say?: (text: string) => void;
+  signal?: AbortSignal;
+}
+
+/** Brings a simulation up to date with the RTL. Without Verilator one that is there must do: the device says which contract it keeps. */
+export async function buildSimulation(build: string, { say, signal }: BuildOptions = {}): Promise<void> {
+  if (!hasRtl()) {
+    throw new LightMambaError("prerequisite", "the accelerator's RTL is not part of the package", {
+      hint: "clone the repository, and run it there",
+    });
+  }
+  const there = existsSync(simulatorPath(build));
+  if (!there) say?.("the accelerator's simulation is being built: some minutes, once");
+  const { code, text } = await runScript(build, signal);
+  if (code === 0 || (code === NO_VERILATOR && there)) return;
+  const what = code === NO_VERILATOR ? "no Verilator" : `the accelerator's simulation cannot be built: ${text}`;
+  throw new LightMambaError("prerequisite", what, {
+    file: BUILD_SCRIPT,
+    hint: code === NO_VERILATOR ? "firmware/tools/install.sh installs it" : `node ${BUILD_SCRIPT} ${build} says more`,
+  });
+}
+
+/** Exit code and last words. */
+function runScript(build: string, signal: AbortSignal | undefined): Promise<{ code: number | null; text: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [join(packageRoot(), BUILD_SCRIPT), build], {
+      stdio: ["ignore", "ignore", "pipe"],
+      ...(signal ? { signal } : {}),
+    });
+    let text = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+    child.on("error", (error) => resolve({ code: null, text: error.message }));
+    child.on("close", (code) => resolve({ code, text: text.trim().split("\n").at(-1) ?? "" }));
+  });
+}
+
 const BEAT = 64;
 
 /** Memory timing of a board as options of the simulator: beats per cycle, cycles of latency. */
@@ -93,7 +152,7 @@ export class Simulator {
     if (!existsSync(program))
       throw new LightMambaError("prerequisite", "the accelerator's simulation is not built", {
         file: program,
-        hint: "firmware/tools/install.sh installs Verilator, then: node firmware/rtl/build.mjs top",
+        hint: `firmware/tools/install.sh installs Verilator, then: node ${BUILD_SCRIPT} ${options.build ?? "top"}`,
       });
     const board: Board = options.board ?? BOARDS.sim;
     const region: Region = { address: 4096, bytes: options.memoryBytes ?? 64 * 2 ** 20, offset: 4096 };

@@ -2,7 +2,7 @@
 import { STATE_GROUP } from "../../assembly/contract.ts";
 import * as lm from "../../assembly/device.generated.ts";
 import { BOARDS, UNIT_NAMES } from "../device/boards.generated.ts";
-import { type Board, type Build, Device, Simulator, type SimulatorOptions } from "../device/index.ts";
+import { type Board, type Build, buildName, Device, Simulator, type SimulatorOptions } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import type { ModelHeader } from "../model/description.ts";
 import { modelTensors } from "../model/tensors.ts";
@@ -30,6 +30,8 @@ export interface AcceleratorOptions {
 
 /** A model's device. */
 export interface Accelerator {
+  /** "rtl", or "device" where one was handed over. */
+  readonly name: "rtl" | "device";
   readonly device: Device;
   readonly partition: Partition;
   /** MHz of the simulated board; a device that was handed over may have any. */
@@ -67,12 +69,20 @@ const BUILD_ORDER: readonly (keyof Build)[] = [
 const OPEN = 0x7fffffff;
 const MOST_PORTS = lm.PORT_PATTERN;
 
+/** Where a device computes, threads have nothing to do. */
+export function checkThreads(wanted: number | undefined): void {
+  if (wanted === undefined || wanted === 1) return;
+  const detail = { expected: 1, found: wanted, hint: "leave --threads out" };
+  throw new LightMambaError("usage", "threads have nothing to do where a device computes", detail);
+}
+
 export function accelerate(engine: Engine, header: ModelHeader, options: AcceleratorOptions): Accelerator | undefined {
   const { device = "wasm", partition = "fused" } = options;
   if (device === "wasm") return undefined;
   if (device instanceof Device) {
     bring(engine, header, device, partition, undefined);
-    return { device, partition, clockMhz: undefined, close: () => engine.link.attach(undefined) };
+    const close = () => engine.link.attach(undefined);
+    return { name: "device", device, partition, clockMhz: undefined, close };
   }
   const board = options.board ?? BOARDS.sim;
   const simulator = simulate(engine, header, partition, board, options);
@@ -86,7 +96,7 @@ export function accelerate(engine: Engine, header: ModelHeader, options: Acceler
     engine.link.attach(undefined);
     simulator.close();
   };
-  return { device: simulator.device, partition, clockMhz: board.clock_mhz, close };
+  return { name: "rtl", device: simulator.device, partition, clockMhz: board.clock_mhz, close };
 }
 
 /** A simulation with as much memory as the model needs. */
@@ -105,7 +115,7 @@ function simulate(
   const ringLog2 = simulator.ringLog2 ?? 9;
   const watchdogCycles = simulator.watchdogCycles ?? mostCycles(engine, header);
   return Simulator.start({
-    build: ports === 1 ? "top" : `top-p${ports}`,
+    build: buildName(ports),
     board: withPorts(board, ports),
     memoryBytes: data + weights + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT,
     watchdogCycles,

@@ -4,7 +4,7 @@ import { LightMambaError } from "../errors.ts";
 import { type ModelDescription, type ModelHeader, readModelHeader } from "../model/description.ts";
 import { checkTokenizer, hasTokenizer, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts";
 import { checkQuickly } from "../verify.ts";
-import { type Accelerator, type AcceleratorOptions, accelerate } from "./accelerator.ts";
+import { type Accelerator, type AcceleratorOptions, accelerate, checkThreads } from "./accelerator.ts";
 import { bestVariant, type Engine, instantiate, UNITS, type Variant } from "./engine.ts";
 import { loadWeights, weightBytesPerToken } from "./load.ts";
 import { type SamplerOptions, Session, type SessionMemory } from "./session.ts";
@@ -82,9 +82,10 @@ export class Model {
     if (this.accelerator === undefined) return;
     try {
       this.#engine.exports.settle(0);
-    } finally {
-      this.accelerator.close();
+    } catch {
+      // A conversation that could not be read back says so when it is asked for.
     }
+    this.accelerator.close();
   }
 
   /** Loaded when first asked for. Throws when the directory has none, or one with more tokens than the model. */
@@ -160,12 +161,8 @@ export class Model {
 function chooseThreads({ threads: wanted, device = "wasm" }: LoadOptions, header: ModelHeader): number {
   const { config, description } = header;
   if (device !== "wasm") {
-    if (wanted === undefined || wanted === 1) return 1;
-    throw new LightMambaError("usage", "threads have nothing to do where a device computes", {
-      expected: 1,
-      found: wanted,
-      hint: "leave --threads out",
-    });
+    checkThreads(wanted);
+    return 1;
   }
   if (wanted === undefined) {
     const worth = weightBytesPerToken(config, description.weights) >= WORTH_THREADS_BYTES;

@@ -81,10 +81,7 @@ describe("usage errors", { concurrency: 3 }, () => {
 });
 
 describe("what comes later", { concurrency: 3 }, () => {
-  const LATER = [
-    ["run", "--device", "rtl"],
-    ["run", "--device", "board"],
-  ];
+  const LATER = [["run", "--device", "board"]];
 
   for (const args of LATER) {
     it(args.join(" "), async () => {

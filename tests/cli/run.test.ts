@@ -209,7 +209,23 @@ describe("run refuses", { concurrency: 2 }, () => {
   const missing = join(scratch, "missing");
   /** Every row is run as it stands: the arguments, the exit code, and words of the message. */
   const CASES: [name: string, args: () => string[], exit: number, message: RegExp][] = [
-    ["a device that comes later", () => ["--device", "rtl"], EXIT.unsupported, /--device rtl: not supported yet/],
+    ["a device that comes later", () => ["--device", "board"], EXIT.unsupported, /--device board: not supported yet/],
+    [
+      "a partition without a device",
+      () => ["--partition", "split"],
+      EXIT.usage,
+      /--partition: .*\nhint: add --device rtl/,
+    ],
+    ["ports without a device", () => ["--ports", "4"], EXIT.usage, /--ports: .*\nhint: add --device rtl/],
+    ["another partition", () => ["--device", "rtl", "--partition", "both"], EXIT.usage, /Expected fused or split/],
+    ["another number of ports", () => ["--device", "rtl", "--ports", "2"], EXIT.usage, /Expected 1 or 4/],
+    ["threads on a device", () => ["--device", "rtl", "--threads", "2"], EXIT.usage, /threads have nothing to do/],
+    [
+      "no such model for a device",
+      () => ["--device", "rtl", "--model", missing],
+      EXIT.badInput,
+      /not a model directory/,
+    ],
     ["no such model", () => ["--model", missing], EXIT.badInput, /missing: not a model directory/],
     [
       "a checkpoint for a model",

@@ -4,18 +4,17 @@
  */
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import * as lm from "../../assembly/device.generated.ts";
-import { Device, Simulator } from "../../host/device/index.ts";
+import { Device } from "../../host/device/index.ts";
 import type { Partition } from "../../host/runtime/accelerator.ts";
 import type { Variant } from "../../host/runtime/engine.ts";
 import { Model } from "../../host/runtime/model.ts";
 import type { Session } from "../../host/runtime/session.ts";
 import { type RandomShape, randomModel } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
-import { skipReason } from "../rtl/support.ts";
 import { emptyDirectory, newPath, writeModel } from "../runtime/support.ts";
 import { assertSame, caseName } from "../units/support.ts";
 import { DeviceModel } from "./model.ts";
+import { skipModels } from "./support.ts";
 
 const EMBEDDED = join(import.meta.dirname, "../../models/tiny-w4a4");
 
@@ -95,20 +94,9 @@ const MODEL: Backend = {
   embedded: { tokens: 32, settings: SETTINGS.slice(0, 2) },
 };
 
-/** Why no model can run on the simulation, if so. */
-function missingRtl(): string | false {
-  const reason = skipReason("top");
-  if (reason) return reason;
-  const simulator = Simulator.start({ memoryBytes: 2 ** 20 });
-  const { units } = simulator.device.build;
-  simulator.close();
-  const needed = [lm.UNIT_MMU, lm.UNIT_SSMU, lm.UNIT_HTU, lm.UNIT_NQU, lm.UNIT_EMBED];
-  return needed.every((unit) => (units >> unit) & 1) ? false : "the simulation has no units yet";
-}
-
 const RTL: Backend = {
   name: "the simulated RTL",
-  skip: missingRtl(),
+  skip: skipModels(),
   load: (dir, { partition, ports, variant, ringLog2 = 9 }) =>
     Model.load(dir, { device: "rtl", partition, ports, variant, simulator: { ringLog2, stall: ports === 4 ? 64 : 0 } }),
   shapes: SHAPES,

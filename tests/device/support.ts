@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as lm from "../../assembly/device.generated.ts";
 import { type Command, CommandError, type Device, Simulator, type SimulatorOptions } from "../../host/device/index.ts";
 import { LightMambaError } from "../../host/errors.ts";
+import { skipReason } from "../rtl/support.ts";
 
 export function withSimulator<T>(options: SimulatorOptions, action: (device: Device, simulator: Simulator) => T): T {
   const simulator = Simulator.start({ memoryBytes: 2 ** 20, ringLog2: 4, ...options });
@@ -11,6 +12,14 @@ export function withSimulator<T>(options: SimulatorOptions, action: (device: Dev
   } finally {
     simulator.close();
   }
+}
+
+/** Why no model can run on the simulated RTL, if so: for the option `skip`. */
+export function skipModels(): string | false {
+  const reason = skipReason("top");
+  if (reason) return reason;
+  const missing = withSimulator({}, ({ build: { units } }) => ~units & 0x7f);
+  return missing === 0 ? false : "the simulation has no units yet";
 }
 
 export function copy(from: number | bigint, to: number | bigint, bytes: number): Command {

@@ -1,7 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { type Command, Option } from "commander";
+import { buildName, buildSimulation } from "../../device/index.ts";
+import { LightMambaError } from "../../errors.ts";
 import { type GeneratedToken, type GenerationSummary, generate, promptIds } from "../../generate.ts";
-import { Model } from "../../runtime/model.ts";
+import { readModelHeader } from "../../model/description.ts";
+import { checkThreads, type Partition } from "../../runtime/accelerator.ts";
+import { type LoadOptions, Model } from "../../runtime/model.ts";
+import type { Session } from "../../runtime/session.ts";
 import { MOST_THREADS } from "../../runtime/threads.ts";
 import { defineCommand } from "../command.ts";
 import { textInput } from "../input.ts";
@@ -28,7 +33,9 @@ export interface RunOptions {
   frequencyPenalty: number;
   greedy?: boolean;
   stop?: string[];
-  device: "wasm";
+  device: "wasm" | "rtl";
+  partition?: Partition;
+  ports?: number;
   threads?: number;
   saveState?: string;
   loadState?: string;
@@ -41,6 +48,7 @@ export function define(output: Output): Command {
     ["the likeliest continuation of a file", "run --prompt-file letter.txt --greedy --model my-model-w4a4"],
     ["go on where an earlier run ended", "run --load-state story.state --save-state story.state"],
     ["for programs: one JSON object a token, then a summary", 'run "Hello" --json'],
+    ["the same text from the accelerator's RTL in simulation, slowly", 'run "Once" -n 4 --seed 3 --device rtl'],
   ])
     .argument("[prompt]", "text to continue; - reads standard input")
     .option("-m, --model <dir>", "model directory", EMBEDDED_MODEL)
@@ -80,7 +88,22 @@ export function define(output: Output): Command {
     )
     .addOption(new Option("--greedy", "always take the likeliest token").conflicts(["seed"]))
     .option("--stop <text...>", "end when the model has written one of these texts", collect)
-    .option("--device <name>", "where to compute: wasm", oneOf("--device", ["wasm"], ["rtl", "board"]), "wasm")
+    .option(
+      "--device <name>",
+      "where to compute: wasm, or rtl, the simulated accelerator",
+      oneOf("--device", ["wasm", "rtl"], ["board"]),
+      "wasm",
+    )
+    .option(
+      "--partition <name>",
+      "with --device rtl: fused, all of a token on it, or split, its matrices and SSM alone (default: fused)",
+      oneOf("--partition", ["fused", "split"]),
+    )
+    .option(
+      "--ports <count>",
+      "with --device rtl: memory ports that stream weights, 1 or 4 (default: 1)",
+      oneOf("--ports", [1, 4]),
+    )
     .option(
       "--threads <count>",
       "threads to compute with; the text is the same (default: all cores, 1 for a small model)",
@@ -93,8 +116,46 @@ export function define(output: Output): Command {
 
 async function run(argument: string | undefined, options: RunOptions, output: Output): Promise<void> {
   const text = await textInput(argument, options.promptFile);
-  const { threads } = options;
-  const model = Model.load(modelDir(options.model), threads === undefined ? {} : { threads });
+  const dir = modelDir(options.model);
+  const model = Model.load(dir, await loadOptions(dir, options, output));
+  const release = onInterrupt(() => model.close());
+  try {
+    await generateText(model, text, options, output);
+  } finally {
+    release();
+    model.close();
+  }
+}
+
+/** Builds the simulation where it is what computes, once the rest is known to be right. */
+async function loadOptions(
+  dir: string,
+  { threads, device, partition, ports }: RunOptions,
+  output: Output,
+): Promise<LoadOptions> {
+  const chosen = { ...(threads === undefined ? {} : { threads }) };
+  if (device === "wasm") {
+    for (const [field, value] of Object.entries({ "--partition": partition, "--ports": ports })) {
+      if (value === undefined) continue;
+      throw new LightMambaError("usage", "this is about a device", { field, hint: "add --device rtl" });
+    }
+    return chosen;
+  }
+  checkThreads(threads);
+  readModelHeader(dir);
+  const abort = new AbortController();
+  const release = onInterrupt(() => abort.abort());
+  await buildSimulation(buildName(ports ?? 1), { say: (text) => output.note(text), signal: abort.signal });
+  release();
+  return { ...chosen, device, ...(partition ? { partition } : {}), ...(ports ? { ports } : {}) };
+}
+
+async function generateText(
+  model: Model,
+  text: string | undefined,
+  options: RunOptions,
+  output: Output,
+): Promise<void> {
   const session = model.session();
   const pending = options.loadState === undefined ? undefined : session.restore(options.loadState);
   session.setSampler(options.greedy === true ? { ...options, temperature: 0 } : options);
@@ -103,9 +164,39 @@ async function run(argument: string | undefined, options: RunOptions, output: Ou
 
   const prompt = promptFor(model, text, pending, options.loadState !== undefined);
   if (!output.json && prompt.shown !== "") output.data(prompt.shown);
-  const summary = await stream(generate(model, session, prompt.ids, options), output);
+  const cycles = new CycleCount(model, session);
+  const summary = await stream(generate(model, session, prompt.ids, options), cycles, output);
   if (options.saveState !== undefined) session.save(options.saveState, summary.pending);
-  close(model, summary, seed, output);
+  finish(model, summary, cycles, seed, output);
+}
+
+/** Cycles of a device for each token that follows the first. */
+class CycleCount {
+  readonly #model: Model;
+  readonly #session: Session;
+  #first: { cycles: bigint; tokens: number } | undefined;
+
+  constructor(model: Model, session: Session) {
+    this.#model = model;
+    this.#session = session;
+  }
+
+  #now(): { cycles: bigint; tokens: number } | undefined {
+    const cycles = this.#model.accelerator?.device.busyCycles();
+    return cycles === undefined ? undefined : { cycles, tokens: this.#session.tokens };
+  }
+
+  /** The first token is there, so the prompt has been read. */
+  begin(): void {
+    this.#first ??= this.#now();
+  }
+
+  /** Undefined without a device, and where no token was fed since the first. */
+  perToken(): number | undefined {
+    const [first, last] = [this.#first, this.#now()];
+    if (first === undefined || last === undefined || last.tokens <= first.tokens) return undefined;
+    return Number(last.cycles - first.cycles) / (last.tokens - first.tokens);
+  }
 }
 
 /** A seed is drawn, and shown, where none is given; a restored conversation goes on with its own numbers. */
@@ -126,11 +217,16 @@ interface Streamed extends GenerationSummary {
 }
 
 /** Prints tokens as they come; Ctrl-C gets through between two of them. */
-async function stream(tokens: Generator<GeneratedToken, GenerationSummary>, output: Output): Promise<Streamed> {
+async function stream(
+  tokens: Generator<GeneratedToken, GenerationSummary>,
+  cycles: CycleCount,
+  output: Output,
+): Promise<Streamed> {
   const endLine = onInterrupt(() => output.json || output.data("\n"));
   let timeToFirstToken = 0;
   for (;;) {
     const step = tokens.next();
+    cycles.begin();
     if (timeToFirstToken === 0) timeToFirstToken = performance.now() / 1000;
     if (step.done === true) {
       endLine();
@@ -143,16 +239,18 @@ async function stream(tokens: Generator<GeneratedToken, GenerationSummary>, outp
   }
 }
 
-function close(model: Model, summary: Streamed, seed: number | undefined, output: Output): void {
+function finish(model: Model, summary: Streamed, cycles: CycleCount, seed: number | undefined, output: Output): void {
   const { tokens, tokensPerSecond, timeToFirstToken, finish } = summary;
-  const { weightBytesPerToken, stateBytes, variant, threads } = model;
+  const { weightBytesPerToken, stateBytes, variant, threads, accelerator } = model;
+  const device = deviceSummary(model, cycles.perToken());
   if (output.json) {
-    output.record({ summary: { ...summary, seed, weightBytesPerToken, stateBytes, device: "wasm", variant, threads } });
+    const common = { weightBytesPerToken, stateBytes, device: "wasm", variant, threads };
+    output.record({ summary: { ...summary, seed, ...common, ...device } });
     return;
   }
   const parts = [
     `${tokens} tokens`,
-    `${tokensPerSecond.toFixed(0)} tok/s`,
+    `${tokensPerSecond.toFixed(accelerator === undefined ? 0 : 2)} tok/s`,
     `first token after ${timeToFirstToken.toFixed(2)} s`,
     `${(weightBytesPerToken / 1e6).toFixed(2)} MB of weights a token`,
     ...(threads > 1 ? [`${threads} threads`] : []),
@@ -160,4 +258,29 @@ function close(model: Model, summary: Streamed, seed: number | undefined, output
     ...(finish === "length" ? [] : [`ended by ${finish}`]),
   ];
   output.note(output.style("dim", `[${parts.join(", ")}]`));
+  if (device?.cyclesPerToken !== undefined) {
+    const { partition, ports, cyclesPerToken, clockMhz, simulatedTokensPerSecond } = device;
+    const what = `simulated RTL, ${partition}, ${ports} ${ports === 1 ? "port" : "ports"}`;
+    const speed = `${simulatedTokensPerSecond?.toFixed(0)} tok/s at ${clockMhz} MHz`;
+    output.note(
+      output.style("dim", `[${what}: ${cyclesPerToken} cycles a token, ${speed}; never measured on silicon]`),
+    );
+  }
+}
+
+/** In the split partition these are the device's cycles alone: what the host computes between them takes none. */
+function deviceSummary({ accelerator }: Model, cycles: number | undefined) {
+  if (accelerator === undefined) return undefined;
+  const { name, partition, device, clockMhz } = accelerator;
+  const { ports } = device.build;
+  if (cycles === undefined || clockMhz === undefined) return { device: name, partition, ports };
+  const cyclesPerToken = Math.round(cycles);
+  return {
+    device: name,
+    partition,
+    ports,
+    cyclesPerToken,
+    clockMhz,
+    simulatedTokensPerSecond: (clockMhz * 1e6) / cycles,
+  };
 }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { join } from "node:path";
+import { hasRtl, verilatorVersion } from "../../device/index.ts";
 import { packageRoot } from "../../package.ts";
 import { loadTokenizer } from "../../tokenizer/index.ts";
 import { EMBEDDED_MODEL } from "../paths.ts";
@@ -111,6 +112,18 @@ function checkMemory(): Verdict {
   return { status: "fail", text: `${free} MiB of memory free`, remedy: "close other programs: 256 MiB are needed" };
 }
 
+/** Only run --device rtl needs it. */
+function checkSimulation(): Verdict {
+  if (!hasRtl()) {
+    const text = "this installation has no RTL: run --device rtl is not possible";
+    return { status: "warn", text, remedy: "clone the repository where you want to simulate the accelerator" };
+  }
+  const version = verilatorVersion();
+  if (version !== undefined) return { status: "ok", text: `the accelerator can be simulated, with ${version}` };
+  const text = "there is no Verilator: run --device rtl is not possible";
+  return { status: "warn", text, remedy: "firmware/tools/install.sh installs it" };
+}
+
 const CHECKS: [name: string, check: () => Verdict][] = [
   ["node", checkNode],
   ["simd", checkSimd],
@@ -119,6 +132,7 @@ const CHECKS: [name: string, check: () => Verdict][] = [
   ["model", checkModel],
   ["tokenizer", checkTokenizer],
   ["memory", checkMemory],
+  ["simulation", checkSimulation],
 ];
 
 export function examine(): Finding[] {
