@@ -11,7 +11,9 @@ installSignalHandlers();
 try {
   await execute(output, args);
 } catch (error) {
-  // Ctrl-C reaches whatever we started too: it ends, we fail, and only then hear of the signal ourselves.
+  // Ctrl-C reaches whatever we started too: it ends, we fail, and only then hear of the signal ourselves. The first turn of the event loop
+  // may be over before it looks for signals.
+  await setImmediate();
   await setImmediate();
   // Not process.exit: what is still on its way to a pipe must arrive.
   process.exitCode = report(error, output);

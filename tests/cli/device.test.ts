@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { EXIT } from "../../host/errors.ts";
 import { skipModels } from "../device/support.ts";
 import { built, type Ended } from "./lightmamba.ts";
@@ -34,6 +35,15 @@ function childrenOf(pid: number): number[] {
   });
 }
 
+/** Gone, or ended and not collected by its parent yet. */
+async function gone(pid: number): Promise<boolean> {
+  for (let i = 0; i < 200; i++) {
+    if (!existsSync(`/proc/${pid}`) || / [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"))) return true;
+    await setTimeout(20);
+  }
+  return false;
+}
+
 /** In a process group of its own, as a shell starts it; `act` once the first token is there. */
 function running(
   args: string[],
@@ -48,7 +58,8 @@ function running(
     let [stdout, stderr, simulator] = ["", "", 0];
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       if (stdout === "") {
-        simulator = childrenOf(child.pid!)[0]!;
+        [simulator = 0] = childrenOf(child.pid!);
+        assert.ok(simulator > 0);
         act(child, simulator);
       }
       stdout += text;
@@ -111,13 +122,13 @@ describe("run --device rtl", { skip }, () => {
     });
     assert.deepEqual([code, stderr], [EXIT.interrupted, ""]);
     assert.ok(stdout.endsWith("\n"));
-    assert.ok(simulator > 0 && !existsSync(`/proc/${simulator}`));
+    assert.ok(await gone(simulator));
   });
 
   it("ends with 130 where it alone hears of it", async () => {
     const { code, simulator } = await running(["-n", "1000"], (child) => void child.kill("SIGINT"));
     assert.equal(code, EXIT.interrupted);
-    assert.ok(simulator > 0 && !existsSync(`/proc/${simulator}`));
+    assert.ok(await gone(simulator));
   });
 
   it("whose simulator is killed at work, says so and does not hang", async () => {

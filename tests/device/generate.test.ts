@@ -11,7 +11,7 @@ import { Model } from "../../host/runtime/model.ts";
 import type { Session } from "../../host/runtime/session.ts";
 import { type RandomShape, randomModel } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
-import { emptyDirectory, newPath, writeModel } from "../runtime/support.ts";
+import { emptyDirectory, newPath, quantizedTiny, writeModel } from "../runtime/support.ts";
 import { assertSame, caseName } from "../units/support.ts";
 import { DeviceModel } from "./model.ts";
 import { skipModels } from "./support.ts";
@@ -81,6 +81,7 @@ interface Backend {
   formats: readonly Shape[];
   settings: readonly Setting[];
   embedded: { tokens: number; settings: readonly Setting[] };
+  wideTokens: number;
 }
 
 const MODEL: Backend = {
@@ -92,6 +93,7 @@ const MODEL: Backend = {
   formats: FORMATS,
   settings: SETTINGS,
   embedded: { tokens: 32, settings: SETTINGS.slice(0, 2) },
+  wideTokens: 4,
 };
 
 const RTL: Backend = {
@@ -100,9 +102,10 @@ const RTL: Backend = {
   load: (dir, { partition, ports, variant, ringLog2 = 9 }) =>
     Model.load(dir, { device: "rtl", partition, ports, variant, simulator: { ringLog2, stall: ports === 4 ? 64 : 0 } }),
   shapes: SHAPES,
-  formats: [],
+  formats: FORMATS,
   settings: SETTINGS.filter(({ tokens }) => tokens === 4),
-  embedded: { tokens: 4, settings: SETTINGS.slice(0, 2) },
+  embedded: { tokens: 32, settings: [SETTINGS[0]!, SETTINGS.at(-1)!] },
+  wideTokens: 16,
 };
 
 /** What a conversation shows, step by step, whoever computes it. */
@@ -170,6 +173,22 @@ function compare(backend: Backend, dir: string, setting: Setting, seed: number):
   withModel(backend.load(dir, setting), (model) => same(play(model, new Random(seed)), expected));
 }
 
+/** One conversation, token by token. */
+function everyToken(backend: Backend, dir: string, setting: Setting, tokens: number): void {
+  const plain = Model.load(dir, { variant: setting.variant });
+  withModel(backend.load(dir, setting), (model) => {
+    const [session, expected] = [model.session(), plain.session()];
+    for (let i = 0; i < tokens; i++) {
+      const id = (i * 997 + 47) % 4096;
+      session.feed(id);
+      expected.feed(id);
+      assertSame(model.rawLogits(), plain.rawLogits(), `logits of token ${i}`);
+    }
+    assertSame(model.residual(), plain.residual(), "residual");
+    assertSame(session.state(), expected.state(), "state");
+  });
+}
+
 function withModel<T>(model: Model, action: (model: Model) => T): T {
   try {
     return action(model);
@@ -198,21 +217,13 @@ for (const backend of [MODEL, RTL]) {
 
     describe("the embedded model", () => {
       for (const setting of backend.embedded.settings) {
-        it(settingName(setting), () => {
-          const ids = Array.from({ length: backend.embedded.tokens }, (_, i) => (i * 997 + 47) % 4096);
-          const plain = Model.load(EMBEDDED, { variant: setting.variant });
-          withModel(backend.load(EMBEDDED, setting), (model) => {
-            const [session, expected] = [model.session(), plain.session()];
-            for (const [i, id] of ids.entries()) {
-              session.feed(id);
-              expected.feed(id);
-              assertSame(model.rawLogits(), plain.rawLogits(), `logits of token ${i}`);
-            }
-            assertSame(model.residual(), plain.residual(), "residual");
-            assertSame(session.state(), expected.state(), "state");
-          });
-        });
+        it(settingName(setting), () => everyToken(backend, EMBEDDED, setting, backend.embedded.tokens));
       }
+    });
+
+    it("its checkpoint with 8-bit activations, in_proj of the first layer and lm_head of 8 bits, groups of 16", async () => {
+      const dir = await quantizedTiny(8, { wide: ["lm_head", "layers.0.in_proj"], group: 16 });
+      everyToken(backend, dir, backend.settings[0]!, backend.wideTokens);
     });
   });
 }

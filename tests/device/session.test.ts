@@ -12,7 +12,7 @@ import { forged } from "../runtime/forged.ts";
 import { emptyDirectory, newPath, writeModel } from "../runtime/support.ts";
 import { assertSame } from "../units/support.ts";
 import { DeviceModel, type DeviceModelOptions } from "./model.ts";
-import { failureOf, refusalOf } from "./support.ts";
+import { failureOf, refusalOf, skipModels } from "./support.ts";
 
 const SHAPE: RandomShape = { D: 24, H: 4, P: 8, N: 16, G: 2, W: 4, V: 40, layers: 2, normGroups: 2 };
 const PARTITIONS: readonly Partition[] = ["fused", "split"];
@@ -176,6 +176,26 @@ describe("a device that does not answer", () => {
     assert.equal(error.exit, "device");
     assert.deepEqual(saved(session), saved(expected));
   });
+});
+
+describe("a memory that stops to answer", { skip: skipModels() }, () => {
+  for (const partition of PARTITIONS) {
+    it(`${partition}: the simulated device gives up, and the session is what it was`, () => {
+      const simulator = { hangAt: 60_000, timeoutMs: 300 };
+      const model = Model.load(dir, { device: "rtl", partition, simulator });
+      const plain = Model.load(dir);
+      const [session, expected] = [model.session(), plain.session()];
+      const error = failureOf(() => {
+        for (let i = 0; ; i = (i + 1) % 40) session.feed(i);
+      });
+      assert.match(error.message, /no answer from the device: waited 300 ms for command \d+ \(\w+/);
+      assert.ok(session.tokens > 2, String(session.tokens));
+      for (let i = 0; i < session.tokens; i++) expected.feed(i % 40);
+      assert.deepEqual(saved(session), saved(expected));
+      assert.equal(failureOf(() => session.feed(1)).exit, "device");
+      model.close();
+    });
+  }
 });
 
 describe("a closed model", () => {
