@@ -231,20 +231,21 @@ class Simulation {
   bool orphaned() { return o.parent != 0 && getppid() != o.parent; }
 };
 
-// The doorbell is looked at first and passed on last: what was written before it is there when the device hears it
+// What was written before the doorbell is there when the device hears it, and the doorbell before a reset: these two are looked at first and passed
+// on last
 bool Simulation::hostChanged() {
   if (!toWrite.empty()) return true;
-  uint32_t head = word(LM_REG_HEAD);
-  for (int i = 1; i < HOST_WORDS; i++) {
-    uint32_t value = word(LM_REG_HEAD + 4 * uint32_t(i));
-    if (value == shadow[i]) continue;
+  constexpr int HEAD = 0, RESET = (LM_REG_RESET - LM_REG_HEAD) / 4;
+  auto pass = [&](int i, uint32_t value) {
+    if (value == shadow[i]) return;
     shadow[i] = value;
     toWrite.push_back(i);
-  }
-  if (head != shadow[0]) {
-    shadow[0] = head;
-    toWrite.push_back(0);
-  }
+  };
+  const uint32_t reset = word(LM_REG_RESET), head = word(LM_REG_HEAD);
+  for (int i = 0; i < HOST_WORDS; i++)
+    if (i != HEAD && i != RESET) pass(i, word(LM_REG_HEAD + 4 * uint32_t(i)));
+  pass(HEAD, head);
+  pass(RESET, reset);
   return !toWrite.empty();
 }
 
