@@ -4,8 +4,8 @@
 //          cfg_n: N; cfg_words: ceil(N / 16); cfg_groups: G, with G · words <= WORDS; cfg_fb, cfg_fc: fBs, fCs.
 // s_*:     int16 values after convolution and SiLU: G groups of N of B, then as many of C. Accepted between start and done only.
 // done:    all codes are there, until the next start.
-// Reading, combinational: word `address` + lane of each lane is 16 codes (n lowest first; beyond N zeros), and the exponents of `group`:
-//          eb = eB, ec = eC + 12.
+// Reading, combinational: word b_address + lane or c_address + lane of each lane is 16 codes of B or C (n lowest first; beyond N zeros);
+//          exponents of b_group and c_group: eb = eB, ec = eC + 12.
 // A group takes N + words + 1 cycles.
 module lm_codes #(
     parameter int WORDS  = 64, // of 16 codes, for B and for C: G · ceil(N / 16) at most
@@ -24,11 +24,13 @@ module lm_codes #(
     output logic                      s_ready,
     input  logic signed [15:0]        s_data,
     output logic                      done,
-    input  logic [$clog2(WORDS)-1:0]  address,
+    input  logic [$clog2(WORDS)-1:0]  b_address,
+    input  logic [$clog2(GROUPS)-1:0] b_group,
     output logic [128*LANES-1:0]      b,
-    output logic [128*LANES-1:0]      c,
-    input  logic [$clog2(GROUPS)-1:0] group,
     output logic signed [7:0]         eb,
+    input  logic [$clog2(WORDS)-1:0]  c_address,
+    input  logic [$clog2(GROUPS)-1:0] c_group,
+    output logic [128*LANES-1:0]      c,
     output logic signed [7:0]         ec
 );
     localparam int AW = $clog2(WORDS);
@@ -40,11 +42,11 @@ module lm_codes #(
     logic signed [7:0] b_exponent [0:GROUPS-1];
     logic signed [7:0] c_exponent [0:GROUPS-1];
     for (genvar i = 0; i < LANES; i++) begin : g_read
-        assign b[128*i +: 128] = b_mem[address + AW'(i)];
-        assign c[128*i +: 128] = c_mem[address + AW'(i)];
+        assign b[128*i +: 128] = b_mem[b_address + AW'(i)];
+        assign c[128*i +: 128] = c_mem[c_address + AW'(i)];
     end
-    assign eb = b_exponent[group];
-    assign ec = c_exponent[group];
+    assign eb = b_exponent[b_group];
+    assign ec = c_exponent[c_group];
 
     logic [1:0]    state;
     logic          second; // C
@@ -66,14 +68,15 @@ module lm_codes #(
         filled[{n[3:0], 4'd0} +: 16] = s_data;
     end
 
-    // Their codes
+    // Their codes: rsh(value, s), which fits 8 bits by the choice of s
     wire [5:0]     s_next;
     logic [5:0]    s, w;
     lm_shift7 #(.IN(16)) u_shift (.max(largest), .s(s_next));
     wire [255:0]   source = raw[w[4:0]];
     wire [127:0]   codes;
     for (genvar i = 0; i < 16; i++) begin : g_code
-        lm_rsh #(.IN(16), .OUT(8)) u_rsh (.x($signed(source[16*i +: 16])), .s({2'd0, s}), .y(codes[8*i +: 8]));
+        wire signed [16:0] twice = $signed({source[16*i +: 16], 1'b0}) >>> s;
+        assign codes[8*i +: 8] = 8'((twice + 17'sd1) >>> 1);
     end
 
     wire signed [7:0] exponent = $signed({2'd0, s}) - $signed({3'd0, second ? cfg_fc : cfg_fb});

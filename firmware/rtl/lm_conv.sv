@@ -70,19 +70,21 @@ module lm_conv #(
             v2 <= v1;
             v3 <= v2;
         end
-        if (en) begin
+        if (en && s_valid) begin
             ordered <= ordered_next;
             weights <= s_weight;
             bias1 <= s_bias;
             side1 <= {s_shift, s_fo, s_raw, s_user};
-
+        end
+        if (en && v1) begin
             p0 <= 32'($signed(ordered[15:0])) * 32'($signed(weights[15:0]));
             p1 <= 32'($signed(ordered[31:16])) * 32'($signed(weights[31:16]));
             p2 <= 32'($signed(ordered[47:32])) * 32'($signed(weights[47:32]));
             p3 <= 32'($signed(ordered[63:48])) * 32'($signed(weights[63:48]));
             bias2 <= bias1;
             side2 <= side1;
-
+        end
+        if (en && v2) begin
             sum <= bias2 + 32'(p0) + 32'(p1) + 32'(p2) + 32'(p3);
             side3 <= side2;
         end

@@ -33,10 +33,12 @@ module lm_exp2n (
             v1 <= s_valid;
             m_valid <= v1;
         end
-        if (en) begin
+        if (en && s_valid) begin
             last <= s_f[24];
             entry <= LM_EXP2[{s_f[23:18], 5'd0} +: 32];
             fraction <= s_f[17:0];
+        end
+        if (en && v1) begin
             m_data <= last ? 17'd32768 : entry[16:0] - 17'(change);
         end
     end

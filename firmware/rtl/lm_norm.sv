@@ -62,24 +62,28 @@ module lm_norm (
             v4 <= v3;
             m_valid <= v4;
         end
-        if (en) begin
+        if (en && s_valid) begin
             sum1 <= s_sum == 64'd0 ? 64'd1 : s_sum;
             j1 <= ($signed({1'b0, bits}) - 8'sd15) >>> 1;
             {nm1, ne1} <= {s_nm, s_ne};
-
+        end
+        if (en && v1) begin
             m2 <= j1[7] ? 16'(sum1 << left) : 16'(sum1 >> right);
             j2 <= j1;
             {nm2, ne2} <= {nm1, ne1};
-
+        end
+        if (en && v2) begin
             entry <= LM_RSQRT[{index, 5'd0} +: 32];
             fraction <= m2[7:0];
             j3 <= j2;
             {nm3, ne3} <= {nm2, ne2};
-
+        end
+        if (en && v3) begin
             q <= entry[16:0] - 17'((fall + 32'd128) >> 8);
             j4 <= j3;
             {nm4, ne4} <= {nm3, ne3};
-
+        end
+        if (en && v4) begin
             m_m <= product[31:16];
             m_s <= j4 + 8'sd7 + $signed({3'd0, ne4});
         end

@@ -62,22 +62,25 @@ module lm_silu #(
             v3 <= v2;
             m_valid <= v3;
         end
-        if (en) begin
+        if (en && s_valid) begin
             u <= u_next < lowest ? lowest : u_next;
             fo1 <= s_fo;
             user1 <= s_user;
-
+        end
+        if (en && v1) begin
             entry <= magnitude[20:15] != 6'd0 ? 32'd0 : LM_SILU[{magnitude[14:7], 5'd0} +: 32];
             fraction <= magnitude[6:0];
             positive2 <= u[20] ? 20'd0 : u[19:0];
             fo2 <= fo1;
             user2 <= user1;
-
+        end
+        if (en && v2) begin
             g <= $signed({1'b0, entry[16:0]}) + change;
             positive3 <= {positive2, 5'd0};
             fo3 <= fo2;
             user3 <= user2;
-
+        end
+        if (en && v3) begin
             m_data <= y;
             m_user <= user3;
         end

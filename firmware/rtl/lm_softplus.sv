@@ -60,27 +60,31 @@ module lm_softplus (
             v4 <= v3;
             m_valid <= v4;
         end
-        if (en) begin
+        if (en && s_valid) begin
             a <= clamped;
             positive1 <= negative ? 22'd0 : clamped;
-
+        end
+        if (en && v1) begin
             l <= log2[38:16];
             // From 16 on: 1.
             logs <= a[21:20] != 2'd0 ? 32'd65536 : LM_LOG1P[{a[19:14], 5'd0} +: 32];
             logs_fraction <= a[13:0];
             positive2 <= positive1;
-
+        end
+        if (en && v2) begin
             q <= 18'(logs[16:0]) + 18'((rise + 32'sd8192) >>> 14);
             powers <= LM_EXP2[{l[15:10], 5'd0} +: 32];
             powers_fraction <= l[9:0];
             n3 <= l[22:16];
             positive3 <= positive2;
-
+        end
+        if (en && v3) begin
             p <= powers[16:0] - 17'((fall + 32'd512) >> 10);
             q4 <= q;
             n4 <= n3;
             positive4 <= positive3;
-
+        end
+        if (en && v4) begin
             m_data <= 31'({positive4, 8'd0}) + tail;
         end
     end

@@ -107,16 +107,17 @@ module lm_ssmu #(
 
     // ------------------------------------------------------------ what comes before the state
     wire                  codes_done;
-    logic [AW-1:0]        code_address;
+    logic [AW*8-1:0]      addresses; // of B and C at stages 1 .. 8, stage 1 lowest
+    logic [GW*8-1:0]      at_groups;
     wire [128*LANES-1:0]  b_words, c_words;
-    logic [GW-1:0]        group1;
     wire signed [7:0]     eb_group, ec_group;
     // The first cycle of RUN: cfg is in the registers.
     logic                 start;
     lm_codes #(.WORDS(WORDS), .GROUPS(GROUPS), .LANES(LANES)) u_codes (
         .clk(clk), .rst_n(rst_n), .start(start), .cfg_n(n), .cfg_words(words), .cfg_groups(groups), .cfg_fb(fbs), .cfg_fc(fcs),
-        .s_valid(s_bc_valid), .s_ready(s_bc_ready), .s_data(s_bc_data), .done(codes_done), .address(code_address), .b(b_words), .c(c_words),
-        .group(group1), .eb(eb_group), .ec(ec_group));
+        .s_valid(s_bc_valid), .s_ready(s_bc_ready), .s_data(s_bc_data), .done(codes_done),
+        .b_address(addresses[AW-1:0]), .b_group(at_groups[GW-1:0]), .b(b_words), .eb(eb_group),
+        .c_address(addresses[AW*7 +: AW]), .c_group(at_groups[GW*7 +: GW]), .c(c_words), .ec(ec_group));
 
     wire                  head_available, heads_empty;
     wire [1:0]            head_bank;
@@ -190,7 +191,7 @@ module lm_ssmu #(
         .level(codes_there), .data(codes), .pop(go ? 4'(count) : 4'd0));
 
     // ------------------------------------------------------------ issue: up to LANES groups of channel p of the next head
-    wire                  en;
+    wire                  en, moves;
     logic [5:0]           word;        // of the channel, the next one
     logic [AW-1:0]        base;        // of the head's group in B and C
     logic [15:0]          head, head_in_group;
@@ -221,7 +222,7 @@ module lm_ssmu #(
     always_ff @(posedge clk) begin
         if (!rst_n) valid <= '0;
         else if (en) valid <= {valid[LAST-1:1], go};
-        if (en) begin
+        if (moves) begin
             first <= {first[LAST-1:1], word == 6'd0};
             ends <= {ends[LAST-1:1], channel_ends};
             closes <= {closes[LAST-1:1], head_ends};
@@ -255,32 +256,32 @@ module lm_ssmu #(
         end
     end
 
-    // Stage 1: m · x; the state. Stage 2: q; B and C; what the head adds.
+    // Stage 1: m · x; the state. Stage 2: q; B; what the head adds. Stage 9: C, when the new codes are there.
     logic signed [32:0]   product1;
     logic [5:0]           s2_1;
     logic [7:0]           k1, k2, index1, index2;
     logic signed [7:0]    ex1;
-    logic [128*LANES-1:0] codes1, codes2, b2, c2;
+    logic [128*LANES-1:0] codes1, codes2, b2, c9;
     logic [8*LANES-1:0]   exps1, exps2;
-    logic signed [7:0]    q2, ec2;
+    logic signed [7:0]    q2, ec9;
     logic signed [9:0]    eb2;
     wire signed [7:0]     q1;
     lm_rsh #(.IN(33), .OUT(8)) u_q (.x(product1), .s({2'd0, s2_1}), .y(q1));
     always_ff @(posedge clk) begin
-        if (en) begin
+        if (moves) begin
             product1 <= $signed({17'd0, scan_m}) * 33'(scan_x);
             {s2_1, k1, ex1} <= {scan_s2, scan_k, scan_ex};
             {codes1, exps1} <= {codes, exps};
-            code_address <= base + AW'(word);
-            group1 <= group;
+            addresses <= {addresses[AW*7-1:0], base + AW'(word)};
+            at_groups <= {at_groups[GW*7-1:0], group};
             // 11 · 16 · word
             index1 <= t[7:0] + turn_channel + 8'd176 * 8'(word);
 
             q2 <= q1;
             k2 <= k1;
             eb2 <= 10'(ex1) + 10'(eb_group);
-            ec2 <= ec_group;
-            {b2, c2} <= {b_words, c_words};
+            b2 <= b_words;
+            {c9, ec9} <= {c_words, ec_group};
             {codes2, exps2} <= {codes1, exps1};
             index2 <= index1;
         end
@@ -293,8 +294,8 @@ module lm_ssmu #(
     wire [27*LANES-1:0]        terms;
     for (genvar i = 0; i < LANES; i++) begin : g_lane
         lm_state_group u_group (
-            .clk(clk), .en(en), .h(codes2[128*i +: 128]), .eh($signed(exps2[8*i +: 8])), .k(k2), .q(q2), .b(b2[128*i +: 128]),
-            .c(c2[128*i +: 128]), .eb(eb2), .ec(ec2), .index(index2 + 8'(176 * i)), .turn(turn),
+            .clk(clk), .en(moves), .h(codes2[128*i +: 128]), .eh($signed(exps2[8*i +: 8])), .k(k2), .q(q2), .b(b2[128*i +: 128]),
+            .c(c9[128*i +: 128]), .eb(eb2), .ec(ec9), .index(index2 + 8'(176 * i)), .turn(turn),
             .new_h(new_codes[128*i +: 128]), .new_eh(new_exps[8*i +: 8]), .term(terms[27*i +: 27]));
     end
 
@@ -327,7 +328,7 @@ module lm_ssmu #(
     wire signed [36:0]    y_exact = decayed + 37'(skip);
     logic signed [31:0]   y_last;
     always_ff @(posedge clk) begin
-        if (en) begin
+        if (moves) begin
             if (valid[READ]) y_sum <= first[READ] ? sum : y_sum + sum;
             yc <= 49'(y_sum) * $signed({32'd0, out_c});
             dx <= 32'(out_d) * 32'(out_x);
@@ -341,8 +342,9 @@ module lm_ssmu #(
         .m_valid(m_y_valid), .m_ready(m_y_ready), .m_data(m_y_data), .level(y_level));
     assign frees_head = en && valid[LAST] && closes[LAST];
 
-    // All stages move together, while every output has room.
-    assign en = y_room && exp_room && code_room;
+    // All stages move together, while every output has room; not while they are empty.
+    assign en    = y_room && exp_room && code_room;
+    assign moves = go || (en && valid != '0);
 
     // ------------------------------------------------------------ a job's course
     always_ff @(posedge clk) begin
