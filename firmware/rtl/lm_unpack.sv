@@ -2,7 +2,7 @@
 //
 // s_*:     stream of beats, element 0 lowest.
 // level:   elements that are there; `data` has the next OUT of them, the next one lowest.
-// pop:     elements taken at this clock edge, at most OUT and at most `level`.
+// pop:     elements that leave at this clock edge, at most `level`.
 // clear:   drops what is there (the rest of a stream's last beat); no beat is accepted in that cycle.
 // A beat may be taken out as soon as it is in: latency 1 cycle. Two beats are held, so that nothing waits at 1 beat a cycle.
 module lm_unpack #(

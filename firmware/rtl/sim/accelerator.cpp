@@ -1,7 +1,7 @@
-// rtl-build: top top=lm_top PRESENT=119
-// rtl-build: top-p4 top=lm_top PORTS=4 PRESENT=119
+// rtl-build: top top=lm_top PRESENT=127
+// rtl-build: top-p4 top=lm_top PORTS=4 PRESENT=127
 // rtl-build: top-bare top=lm_top PORTS=4 PRESENT=3 HANG_LAYER=999
-// rtl-build: top-trace top=lm_top PRESENT=119 verilator=--trace-fst
+// rtl-build: top-trace top=lm_top PRESENT=127 verilator=--trace-fst
 //
 // The accelerator as a process: lm_top on a file that another process shares. In the file lie the page of mailbox words and the memory.
 // Nothing is needed to talk to it but reads and writes of that file. docs/device.md describes both; host/device starts it.

@@ -1,0 +1,225 @@
+/** What an SSM command reads and writes, as bytes from docs/device.md and docs/format.md alone, and what must come out, by tests/oracle. */
+import assert from "node:assert/strict";
+import * as lm from "../../assembly/device.generated.ts";
+import type { Command } from "../../host/device/index.ts";
+import type { OracleLayerState, OracleModel, Segments } from "../oracle/model.ts";
+import { TOKEN_PERIOD } from "../oracle/model.ts";
+import { gated, sumOfSquares } from "../oracle/ssmu.ts";
+import { gateToken, type Seen, scanToken } from "../units/scan.ts";
+import { beats, int32 } from "./layouts.ts";
+
+const BEAT = lm.BEAT;
+const SKEW = 6;
+
+const pad = (count: number, unit: number) => Math.ceil(count / unit) * unit;
+
+/** One row of in_proj as stored; undefined: it only fills up a block. */
+type Row = { segment: keyof Segments; index: number } | undefined;
+
+/** Row order of docs/format.md. */
+export function rowOrder({ shape }: OracleModel): Row[] {
+  const { H, P, N, G } = shape;
+  const rows: Row[] = [];
+  const part = (segment: keyof Segments, from: number, count: number) => {
+    for (let i = 0; i < pad(count, 8); i++) rows.push(i < count ? { segment, index: from + i } : undefined);
+  };
+  part("B", 0, G * N);
+  part("C", 0, G * N);
+  part("dt", 0, H);
+  for (let h = 0; h < H + SKEW; h++) {
+    if (h < H) part("x", h * P, P);
+    if (h >= SKEW) part("z", (h - SKEW) * P, P);
+  }
+  return rows;
+}
+
+/** Rows of several tokens, interleaved by beats. What fills up a block is 77: it may be anything. */
+export function rowBytes(model: OracleModel, tokens: readonly Segments[]): Buffer {
+  const order = rowOrder(model);
+  const vectors = tokens.map((segments) => {
+    const bytes = Buffer.alloc(order.length * 2);
+    order.forEach((row, i) => {
+      bytes.writeInt16LE(row ? segments[row.segment][row.index]! : 77, 2 * i);
+    });
+    return beats(bytes);
+  });
+  const out = Buffer.alloc(vectors.length * vectors[0]!.length);
+  vectors.forEach((vector, t) => {
+    for (let at = 0; at < vector.length; at += BEAT) vector.copy(out, at * vectors.length + t * BEAT, at, at + BEAT);
+  });
+  return out;
+}
+
+/** 16 bytes a row. */
+export function constantBytes(model: OracleModel): Buffer {
+  const { H, P, N, G } = model.shape;
+  const layer = model.layers[0]!;
+  const order = rowOrder(model);
+  const out = Buffer.alloc(order.length * lm.ROW_RECORD);
+  const first = { x: 0, B: H * P, C: H * P + G * N };
+  order.forEach((row, i) => {
+    const at = i * lm.ROW_RECORD;
+    if (row === undefined) return;
+    const { segment, index } = row;
+    if (segment === "dt") {
+      out.writeUInt16LE(layer.am[index]!, at);
+      out.writeUInt8(layer.ae[index]!, at + 2);
+      out.writeInt32LE(layer.dtBias[index]!, at + 4);
+      out.writeInt16LE(layer.Dq[index]!, at + 8);
+    } else if (segment === "z") {
+      out.writeInt16LE(layer.gamma2[index]!, at);
+    } else {
+      const channel = first[segment] + index;
+      layer.convWeight[channel]!.forEach((weight, tap) => {
+        out.writeInt16LE(weight, at + 2 * tap);
+      });
+      out.writeInt32LE(layer.convBias[channel]!, at + 8);
+    }
+  });
+  return out;
+}
+
+export function recordBytes(model: OracleModel, constants: number): Buffer {
+  const layer = model.layers[0]!;
+  const { fz, fx, fB, fC, fdt, fw, fxs, fBs, fCs, fD, fzs, fg, fGamma, fu } = layer;
+  const out = Buffer.alloc(lm.LAYER_RECORD);
+  [fz, fx, fB, fC, fdt, fw, fxs, fBs, fCs, fD, fzs, fg, fGamma, fu].forEach((fraction, i) => {
+    out.writeInt8(fraction, i);
+  });
+  out.writeUInt8(model.normGroups > 1 ? 1 : 0, 14);
+  out.writeUInt32LE(model.dtLow, 16);
+  out.writeUInt32LE(model.dtHigh, 20);
+  out.writeBigUInt64LE(layer.epsE, 24);
+  out.writeUInt16LE(model.rootE.nm, 32);
+  out.writeUInt8(model.rootE.ne, 34);
+  out.writeBigUInt64LE(BigInt(constants), 40);
+  return out;
+}
+
+/** A layer's state before token t. */
+export function stateBytes({ shape }: OracleModel, state: OracleLayerState, t: number): Buffer {
+  const older = shape.W - 1;
+  const F = Buffer.alloc(shape.H * 4);
+  state.F.forEach((value, h) => {
+    F.writeUInt32LE(value, 4 * h);
+  });
+  const channels = state.taps.length;
+  const taps = Buffer.alloc(older * channels * 2);
+  state.taps.forEach((values, channel) => {
+    // The oldest comes from token t - older.
+    values.forEach((value, age) => {
+      taps.writeInt16LE(value, 2 * (((t + age) % older) * channels + channel));
+    });
+  });
+  const groups = state.groups.flat();
+  const exponents = Buffer.from(groups.map(({ eh }) => eh));
+  const codes = Buffer.from(groups.flatMap(({ h }) => h));
+  return Buffer.concat([F, taps, exponents, codes].map(beats));
+}
+
+/** u with its header; the oracle's state moves on. */
+export function expectToken(
+  model: OracleModel,
+  state: OracleLayerState,
+  segments: Segments,
+  t: number,
+  seen: Seen,
+): Buffer {
+  const layer = model.layers[0]!;
+  const y = scanToken(model, state, segments, t, seen);
+  const { u, factor } = gateToken(model, y, segments.z, seen);
+  const header = Buffer.alloc(lm.VECTOR_HEADER);
+  if (model.normGroups > 1) {
+    header.writeUInt32LE(2 ** 15, 0);
+    header.writeInt32LE(15, 4);
+  } else {
+    header.writeUInt32LE(factor.m, 0);
+    header.writeInt32LE(factor.s, 4);
+    const g = y.map((value, i) => gated(value, segments.z[i]!, layer));
+    header.writeBigUInt64LE(sumOfSquares(g) + layer.epsE, 8);
+  }
+  return Buffer.concat([header, int32(u)]);
+}
+
+/** Where the parts of a command lie, as offsets. */
+export interface Places {
+  state: number;
+  record: number;
+  rows: number;
+  constants: number;
+  u: number;
+}
+
+/** One command: memory before and after it, parts apart from one another with `noise` between them. */
+export class SsmJob {
+  readonly before: Buffer;
+  readonly after: Buffer;
+  readonly places: Places;
+  readonly command: Command & { addresses: number[] };
+
+  /** The oracle's state moves on by as many tokens. */
+  constructor(
+    base: number,
+    noise: (bytes: number) => Buffer,
+    model: OracleModel,
+    state: OracleLayerState,
+    tokens: { segments: Segments; t: number }[],
+    seen: Seen,
+  ) {
+    const first = tokens[0]!.t;
+    const rows = rowBytes(
+      model,
+      tokens.map(({ segments }) => segments),
+    );
+    const old = stateBytes(model, state, first);
+    const constants = constantBytes(model);
+    const vectors = tokens.map(({ segments, t }) => expectToken(model, state, segments, t, seen));
+    const next = stateBytes(model, state, (first + tokens.length) % TOKEN_PERIOD);
+    const u = Buffer.concat(vectors);
+    let end = BEAT;
+    const place = (bytes: number) => {
+      const at = end;
+      end = at + bytes + 2 * BEAT;
+      return at;
+    };
+    this.places = {
+      state: place(old.length),
+      record: place(lm.LAYER_RECORD),
+      rows: place(rows.length),
+      constants: place(constants.length),
+      u: place(u.length),
+    };
+    this.before = noise(end);
+    old.copy(this.before, this.places.state);
+    recordBytes(model, base + this.places.constants).copy(this.before, this.places.record);
+    rows.copy(this.before, this.places.rows);
+    constants.copy(this.before, this.places.constants);
+    this.after = Buffer.from(this.before);
+    next.copy(this.after, this.places.state);
+    u.copy(this.after, this.places.u);
+    const { H, P, N, G, W } = model.shape;
+    const { state: at, record, rows: from, u: to } = this.places;
+    this.command = {
+      opcode: lm.OP_SSM,
+      count: first,
+      inputs: first % (W - 1),
+      tokens: tokens.length,
+      format: 8,
+      addresses: [at, record, from, to].map((place) => base + place),
+      heads: H,
+      headDim: P,
+      state: N,
+      groups: G,
+      conv: W,
+    };
+  }
+
+  /** Memory as it was found afterwards; a difference is named by its place. */
+  compare(found: Buffer, what: string): void {
+    if (found.equals(this.after)) return;
+    const at = this.after.findIndex((byte, i) => byte !== found[i]);
+    const parts = Object.entries(this.places).filter(([, place]) => place <= at);
+    const [name, place] = parts.sort(([, a], [, b]) => b - a)[0] ?? ["start", 0];
+    assert.fail(`${what}: ${name} + ${at - place}: expected ${this.after[at]}, found ${found[at]}`);
+  }
+}
