@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "lm_device_numbers.h"
 
@@ -60,8 +61,9 @@ typedef struct {
 
 /* The check word of a descriptor whose other words are set. */
 static inline uint32_t lm_check(const lm_descriptor_t* descriptor) {
-  const uint32_t* words = (const uint32_t*)(const void*)descriptor;
+  uint32_t words[LM_DESC_CHECK / 4];
   uint32_t check = LM_CHECK_XOR;
+  memcpy(words, descriptor, sizeof words);
   for (unsigned i = 0; i < LM_DESC_CHECK / 4; i++) check ^= words[i];
   return check;
 }

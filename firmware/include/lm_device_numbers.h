@@ -176,6 +176,18 @@
 #define LM_STATUS_FORMAT 0x000du
 #define LM_STATUS_ABORTED 0x000eu
 
+/* X(code, name) of every opcode */
+#define LM_OPCODE_NAMES(X) \
+  X(0, "NOP") \
+  X(1, "FENCE") \
+  X(2, "COPY") \
+  X(16, "MULTIPLY") \
+  X(32, "SSM") \
+  X(48, "HTU") \
+  X(64, "NQU") \
+  X(80, "EMBED") \
+  /* end */
+
 /* X(code, text) of every status */
 #define LM_STATUS_TEXTS(X) \
   X(0, "done") \

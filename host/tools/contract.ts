@@ -177,6 +177,7 @@ export function systemVerilogBoards(boards: Board[]): string {
 }
 
 export function cHeader(c: Contract): string {
+  const names = Object.entries(c.opcodes).map(([name, o]) => `  X(${o.code}, ${JSON.stringify(name)}) \\`);
   const texts = Object.values(c.statuses).map((s) => `  X(${s.code}, ${JSON.stringify(s.text)}) \\`);
   return [
     `/* ${SOURCE} What the numbers mean: docs/device.md. */`,
@@ -187,6 +188,11 @@ export function cHeader(c: Contract): string {
       (n) => `#define LM_${n.name} ${hex(n.value)}u`,
       (group) => `/* ${group} */`,
     ),
+    "",
+    "/* X(code, name) of every opcode */",
+    "#define LM_OPCODE_NAMES(X) \\",
+    ...names,
+    "  /* end */",
     "",
     "/* X(code, text) of every status */",
     "#define LM_STATUS_TEXTS(X) \\",
