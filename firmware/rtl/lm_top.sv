@@ -213,8 +213,10 @@ module lm_top #(
     logic [WRITERS*512-1:0] c_wdata;
 
     for (genvar w = 0; w < WRITERS; w++) begin : g_wr
+        // Short bursts where somebody may follow: they leave, and count, only when they are complete
+        localparam int BURST = w == WR_DONE || w == WR_MMU || w == WR_SSMU + 2 ? 2 : 16;
         lm_axi_wr #(
-            .WINDOWS(WINDOWS), .BURST(w == WR_DONE ? 2 : 16), .OUTSTANDING(w == WR_DONE ? 2 : 16), .DEPTH(w == WR_DONE ? 2 : 32)
+            .WINDOWS(WINDOWS), .BURST(BURST), .OUTSTANDING(w == WR_DONE ? 2 : 16), .DEPTH(w == WR_DONE ? 2 : 32)
         ) u_wr (
             .clk, .rst_n, .windows, .poison(wr_poison[w]), .clear(wr_clear[w]), .flush(wr_flush[w]), .idle(wr_idle[w]),
             .error(wr_error[w]), .error_code(wr_code[8*w +: 8]), .error_addr(wr_fault[64*w +: 64]),
