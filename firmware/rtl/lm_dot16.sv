@@ -21,7 +21,7 @@ module lm_dot16 #(
     localparam int SW = ACT_BITS + 8;   // the sum of 16
 
     for (genvar i = 0; i < 16; i++) begin : g_mul
-        logic signed [PW-1:0] p;
+        (* use_dsp = "no" *) logic signed [PW-1:0] p;
         always_ff @(posedge clk) if (en[0]) p <= PW'($signed(v[ACT_BITS*i +: ACT_BITS])) * PW'($signed(w[4*i +: 4]));
     end
 

@@ -138,7 +138,7 @@ module lm_rows #(
     // ------------------------------------------------------------------ ROWS rows
     wire [32*ROWS-1:0] results;   // of stage 6
     for (genvar i = 0; i < ROWS; i++) begin : g_row
-        wire [2:0] row = 3'(int'(step) * ROWS + i);
+        wire [2:0] row = 3'(32'(step) * ROWS + i);
 
         // 1: operands. s is within +-(2048 + 128 + 128).
         logic signed [36:0] acc1;
