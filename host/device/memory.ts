@@ -2,7 +2,17 @@
  * The memory that host and device share, as a file: reads and writes of it are coherent with a mapping in another process, so nothing but
  * Node is needed. On a board the same interface stands for mapped memory, where a hand-over needs cache maintenance: `give` and `take`.
  */
-import { closeSync, fstatSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
@@ -17,6 +27,7 @@ export interface Region {
 /** Memory in the folder for it, if there is one: a file elsewhere might reach a disk. */
 const SHARED_MEMORY = "/dev/shm";
 
+/** A test or a board may override how it is reached. */
 export class DeviceMemory {
   readonly fd: number;
   readonly registers: number;
@@ -38,6 +49,9 @@ export class DeviceMemory {
     const errors: string[] = [];
     for (const parent of [SHARED_MEMORY, tmpdir()]) {
       try {
+        // The file takes its room when it is written, too late for an error that helps
+        const { bavail, bsize } = statfsSync(parent);
+        if (bavail * bsize < size) throw new Error(`${parent}: ${bavail * bsize} bytes free`);
         const folder = mkdtempSync(join(parent, "lightmamba-device-"));
         try {
           const fd = openSync(join(folder, "memory"), "wx+", 0o600);

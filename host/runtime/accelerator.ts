@@ -69,6 +69,9 @@ const BUILD_ORDER: readonly (keyof Build)[] = [
 const OPEN = 0x7fffffff;
 const MOST_PORTS = lm.PORT_PATTERN;
 
+/** Devices that were handed over, while a model is on them. */
+const taken = new WeakSet<Device>();
+
 /** Where a device computes, threads have nothing to do. */
 export function checkThreads(wanted: number | undefined): void {
   if (wanted === undefined || wanted === 1) return;
@@ -80,8 +83,13 @@ export function accelerate(engine: Engine, header: ModelHeader, options: Acceler
   const { device = "wasm", partition = "fused" } = options;
   if (device === "wasm") return undefined;
   if (device instanceof Device) {
+    if (taken.has(device)) throw new LightMambaError("usage", "the device has another model", { file: header.dir });
     bring(engine, header, device, partition, undefined);
-    const close = () => engine.link.attach(undefined);
+    taken.add(device);
+    const close = () => {
+      engine.link.attach(undefined);
+      taken.delete(device);
+    };
     return { name: "device", device, partition, clockMhz: undefined, close };
   }
   const board = options.board ?? BOARDS.sim;
@@ -119,8 +127,8 @@ function simulate(
     board: withPorts(board, ports),
     memoryBytes: data + weights + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT,
     watchdogCycles,
-    // The watchdog comes first: a simulation makes some thousand cycles a second.
-    timeoutMs: 10_000 + watchdogCycles,
+    // The watchdog comes first: even a slow simulation makes more than 10,000 cycles a second.
+    timeoutMs: 10_000 + watchdogCycles / 10,
     ...simulator,
     ringLog2,
   });

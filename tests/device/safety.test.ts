@@ -6,7 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
-import { type Command, Device, DeviceMemory, encode, Simulator, simulatorPath } from "../../host/device/index.ts";
+import {
+  buildSimulation,
+  type Command,
+  Device,
+  DeviceMemory,
+  encode,
+  Simulator,
+  simulatorPath,
+} from "../../host/device/index.ts";
 import { skipReason } from "../rtl/support.ts";
 import { assertUsable, copy, failureOf, noise, refusalOf, withSimulator } from "./support.ts";
 
@@ -337,6 +345,35 @@ describe("who is on the other side", () => {
     const error = failureOf(() => Simulator.start({ build: "nothing" }));
     assert.equal(error.exit, "prerequisite");
     assert.match(error.detail.hint ?? "", /install\.sh.*build\.mjs/);
+  });
+
+  it("a simulation that cannot be built, too", async () => {
+    const failure = (build: string) =>
+      buildSimulation(build).then(
+        () => undefined,
+        (error) => error,
+      );
+    const path = process.env.PATH;
+    try {
+      process.env.PATH = "";
+      const error = await failure("nothing");
+      assert.deepEqual([error.exit, error.message], ["prerequisite", "firmware/rtl/build.mjs: no Verilator"]);
+      assert.match(error.detail.hint, /firmware\/tools\/install\.sh/);
+      // One that is there will do
+      if (existsSync(simulatorPath("top"))) assert.equal(await failure("top"), undefined);
+    } finally {
+      process.env.PATH = path;
+    }
+    if (skip) return;
+    const error = await failure("nothing");
+    assert.equal(error.exit, "prerequisite");
+    assert.match(error.message, /cannot be built: build\.mjs: no unit or build nothing/);
+  });
+
+  it("memory that is not to be had is a missing prerequisite", () => {
+    const error = failureOf(() => DeviceMemory.create(0, [{ ...region, bytes: 2 ** 52 }]));
+    assert.equal(error.exit, "prerequisite");
+    assert.match(error.message, /no place for the device's memory: .*bytes free/);
   });
 
   it("a file that is not there, or too short, is bad input", () => {

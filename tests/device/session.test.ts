@@ -275,6 +275,16 @@ describe("a build", () => {
     assert.equal(error.exit, "device");
   });
 
+  it("has one model at a time", () => {
+    const device = new Device(new DeviceModel());
+    const first = Model.load(dir, { device });
+    assert.equal(failureOf(() => Model.load(dir, { device })).exit, "usage");
+    first.close();
+    const second = Model.load(dir, { device });
+    const plain = Model.load(dir);
+    feed({ model: second, session: second.session() }, { model: plain, session: plain.session() }, SOME);
+  });
+
   it("leaves nothing to do for threads", () => {
     const device = new Device(new DeviceModel());
     const error = failureOf(() => Model.load(dir, { device, threads: 2 }));
