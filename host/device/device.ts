@@ -339,7 +339,7 @@ export class Device {
     const m = this.memory;
     const wanted = (m.readRegister(lm.REG_RESETS) + 1) >>> 0;
     try {
-      // A simulator carries words over in no order but that of the doorbell's: a late one must not count as rung after the reset
+      // Heard after the reset, a doorbell would bring back what the reset drops
       const head = m.readRegister(lm.REG_HEAD);
       this.#until("the doorbell to be heard", () => (m.readRegister(lm.REG_HEAD_SEEN) === head ? true : undefined));
       m.writeRegister(lm.REG_RESET, wanted);
