@@ -22,10 +22,16 @@ export class Build {
   maxNormGroup: i32;
   maxOrder: i32;
   maxLog2: i32;
-  pattern: usize; //     u8 [patternLength]: the port of block b mod patternLength
-  patternLength: i32;
+  inProj: usize; //      u8 [PORT_PATTERN + 1]: length n, then the port of block b mod n
+  others: usize; //      the same of out_proj and lm_head
   split: bool; //        norm, Hadamard and codes in WebAssembly
+  serial: i32; //        SERIAL_*: what does not overlap
 }
+
+/** For measurements: SSM waits for the whole of in_proj, weights for the codes, HTU for the whole of the SSM. */
+export const SERIAL_SSM: i32 = 1;
+export const SERIAL_WEIGHTS: i32 = 2;
+export const SERIAL_HTU: i32 = 4;
 
 export const build: Build = changetype<Build>(memory.data(offsetof<Build>(), 16));
 
@@ -65,11 +71,12 @@ export function setBuild(
   b.maxLog2 = maxLog2;
 }
 
-/** How the model is to run: pattern u8 [patternLength] deals blocks out to ports. 0, or the number of the limit that the model passes (misfit). */
-export function planDevice(pattern: usize, patternLength: i32, split: bool): i32 {
-  build.pattern = pattern;
-  build.patternLength = patternLength;
+/** How the model is to run; arguments as in Build. 0, or the number of the limit that the model passes (misfit). */
+export function planDevice(inProj: usize, others: usize, split: bool, serial: i32): i32 {
+  build.inProj = inProj;
+  build.others = others;
   build.split = split;
+  build.serial = serial;
   return misfit();
 }
 

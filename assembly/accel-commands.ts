@@ -1,6 +1,15 @@
 // Lists of descriptors (docs/device.md). Each one follows the one before it, so a list is a chain: nothing in it runs out of order.
 import { run } from "./accel";
-import { build, deviceTokens, transforms, unitLog2, unitOrder } from "./accel-build";
+import {
+  build,
+  deviceTokens,
+  SERIAL_HTU,
+  SERIAL_SSM,
+  SERIAL_WEIGHTS,
+  transforms,
+  unitLog2,
+  unitOrder,
+} from "./accel-build";
 import { DeviceMatrix, deviceLayer, embeddingBytes, places } from "./accel-memory";
 import { config, dInner } from "./config";
 import { BEAT_BYTES } from "./contract";
@@ -113,8 +122,13 @@ function multiply(m: DeviceMatrix, layer: i32, tokens: i32, route: i32, codes: u
   store<u8>(at, <u8>config.weightGroup, DESC_WEIGHT_GROUP);
 }
 
+/** Of a command that reads what the one before makes: as soon as it can, or after it. */
+function after(serial: i32): i32 {
+  return build.serial & serial ? FLAG_WAIT : FLAG_FOLLOW;
+}
+
 function matrixFlags(): i32 {
-  return build.split ? 0 : FLAG_FOLLOW;
+  return build.split ? 0 : after(SERIAL_WEIGHTS);
 }
 
 /** Coded vectors → rows → u. t: index of the first token. */
@@ -122,7 +136,7 @@ export function projectAndScanCommands(layer: i32, tokens: i32, t: u32): void {
   const l = deviceLayer(layer);
   const m = changetype<DeviceMatrix>(l.inProj);
   multiply(m, layer, tokens, ROUTE_SEGMENTS, places.modelCodes, places.rows, matrixFlags());
-  const at = command(OP_SSM, FLAG_FOLLOW, layer, tokens);
+  const at = command(OP_SSM, after(SERIAL_SSM), layer, tokens);
   store<u32>(at, t, DESC_COUNT);
   store<u16>(at, <u16>(t % <u32>(config.convWidth - 1)), DESC_INPUTS);
   store<u8>(at, <u8>config.stateBits, DESC_FORMAT);
@@ -141,7 +155,7 @@ export function projectAndScanCommands(layer: i32, tokens: i32, t: u32): void {
 export function transformAndCodeCommands(layer: i32, tokens: i32): void {
   const turned = transforms(layer);
   if (turned) {
-    const at = command(OP_HTU, FLAG_FOLLOW, layer, tokens);
+    const at = command(OP_HTU, after(SERIAL_HTU), layer, tokens);
     store<u32>(at, dInner(), DESC_COUNT);
     store<u16>(at, <u16>unitOrder(), DESC_INPUTS);
     store<u64>(at, places.u, DESC_A0);

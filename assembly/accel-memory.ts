@@ -300,7 +300,7 @@ function putMatrix(m: DeviceMatrix, frames: usize, exponents: usize, bias: usize
   m.records = align();
   putBlocks(m, exponents, bias, layer);
   m.table = align();
-  putPorts(m, frames);
+  putPorts(m, frames, layer ? build.inProj : build.others);
 }
 
 function putBlocks(m: DeviceMatrix, exponents: usize, bias: usize, layer: Layer | null): void {
@@ -319,18 +319,17 @@ function fractionOf(m: DeviceMatrix, block: i32, layer: Layer | null): i32 {
   return changetype<usize>(m) == places.head ? LOGIT_FRACTION : 0;
 }
 
-/** Port table, then the blocks of each port one after the other. */
-function putPorts(m: DeviceMatrix, frames: usize): void {
+/** Port table, then the blocks of each port one after the other. pattern: as in Build. */
+function putPorts(m: DeviceMatrix, frames: usize, pattern: usize): void {
   const blocks = m.rows / BLOCK_ROWS;
   const bytes = <usize>(m.planes * blockBytes(paddedInputs(m.inputs)));
-  const tableBytes = PORT_PATTERN + 1;
-  const table = next(beats(tableBytes) + beats(build.ports * 8));
-  store<u8>(table, <u8>build.patternLength);
-  memory.copy(table + 1, build.pattern, build.patternLength);
+  const patternBytes = PORT_PATTERN + 1;
+  const table = next(beats(patternBytes) + beats(build.ports * 8));
+  memory.copy(table, pattern, patternBytes);
   let address = cursor;
   for (let port = 0; port < build.ports; port++) {
     store<u64>(table + BEAT_BYTES + ((<usize>port) << 3), address);
-    address += <u64>blocksOfPort(port, blocks) * bytes;
+    address += <u64>blocksOfPort(pattern, port, blocks) * bytes;
   }
   if (build.ports == 1) {
     put(frames, <usize>blocks * bytes);
@@ -338,17 +337,17 @@ function putPorts(m: DeviceMatrix, frames: usize): void {
   }
   for (let port = 0; port < build.ports; port++) {
     for (let block = 0; block < blocks; block++) {
-      if (portOf(block) == port) put(frames + <usize>block * bytes, bytes);
+      if (portOf(pattern, block) == port) put(frames + <usize>block * bytes, bytes);
     }
   }
 }
 
-function portOf(block: i32): i32 {
-  return load<u8>(build.pattern + (block % build.patternLength));
+function portOf(pattern: usize, block: i32): i32 {
+  return load<u8>(pattern + (block % <i32>load<u8>(pattern)), 1);
 }
 
-function blocksOfPort(port: i32, blocks: i32): i32 {
+function blocksOfPort(pattern: usize, port: i32, blocks: i32): i32 {
   let count = 0;
-  for (let block = 0; block < blocks; block++) if (portOf(block) == port) count++;
+  for (let block = 0; block < blocks; block++) if (portOf(pattern, block) == port) count++;
   return count;
 }

@@ -3,7 +3,7 @@
 // Identity
 export const ID = 0x4c4d4241;
 export const VERSION = 0x00010000;
-export const CONTRACT = 0x937d31ba;
+export const CONTRACT = 0xecaeae76;
 
 // Sizes in bytes, and counts
 export const REGISTER_PAGE = 0x1000;
@@ -15,7 +15,7 @@ export const RING_LOG2_MIN = 0x0002;
 export const RING_LOG2_MAX = 0x000c;
 export const WINDOWS = 0x0004;
 export const WINDOW_STRIDE = 0x0020;
-export const PORT_PATTERN = 0x0020;
+export const PORT_PATTERN = 0x003f;
 export const VECTOR_HEADER = 0x0040;
 export const LAYER_RECORD = 0x0040;
 export const NORM_RECORD = 0x0040;

@@ -5,7 +5,7 @@
 /* Identity */
 #define LM_ID 0x4c4d4241u
 #define LM_VERSION 0x00010000u
-#define LM_CONTRACT 0x937d31bau
+#define LM_CONTRACT 0xecaeae76u
 
 /* Sizes in bytes, and counts */
 #define LM_REGISTER_PAGE 0x1000u
@@ -17,7 +17,7 @@
 #define LM_RING_LOG2_MAX 0x000cu
 #define LM_WINDOWS 0x0004u
 #define LM_WINDOW_STRIDE 0x0020u
-#define LM_PORT_PATTERN 0x0020u
+#define LM_PORT_PATTERN 0x003fu
 #define LM_VECTOR_HEADER 0x0040u
 #define LM_LAYER_RECORD 0x0040u
 #define LM_NORM_RECORD 0x0040u

@@ -6,7 +6,7 @@
 //   cmd_base .. cmd_mode      of lm_mmu_lane; cmd_kind .. cmd_shift of lm_rows; cmd_tokens of both
 //   cmd_blocks                blocks of the command; cmd_share: those of each lane, 18 bits, lane 0 in the low bits
 //   cmd_pattern, cmd_length   who has which block: block b is with the lane in byte b mod length of the pattern, length
-//                             1 .. 32. cmd_share must be what follows from that; a lane that has none does nothing
+//                             1 .. PLACES. cmd_share must be what follows from that; a lane that has none does nothing
 //   s_*                       weights, a stream a lane, lane 0 in the low bits
 //   e_*, b_*, r_*             row exponents, biases, residual, in the order of the blocks
 //   m_*                       results, in the same order
@@ -22,6 +22,7 @@ module lm_mmu #(
     parameter int DEPTH    = 1024,
     parameter int ROWS     = 1,
     parameter int QUEUE    = 4,
+    parameter int PLACES   = 63,   // below 64
     localparam int AW      = $clog2(DEPTH),
     localparam int TW      = TOKENS > 1 ? $clog2(TOKENS) : 1
 ) (
@@ -38,7 +39,7 @@ module lm_mmu #(
     output logic                   cmd_ready,
     input  logic [17:0]            cmd_blocks,
     input  logic [18*LANES-1:0]    cmd_share,
-    input  logic [255:0]           cmd_pattern,
+    input  logic [8*PLACES-1:0]    cmd_pattern,
     input  logic [5:0]             cmd_length,
     input  logic [TW:0]            cmd_tokens,
     input  logic [AW-1:0]          cmd_base,
@@ -75,7 +76,7 @@ module lm_mmu #(
 );
     localparam int LW = LANES > 1 ? $clog2(LANES) : 1;
     localparam int RW = 2 + 1 + 18 + (TW + 1) + 28 * TOKENS;   // a command of the row scale
-    localparam int CW = 32 * LW + 5 + RW;                      // with the pattern, of what comes behind the lanes
+    localparam int CW = PLACES * LW + 6 + RW;                      // with the pattern, of what comes behind the lanes
 
     // A lane that has nothing to do must not leave the row scale waiting for sums.
     wire [17:0] blocks = cmd_groups == '0 ? 18'd0 : cmd_blocks;
@@ -115,8 +116,8 @@ module lm_mmu #(
 
     // ------------------------------------------------------------------ commands that wait for the row scale
     wire unused = &{1'b0, cmd_pattern};   // the high bits of a lane's number
-    wire [32*LW-1:0] lanes_of;
-    for (genvar i = 0; i < 32; i++) begin : g_place
+    wire [PLACES*LW-1:0] lanes_of;
+    for (genvar i = 0; i < PLACES; i++) begin : g_place
         assign lanes_of[LW*i +: LW] = cmd_pattern[8*i +: LW];
     end
 
@@ -128,14 +129,14 @@ module lm_mmu #(
     wire [CW-1:0] command;
     lm_fifo #(.WIDTH(CW), .DEPTH(2)) commands (
         .clk(clk), .rst_n(rst_n), .s_valid(cmd_valid && lane_ready == '1), .s_ready(room),
-        .s_data({lanes_of, 5'(cmd_length - 6'd1), cmd_kind, cmd_bias, blocks, cmd_tokens, cmd_shift, cmd_factor}),
+        .s_data({lanes_of, cmd_length - 6'd1, cmd_kind, cmd_bias, blocks, cmd_tokens, cmd_shift, cmd_factor}),
         .m_valid(rows_valid), .m_ready(rows_ready), .m_data(command), .level(waiting)
     );
 
     // ------------------------------------------------------------------ collector: blocks in the order of the matrix
-    logic [32*LW-1:0] pattern;
-    logic [4:0]       top_place;
-    logic [4:0]       place;
+    logic [PLACES*LW-1:0] pattern;
+    logic [5:0]       top_place;
+    logic [5:0]       place;
     wire  [LW-1:0]    turn = pattern[LW*place +: LW];
 
     wire a_ready;
@@ -154,8 +155,8 @@ module lm_mmu #(
 
     always_ff @(posedge clk) begin
         if (rows_valid && rows_ready) begin
-            pattern   <= command[CW-1 -: 32*LW];
-            top_place <= command[RW +: 5];
+            pattern   <= command[CW-1 -: PLACES*LW];
+            top_place <= command[RW +: 6];
             place     <= '0;
         end else if (a_valid && a_ready && a_last) begin
             place <= place == top_place ? '0 : place + 1'b1;

@@ -60,6 +60,7 @@ module lm_mmu_unit #(
     localparam int DEPTH       = MAX_INPUTS / 16;              // groups of 16 inputs
     localparam int AW          = $clog2(DEPTH);
     localparam int TW          = TOKENS > 1 ? $clog2(TOKENS) : 1;
+    localparam int PLACES      = int'(LM_PORT_PATTERN);
     localparam int TABLE_BEATS = 1 + (PORTS + 7) / 8;
     localparam int SCALE_BEATS = (DEPTH + 63) / 64;            // of one vector's group scales
     localparam int CW          = SCALE_BEATS > 1 ? $clog2(SCALE_BEATS) : 1;
@@ -106,7 +107,7 @@ module lm_mmu_unit #(
     wire [7:0]  bits   = desc[8*LM_DESC_FORMAT +: 8];
 
     // ------------------------------------------------------------------ the port table
-    logic [255:0]         pattern;
+    logic [8*PLACES-1:0]  pattern;
     logic [7:0]           length;
     logic [5:0]           step;      // beat, bit or place
     logic [17:0]          dividend;
@@ -116,7 +117,7 @@ module lm_mmu_unit #(
 
     wire [6:0]  divided  = {remainder, dividend[17]};
     wire        fits     = divided >= 7'(length);
-    wire [7:0]  port     = pattern[8*step[4:0] +: 8];
+    wire [7:0]  port     = pattern[8*step +: 8];
     wire [17:0] of_place = quotient + 18'(step < remainder);
     wire        bad      = length == 8'd0 || length > 8'(LM_PORT_PATTERN) || port >= 8'(PORTS);
 
@@ -170,7 +171,7 @@ module lm_mmu_unit #(
     wire  [511:0]  residual_data = rd_mdata[1535:1024];
     assign rd_mready[2] = r_ready && !odd;
 
-    lm_mmu #(.LANES(PORTS), .ACT_BITS(ACT_BITS), .TOKENS(TOKENS), .DEPTH(DEPTH), .ROWS(ROWS)) u_mmu (
+    lm_mmu #(.PLACES(PLACES), .LANES(PORTS), .ACT_BITS(ACT_BITS), .TOKENS(TOKENS), .DEPTH(DEPTH), .ROWS(ROWS)) u_mmu (
         .clk(clk), .rst_n(rst_n),
         .act_valid(act_valid), .act_token(act_token), .act_addr(act_addr), .act_codes(act_codes), .act_scale(act_scale),
         .cmd_valid(state == RUN), .cmd_ready(cmd_ready), .cmd_blocks(blocks), .cmd_share(share), .cmd_pattern(pattern),
@@ -245,7 +246,7 @@ module lm_mmu_unit #(
         case (state)
             TABLE: if (coded_valid) begin
                 step <= step + 6'd1;
-                if (step == 6'd0) {pattern, length} <= coded_data[263:0];
+                if (step == 6'd0) {pattern, length} <= coded_data;
                 for (int p = 0; p < PORTS; p++)
                     if (step == 6'(1 + p / 8)) w_addr[64*p +: 64] <= coded_data[64*(p % 8) +: 64];
                 if (step == 6'(TABLE_BEATS - 1)) begin

@@ -1,5 +1,5 @@
 /** Brings a model onto a device: what it needs, whether the build holds it, and the device itself. docs/accelerator.md. */
-import { STATE_GROUP } from "../../assembly/contract.ts";
+import { BLOCK_ROWS, STATE_GROUP } from "../../assembly/contract.ts";
 import * as lm from "../../assembly/device.generated.ts";
 import { BOARDS, UNIT_NAMES } from "../device/boards.generated.ts";
 import { type Board, type Build, buildName, Device, Simulator, type SimulatorOptions } from "../device/index.ts";
@@ -8,9 +8,14 @@ import type { ModelHeader } from "../model/description.ts";
 import { modelTensors } from "../model/tensors.ts";
 import type { Engine, RuntimeExports } from "./engine.ts";
 import { allocate } from "./load.ts";
+import { portPattern, portShares, withPorts } from "./ports.ts";
 
 /** fused: the device does everything from the embedding to the logits. split: matrices and SSM alone, WebAssembly the rest. Same bits. */
 export type Partition = "fused" | "split";
+
+/** In the order of SERIAL_* in assembly/accel-build.ts. */
+export const OVERLAPS = ["ssm", "weights", "htu"] as const;
+export type Overlap = (typeof OVERLAPS)[number];
 
 export interface AcceleratorOptions {
   /** "rtl": the accelerator's own RTL, simulated (Simulator). Or a device that is there; who made it closes it. Default: none, "wasm". */
@@ -21,6 +26,8 @@ export interface AcceleratorOptions {
   ports?: number;
   /** Whose clock and memory timing the simulation has. Default: "sim". */
   board?: Board;
+  /** For measurements, what does not overlap: SSM with in_proj (the paper's reordering), weights with codes (prefetch), HTU with the SSM. */
+  serial?: readonly Overlap[];
   /** More for the simulation: stalls, waveforms. */
   simulator?: Pick<
     SimulatorOptions,
@@ -80,11 +87,11 @@ export function checkThreads(wanted: number | undefined): void {
 }
 
 export function accelerate(engine: Engine, header: ModelHeader, options: AcceleratorOptions): Accelerator | undefined {
-  const { device = "wasm", partition = "fused" } = options;
+  const { device = "wasm", partition = "fused", serial = [] } = options;
   if (device === "wasm") return undefined;
   if (device instanceof Device) {
     if (taken.has(device)) throw new LightMambaError("usage", "the device has another model", { file: header.dir });
-    bring(engine, header, device, partition, undefined);
+    bring(engine, header, device, { partition, serial, board: BOARDS.sim });
     taken.add(device);
     const close = () => {
       engine.link.attach(undefined);
@@ -93,9 +100,10 @@ export function accelerate(engine: Engine, header: ModelHeader, options: Acceler
     return { name: "device", device, partition, clockMhz: undefined, close };
   }
   const board = options.board ?? BOARDS.sim;
-  const simulator = simulate(engine, header, partition, board, options);
+  const plan = { partition, serial, board };
+  const simulator = simulate(engine, header, plan, options);
   try {
-    bring(engine, header, simulator.device, partition, board);
+    bring(engine, header, simulator.device, plan);
   } catch (error) {
     simulator.close();
     throw error;
@@ -107,24 +115,25 @@ export function accelerate(engine: Engine, header: ModelHeader, options: Acceler
   return { name: "rtl", device: simulator.device, partition, clockMhz: board.clock_mhz, close };
 }
 
+/** How a model is to run. */
+interface Plan {
+  partition: Partition;
+  serial: readonly Overlap[];
+  board: Board;
+}
+
 /** A simulation with as much memory as the model needs. */
-function simulate(
-  engine: Engine,
-  header: ModelHeader,
-  partition: Partition,
-  board: Board,
-  options: AcceleratorOptions,
-): Simulator {
+function simulate(engine: Engine, header: ModelHeader, plan: Plan, options: AcceleratorOptions): Simulator {
   const { ports = 1, simulator = {} } = options;
   if (!Number.isInteger(ports) || ports < 1 || ports > MOST_PORTS) {
     throw new LightMambaError("usage", "not a number of ports", { expected: `1 to ${MOST_PORTS}`, found: ports });
   }
-  const { data, weights } = plan(engine, header, { ports }, partition, portPattern(Array(ports).fill(1)));
+  const { data, weights } = planDevice(engine, header, { ports }, plan);
   const ringLog2 = simulator.ringLog2 ?? 9;
   const watchdogCycles = simulator.watchdogCycles ?? mostCycles(engine, header);
   return Simulator.start({
     build: buildName(ports),
-    board: withPorts(board, ports),
+    board: withPorts(plan.board, ports),
     memoryBytes: data + weights + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT,
     watchdogCycles,
     // The watchdog comes first: even a slow simulation makes more than 10,000 cycles a second.
@@ -142,39 +151,8 @@ function mostCycles({ exports }: Engine, { config, description }: ModelHeader): 
   return 100_000 + 16 * Math.max(beats, words);
 }
 
-/** So many ports of the board; where it has fewer, the same ones again. */
-function withPorts(board: Board, count: number): Board {
-  return { ...board, ports: Array.from({ length: count }, (_, i) => board.ports[i % board.ports.length]!) };
-}
-
-/**
- * The port of block b, b mod length: each has a share of the blocks like its share of the bandwidth, and they take turns. Ports of
- * one bandwidth: 0, 1, …, n - 1.
- */
-export function portPattern(bandwidths: readonly number[]): Uint8Array {
-  const total = bandwidths.reduce((sum, value) => sum + value, 0);
-  const length = new Set(bandwidths).size === 1 ? bandwidths.length : lm.PORT_PATTERN;
-  const due = bandwidths.map(() => 0);
-  return Uint8Array.from({ length }, () => {
-    bandwidths.forEach((bandwidth, port) => {
-      due[port]! += bandwidth / total;
-    });
-    const next = due.indexOf(Math.max(...due));
-    due[next]! -= 1;
-    return next;
-  });
-}
-
-function bring(
-  engine: Engine,
-  header: ModelHeader,
-  device: Device,
-  partition: Partition,
-  board: Board | undefined,
-): void {
-  const { build } = device;
-  const bandwidths = withPorts(board ?? BOARDS.sim, build.ports).ports.map((port) => port.gigabytes_per_second);
-  const { data, weights } = plan(engine, header, build, partition, portPattern(bandwidths));
+function bring(engine: Engine, header: ModelHeader, device: Device, plan: Plan): void {
+  const { data, weights } = planDevice(engine, header, device.build, plan);
   device.reserveWeights(weights);
   if (device.dataBytes < data) {
     throw new LightMambaError("device", "the device's memory is too small for the model", {
@@ -188,20 +166,33 @@ function bring(
 }
 
 /** Bytes that the model needs on a build: written by the device, and only read. Throws where the build does not hold it. */
-function plan(
+function planDevice(
   engine: Engine,
   header: ModelHeader,
   build: Partial<Build>,
-  partition: Partition,
-  pattern: Uint8Array,
+  { partition, serial, board }: Plan,
 ): { data: number; weights: number } {
   const { exports } = engine;
   exports.setBuild(...BUILD_ORDER.map((name) => build[name] ?? OPEN));
-  const at = allocate(engine, pattern.length, "the ports' pattern");
-  new Uint8Array(engine.memory.buffer, at, pattern.length).set(pattern);
-  const misfit = exports.planDevice(at, pattern.length, Number(partition === "split"));
+  const ports = withPorts(board, build.ports ?? 1);
+  const [inProj, others] = [inProjShares(header, ports), portShares(ports, 1, 0)].map((shares) => {
+    const pattern = portPattern(shares);
+    const at = allocate(engine, 1 + lm.PORT_PATTERN, "the ports' pattern");
+    new Uint8Array(engine.memory.buffer, at, 1 + pattern.length).set([pattern.length, ...pattern]);
+    return at;
+  });
+  const mask = serial.reduce((bits, overlap) => bits | (1 << OVERLAPS.indexOf(overlap)), 0);
+  const misfit = exports.planDevice(inProj!, others!, Number(partition === "split"), mask);
   if (misfit > 0) throw misfitError(exports, header, build, misfit);
   return { data: Number(exports.deviceDataBytes()), weights: Number(exports.deviceWeightBytes()) };
+}
+
+/** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */
+function inProjShares({ config, description }: ModelHeader, board: Board): number[] {
+  const [blocks, bytes] = modelTensors(config, description.weights).get("layers.0.in_proj.frames")!.shape;
+  const groups = config.dInner * Math.ceil(config.dState / STATE_GROUP);
+  const constants = blocks! * (BLOCK_ROWS * (lm.ROW_RECORD + 2 * Int16Array.BYTES_PER_ELEMENT) + lm.BLOCK_RECORD);
+  return portShares(board, blocks! * bytes!, 2 * groups * (STATE_GROUP + 1) + constants);
 }
 
 function misfitError(

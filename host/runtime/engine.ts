@@ -55,7 +55,7 @@ export interface RuntimeExports {
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;
   finish(): void;
   setBuild(...limits: number[]): void;
-  planDevice(pattern: number, patternLength: number, split: number): number;
+  planDevice(inProj: number, others: number, split: number, serial: number): number;
   misfitFound(): number;
   misfitLimit(): number;
   deviceDataBytes(): bigint;

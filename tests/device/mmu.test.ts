@@ -18,11 +18,11 @@ const STALLS = [0, 64, 400] as const;
 
 /** Builds, and who has which block. */
 const BUILDS = [
-  { build: "top", ports: 1, patterns: [[0], Array<number>(32).fill(0)] },
+  { build: "top", ports: 1, patterns: [[0], Array<number>(63).fill(0)] },
   {
     build: "top-p4",
     ports: 4,
-    patterns: [[0, 1, 2, 3], [3], [0, 2, 2, 1, 0, 3, 0], [2, 1], list(32, (i) => (5 * i + (i >> 3)) % 4)],
+    patterns: [[0, 1, 2, 3], [3], [0, 2, 2, 1, 0, 3, 0], [2, 1], list(63, (i) => (5 * i + (i >> 3)) % 4)],
   },
 ];
 type Build = (typeof BUILDS)[number];

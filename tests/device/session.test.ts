@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
 import { Device, type DeviceOptions } from "../../host/device/index.ts";
-import { type Partition, portPattern } from "../../host/runtime/accelerator.ts";
+import type { Partition } from "../../host/runtime/accelerator.ts";
 import { Model } from "../../host/runtime/model.ts";
+import { portPattern, portShares } from "../../host/runtime/ports.ts";
 import type { Session } from "../../host/runtime/session.ts";
 import { type RandomShape, randomModel, TOKEN_PERIOD } from "../oracle/model.ts";
 import { forged } from "../runtime/forged.ts";
@@ -299,8 +300,22 @@ describe("blocks are dealt out to ports", () => {
     const pattern = [...portPattern([20, 10, 10])];
     assert.deepEqual(
       [pattern.length, ...[0, 1, 2].map((port) => pattern.filter((p) => p === port).length)],
-      [32, 16, 8, 8],
+      [4, 2, 1, 1],
     );
+  });
+
+  it("so that all memories are done together, port 0's other traffic counted", () => {
+    const memory = (name: string, gigabytes_per_second: number) => ({
+      ...{ name, gigabytes_per_second, address: 0, bytes: 4096, efficiency: 0.5, latency_ns: 100 },
+    });
+    const port = (name: string) => ({ memory: name, gigabytes_per_second: 10, outstanding: 16 });
+    // a gives its two ports 12 together, b its one 10
+    const memories = [memory("a", 24), memory("b", 40)];
+    const board = { clock_mhz: 300, registers: { address: 0 }, memories, ports: [port("a"), port("a"), port("b")] };
+    assert.deepEqual(portShares(board, 220, 0), [60, 60, 100]);
+    assert.deepEqual(portShares(board, 200, 20), [40, 60, 100]);
+    // More than its part: the other port of the memory has less
+    assert.deepEqual(portShares(board, 140, 80), [0, 40, 100]);
   });
 });
 

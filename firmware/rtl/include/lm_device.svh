@@ -4,7 +4,7 @@
 // Identity
 localparam logic [31:0] LM_ID = 32'h4c4d4241;
 localparam logic [31:0] LM_VERSION = 32'h00010000;
-localparam logic [31:0] LM_CONTRACT = 32'h937d31ba;
+localparam logic [31:0] LM_CONTRACT = 32'hecaeae76;
 
 // Sizes in bytes, and counts
 localparam logic [31:0] LM_REGISTER_PAGE = 32'h00001000;
@@ -16,7 +16,7 @@ localparam logic [31:0] LM_RING_LOG2_MIN = 32'h00000002;
 localparam logic [31:0] LM_RING_LOG2_MAX = 32'h0000000c;
 localparam logic [31:0] LM_WINDOWS = 32'h00000004;
 localparam logic [31:0] LM_WINDOW_STRIDE = 32'h00000020;
-localparam logic [31:0] LM_PORT_PATTERN = 32'h00000020;
+localparam logic [31:0] LM_PORT_PATTERN = 32'h0000003f;
 localparam logic [31:0] LM_VECTOR_HEADER = 32'h00000040;
 localparam logic [31:0] LM_LAYER_RECORD = 32'h00000040;
 localparam logic [31:0] LM_NORM_RECORD = 32'h00000040;

@@ -1,7 +1,8 @@
-// rtl-build: top top=lm_top PRESENT=127
-// rtl-build: top-p4 top=lm_top PORTS=4 PRESENT=127
+// rtl-build: top top=lm_top
+// rtl-build: top-p4 top=lm_top PORTS=4
+// rtl-build: top-p6 top=lm_top PORTS=6 PREFETCH=2048
 // rtl-build: top-bare top=lm_top PORTS=4 PRESENT=3 HANG_LAYER=999
-// rtl-build: top-trace top=lm_top PRESENT=127 verilator=--trace-fst
+// rtl-build: top-trace top=lm_top verilator=--trace-fst
 //
 // The accelerator as a process: lm_top on a file that another process shares. In the file lie the page of mailbox words and the memory.
 // Nothing is needed to talk to it but reads and writes of that file. docs/device.md describes both; host/device starts it.
@@ -294,7 +295,7 @@ void Simulation::drive(size_t p) {
   port.out.tick();
   setBit(top.m_arready, p, port.reads.size() < port.outstanding && !m.stalls());
   setBit(top.m_awready, p, port.writes.size() + port.answers.size() < port.outstanding && !m.stalls());
-  setBit(top.m_wready, p, !port.writes.empty() && !m.stalls() && m.pay(port, port.out));
+  setBit(top.m_wready, p, !port.writes.empty() && bit(top.m_wvalid, p) && !m.stalls() && m.pay(port, port.out));
   if (!port.rvalid && !port.reads.empty() && !m.stalls() && m.choose(port.reads, port.reading)) port.rvalid = m.pay(port, port.in);
   setBit(top.m_rvalid, p, port.rvalid);
   if (port.rvalid) {
@@ -361,7 +362,8 @@ void Simulation::answer(size_t p) {
 void Simulation::tick() {
   for (Dram &d : m.drams) d.budget.tick();
   registers();
-  for (size_t p = 0; p < PORTS; p++) drive(p);
+  // Of ports that share a memory, each comes first every other cycle
+  for (size_t p = 0; p < PORTS; p++) drive(m.cycle & 1 ? PORTS - 1 - p : p);
   top.clk = 0;
   top.eval();
   const bool awready = top.s_awready, arready = top.s_arready, rvalid = top.s_rvalid;

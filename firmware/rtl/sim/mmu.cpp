@@ -15,7 +15,7 @@ constexpr uint32_t DEPTH = 1024;
 
 struct Job {
   uint32_t kind, blocks, tokens, bias, groups, wide, group16, mode, base, length;
-  uint8_t pattern[32] = {};
+  uint8_t pattern[63] = {};
   uint8_t shares[(18 * LANES + 7) / 8] = {};
   uint16_t factors[TOKENS] = {};
   uint8_t shifts[(12 * TOKENS + 7) / 8] = {};
@@ -54,7 +54,7 @@ int main() {
                               &job.mode, &job.base, &job.length}) {
         *field = bench::readWord();
       }
-      if (job.length < 1 || job.length > 32) bench::fail(2, "a pattern of %u places", job.length);
+      if (job.length < 1 || job.length > 63) bench::fail(2, "a pattern of %u places", job.length);
       bench::readBytes(job.pattern, job.length);
       uint32_t bytes[LANES];
       for (uint32_t lane = 0; lane < LANES; lane++) {
