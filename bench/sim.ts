@@ -10,7 +10,7 @@ import { LightMambaError } from "../host/errors.ts";
 import { shapeConfig } from "../host/model/shapes.ts";
 import type { Overlap, Partition } from "../host/runtime/accelerator.ts";
 import { Model } from "../host/runtime/model.ts";
-import { memoryRates, withPorts } from "../host/runtime/ports.ts";
+import { withPorts } from "../host/runtime/ports.ts";
 import { syntheticDescription } from "../host/runtime/synthetic.ts";
 import { ROOT } from "./paths.ts";
 import { runScript } from "./script.ts";
@@ -156,28 +156,40 @@ function rowOf(
   const fused = Number(last.start - first.start) + last.cycles;
   const handOvers = (2 * layers * a72 * board.clock_mhz) / tokens;
   const span = (partition === "fused" ? fused : all) / tokens + (partition === "fused" ? 0 : handOvers);
-  const beats = inner.reduce((sum, { beatsRead, beatsWritten }) => sum + beatsRead + beatsWritten, 0) / tokens;
+  const read = inner.reduce((sum, { beatsRead }) => sum + beatsRead, 0) / tokens;
+  const written = inner.reduce((sum, { beatsWritten }) => sum + beatsWritten, 0) / tokens;
   const matrix = inner.filter(({ opcode }) => opcode === lm.OP_MULTIPLY);
   const lanes = matrix.reduce((sum, { beatsRead }) => sum + beatsRead, 0) / tokens;
-  const rate = memoryRates(withPorts(board, ports)).reduce((sum, { rate }) => sum + beatsPerCycle(board, rate), 0);
+  // A port reads and writes at its rate, both from what its memory gives
+  const used = withPorts(board, ports);
+  const memory = board.memories.filter(({ name }) => used.ports.some((port) => port.memory === name));
+  const memoryRate = beatsPerCycle(
+    board,
+    memory.map((one) => one.gigabytes_per_second * one.efficiency),
+  );
+  const portRate = beatsPerCycle(
+    board,
+    used.ports.map((port) => port.gigabytes_per_second),
+  );
+  const least = Math.max((read + written) / memoryRate, read / portRate);
   const work = Object.fromEntries(
     Object.entries(UNITS).map(([unit, title]) => {
       const of = inner.filter((one) => one.unit === Number(unit));
       return [title, of.reduce((sum, { cycles, held }) => sum + cycles - held, 0) / layers / tokens];
     }),
   );
-  const head = (fullRows * (config.dModel / 2) * (1 + 1 / 16)) / lm.BEAT / rate;
+  const head = (fullRows * (config.dModel / 2) * (1 + 1 / 16)) / lm.BEAT / Math.min(memoryRate, portRate);
   const cycles = span / layers;
   return {
-    ...{ model: name, setting, ports, cycles, bound: beats / layers / rate, work },
-    memoryBusy: beats / span / rate,
+    ...{ model: name, setting, ports, cycles, bound: least / layers, work },
+    memoryBusy: least / span,
     mmuBusy: lanes / span / ports,
     tokensPerSecond: (board.clock_mhz * 1e6) / (cycles * fullLayers + head),
   };
 }
 
-function beatsPerCycle(board: Board, gigabytes: number): number {
-  return (gigabytes * 1000) / (lm.BEAT * board.clock_mhz);
+function beatsPerCycle(board: Board, gigabytes: readonly number[]): number {
+  return (gigabytes.reduce((sum, one) => sum + one, 0) * 1000) / (lm.BEAT * board.clock_mhz);
 }
 
 const percent = (value: number) => `${(100 * value).toFixed(1)} %`;

@@ -10,7 +10,7 @@ export function withPorts(board: Board, count: number): Board {
 }
 
 /** For each memory its ports, and the GB/s that they get of it. */
-export function memoryRates(board: Board): { ports: number[]; rate: number }[] {
+function memoryRates(board: Board): { ports: number[]; rate: number }[] {
   return board.memories.map((memory) => {
     const ports = board.ports.flatMap((port, i) => (port.memory === memory.name ? [i] : []));
     const lanes = ports.reduce((sum, i) => sum + board.ports[i]!.gigabytes_per_second, 0);
