@@ -5,13 +5,14 @@
  *
  *   plain       lm_dma_test, the tests (test/main.c)
  *   sanitize    the same with the address and undefined-behaviour sanitizers
+ *   addon       lm_dma.node, the add-on (addon.c, binding.gyp), built by node-gyp
  *
- * Cached by the contents of what they are made from. Exit code 3: there is no C compiler.
+ * Cached by the contents of what they are made from. Exit code 3: there is no C compiler or, for the add-on, no Python or none of its packages.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const DMA = dirname(fileURLToPath(import.meta.url));
@@ -30,7 +31,8 @@ function filesIn(folder, ending) {
   return names.sort().map((name) => join(folder, name));
 }
 
-const LIBRARY = filesIn(DMA, ".c");
+const ADDON = ["addon.c", "binding.gyp", "package-lock.json"].map((name) => join(DMA, name));
+const LIBRARY = filesIn(DMA, ".c").filter((path) => !ADDON.includes(path));
 const TESTS = filesIn(join(DMA, "test"), ".c");
 const HEADERS = [DMA, join(DMA, "test"), INCLUDE].flatMap((folder) => filesIn(folder, ".h"));
 
@@ -39,9 +41,45 @@ function compileTests(flags) {
     spawnSync(CC, [...FLAGS, ...flags, ...LIBRARY, ...TESTS, "-pthread", "-o", join(folder, "lm_dma_test")]);
 }
 
+const PACKAGES = join(DMA, "node_modules");
+
+/** Why there can be none; installs node-gyp and Node-API's headers, which have a lockfile of their own. */
+function addonMissing() {
+  if (spawnSync("python3", ["--version"]).status !== 0) return "no Python 3 (firmware/tools/install.sh installs it)";
+  if (existsSync(join(PACKAGES, "node-gyp", "package.json"))) return undefined;
+  const npm = process.env.npm_execpath;
+  const [program, prefix] = npm?.endsWith(".js") ? [process.env.npm_node_execpath ?? "node", [npm]] : ["npm", []];
+  const args = [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+  const { status, stderr, error } = spawnSync(program, args, { cwd: DMA, encoding: "utf8" });
+  return status === 0 ? undefined : `node-gyp cannot be installed: ${(error?.message ?? stderr).trim().split("\n")[0]}`;
+}
+
+/**
+ * node-gyp works where its binding.gyp is, and leaves more than the add-on there: so in a copy. It would fetch the headers of this Node;
+ * Node-API's are the same for all, and a package.
+ */
+function compileAddon(folder) {
+  const copy = join(folder, "copy");
+  const headers = join(copy, "node", "include", "node");
+  cpSync(INCLUDE, join(copy, "include"), { recursive: true });
+  for (const path of [...ADDON, ...LIBRARY, ...HEADERS]) {
+    if (dirname(path) === DMA) cpSync(path, join(copy, "dma", basename(path)));
+  }
+  cpSync(join(PACKAGES, "node-api-headers", "include"), headers, { recursive: true });
+  writeFileSync(join(headers, "common.gypi"), "{}");
+  const args = [join(PACKAGES, "node-gyp", "bin", "node-gyp.js"), "rebuild", "--nodedir", join(copy, "node")];
+  const result = spawnSync(process.execPath, args, { cwd: join(copy, "dma") });
+  const made = join(copy, "dma", "build", "Release", "lm_dma.node");
+  if (result.status === 0) renameSync(made, join(folder, "lm_dma.node"));
+  rmSync(copy, { recursive: true, force: true });
+  return result;
+}
+
+const TEST_INPUTS = [...LIBRARY, ...TESTS, ...HEADERS];
 const BUILDS = {
-  plain: { make: compileTests(["-O2"]), inputs: [...LIBRARY, ...TESTS, ...HEADERS] },
-  sanitize: { make: compileTests(SANITIZERS), inputs: [...LIBRARY, ...TESTS, ...HEADERS] },
+  plain: { make: compileTests(["-O2"]), inputs: TEST_INPUTS },
+  sanitize: { make: compileTests(SANITIZERS), inputs: TEST_INPUTS },
+  addon: { make: compileAddon, inputs: [...ADDON, ...LIBRARY, ...HEADERS], missing: addonMissing },
 };
 
 function hashOf(inputs) {
@@ -82,6 +120,11 @@ function main(args) {
   }
   if (spawnSync(CC, ["--version"]).status !== 0) {
     process.stderr.write(`no C compiler: ${CC} (firmware/tools/install.sh installs one)\n`);
+    return MISSING;
+  }
+  const missing = names.map((name) => BUILDS[name].missing?.()).find((text) => text !== undefined);
+  if (missing !== undefined) {
+    process.stderr.write(`${missing}\n`);
     return MISSING;
   }
   return names.every(build) ? 0 : 1;
