@@ -12,7 +12,9 @@
 export { type Checkpoint, type Mamba2Config, openCheckpoint, type TensorInfo } from "./checkpoint/index.ts";
 export {
   type Board,
+  type BoardPlace,
   type Build,
+  buildAddon,
   buildSimulation,
   type Command,
   CommandError,
@@ -20,6 +22,8 @@ export {
   Device,
   DeviceMemory,
   type DeviceOptions,
+  MappedMemory,
+  openBoard,
   Simulator,
   type SimulatorOptions,
 } from "./device/index.ts";
@@ -41,5 +45,6 @@ export type { Accelerator, AcceleratorOptions, Partition } from "./runtime/accel
 export type { Variant } from "./runtime/engine.ts";
 export { type LoadOptions, Model } from "./runtime/model.ts";
 export { type SamplerOptions, Session } from "./runtime/session.ts";
+export { type SelftestStep, selftest } from "./selftest.ts";
 export { loadTokenizer, type StreamDecoder, type Tokenizer } from "./tokenizer/index.ts";
 export { isModelDirectory, type Trace, trace, writeTrace } from "./trace.ts";

@@ -188,20 +188,6 @@ static napi_value take_memory(napi_env env, napi_callback_info info) {
   return hand_over(env, info, false);
 }
 
-/* load(device, fd, offset, bytes, address): of a file, and given */
-static napi_value load_file(napi_env env, napi_callback_info info) {
-  napi_value values[MOST_ARGUMENTS];
-  uint64_t fd, offset, bytes, address;
-  lm_dma_error_t error;
-  lm_dma_t* device = arguments(env, info, 5, values);
-  if (device == NULL || !whole(env, values[1], &fd) || !whole(env, values[2], &offset) || !whole(env, values[3], &bytes) ||
-      !whole(env, values[4], &address))
-    return NULL;
-  if (fd > INT32_MAX) return fail(env, "no file descriptor");
-  if (lm_dma_load_file(device, (int)fd, offset, bytes, address, &error) == LM_DMA_OK) return NULL;
-  return throw_error(env, &error);
-}
-
 /* ---------------------------------------------------------------------------------------------- state, waiting */
 
 /* state(device): where its memory is, whether it has interrupts and whoever played it is gone, and what was counted */
@@ -247,7 +233,7 @@ NAPI_MODULE_INIT() {
   } functions[] = {
     {"open", open_device}, {"close", close_device}, {"register", get_register}, {"setRegister", set_register},
     {"read", read_memory}, {"write", write_memory}, {"give", give_memory},      {"take", take_memory},
-    {"load", load_file},   {"state", state},        {"arm", arm},               {"sleep", sleep_device},
+    {"state", state},       {"arm", arm},            {"sleep", sleep_device},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;

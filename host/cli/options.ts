@@ -1,5 +1,4 @@
 import { InvalidArgumentError } from "commander";
-import { LightMambaError } from "../errors.ts";
 import { findShape, SHAPE_NAMES, type ShapeName } from "../model/shapes.ts";
 
 /** Parsers for option values. Each returns a function that commander calls with the text the user gave. */
@@ -68,27 +67,26 @@ export function onOff(text: string): boolean {
   throw new InvalidArgumentError("Expected on or off.");
 }
 
-/**
- * One of several words or numbers. A value in `later` is a good one that this version cannot serve yet: that is
- * "unsupported", not a typing error, and scripts can tell the two apart by the exit code.
- */
-export function oneOf<T extends string | number>(
-  field: string,
-  values: readonly T[],
-  later: readonly (string | number)[] = [],
-): (text: string) => T {
+/** One of several words or numbers. */
+export function oneOf<T extends string | number>(values: readonly T[]): (text: string) => T {
   return (text) => {
     const value = values.find((candidate) => String(candidate) === text);
     if (value !== undefined) return value;
-    if (later.some((candidate) => String(candidate) === text)) {
-      throw new LightMambaError("unsupported", "not supported yet; it comes with a later version", {
-        field: `${field} ${text}`,
-        hint: `use ${values.map((candidate) => `${field} ${candidate}`).join(" or ")}`,
-      });
-    }
-    const all = [...values, ...later].join(", ");
-    throw new InvalidArgumentError(`Expected ${all.replace(/, ([^,]*)$/, " or $1")}.`);
+    throw new InvalidArgumentError(`Expected ${values.join(", ").replace(/, ([^,]*)$/, " or $1")}.`);
   };
+}
+
+/** file,address,bytes[,offset]; numbers decimal or with 0x.  */
+export function memoryPlace(text: string): { path: string; address: number; bytes: number; offset?: number } {
+  const match = /^([^,]+),([^,]+),([^,]+)(?:,([^,]+))?$/.exec(text);
+  const [address, bytes, offset] = (match ?? [])
+    .slice(2)
+    .map((part) => (part === undefined ? undefined : Number(part)));
+  const numbers = [address, bytes, ...(offset === undefined ? [] : [offset])];
+  if (match !== null && numbers.every((number) => Number.isSafeInteger(number) && number! >= 0)) {
+    return { path: match[1]!, address: address!, bytes: bytes!, ...(offset === undefined ? {} : { offset }) };
+  }
+  throw new InvalidArgumentError("Expected file,address,bytes or file,address,bytes,offset.");
 }
 
 /** For variadic options with a parser of their own: commander hands over what was collected before. */

@@ -21,6 +21,10 @@ export const COMMANDS: Record<string, Entry> = {
   inspect: { summary: "show what is in a checkpoint or model directory", load: () => import("./commands/inspect.ts") },
   tokenize: { summary: "turn text into token ids, or ids into text", load: () => import("./commands/tokenize.ts") },
   trace: { summary: "record logits and hidden states for given token ids", load: () => import("./commands/trace.ts") },
+  selftest: {
+    summary: "check that a device computes what WebAssembly does",
+    load: () => import("./commands/selftest.ts"),
+  },
   doctor: { summary: "check this machine and this installation", load: () => import("./commands/doctor.ts") },
 };
 

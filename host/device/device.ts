@@ -16,7 +16,7 @@ export interface DeviceOptions {
   watchdogCycles?: number;
   /** How long the device may take to answer at all. */
   timeoutMs?: number;
-  /** Why the other side cannot answer any more, if it is known to have ended. */
+  /** Why the other side cannot answer any more, if it is known to have ended. Default: what the memory knows. */
   alive?: () => string | undefined;
   /** Bytes at the end of the last region that the device only reads: weights and constants. */
   weightBytes?: number;
@@ -64,13 +64,6 @@ export class CommandError extends LightMambaError {
 /** In a descriptor that belongs to no layer. */
 const NO_LAYER = 0xffff;
 
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
-
-/** Spins first: most commands are over soon. */
-function pause(round: number): void {
-  if (round > 50) Atomics.wait(sleeper, 0, 0, round < 2000 ? 0.05 : 1);
-}
-
 /** Whether a comes after b, both u32 counters. */
 function after(a: number, b: number): boolean {
   return ((a - b) | 0) > 0;
@@ -97,7 +90,7 @@ export class Device {
   constructor(memory: DeviceMemory, options: DeviceOptions = {}) {
     this.memory = memory;
     this.#timeoutMs = options.timeoutMs ?? 10_000;
-    this.#alive = options.alive ?? (() => undefined);
+    this.#alive = options.alive ?? (() => memory.ended());
     const log2 = options.ringLog2 ?? 9;
     this.#entries = 2 ** log2;
     this.#ring = align(memory.regions[0]!.address);
@@ -226,21 +219,29 @@ export class Device {
     const bytes = commands.map((command, i) => {
       const layer = command.layer === undefined ? "" : `, layer ${command.layer}`;
       this.#names.set((this.#head + i) >>> 0, `${opcodeName(command.opcode)}${layer}`);
-      return encode(command, this.#head + i);
+      const flags = (command.flags ?? 0) | this.#wakes(i === commands.length - 1);
+      return encode({ ...command, flags }, this.#head + i);
     });
     return this.submitRaw(bytes, timeoutMs);
   }
 
   /** Descriptors without sequence numbers and check words, 64 bytes each, as the runtime makes them. */
   submitList(list: Uint8Array, timeoutMs = this.#timeoutMs): number {
-    const bytes = Array.from({ length: list.length / lm.DESCRIPTOR }, (_, i) => {
+    const count = list.length / lm.DESCRIPTOR;
+    const bytes = Array.from({ length: count }, (_, i) => {
       const descriptor = Buffer.from(list.subarray(i * lm.DESCRIPTOR, (i + 1) * lm.DESCRIPTOR));
       const sequence = (this.#head + i) >>> 0;
       this.#names.set(sequence, nameOf(descriptor));
       descriptor.writeUInt32LE(sequence, lm.DESC_SEQUENCE);
+      descriptor[lm.DESC_FLAGS]! |= this.#wakes(i === count - 1);
       return seal(descriptor);
     });
     return this.submitRaw(bytes, timeoutMs);
+  }
+
+  /** Flags of a command: the last one of a list wakes whoever waits for it. */
+  #wakes(last: boolean): number {
+    return last && this.memory.interrupts ? lm.FLAG_INTERRUPT : 0;
   }
 
   /** Descriptors as they are: for tests of what the device does with bad ones. */
@@ -407,7 +408,7 @@ export class Device {
         this.repeatedDoorbells++;
         this.memory.writeRegister(lm.REG_HEAD, this.#head);
       }
-      pause(round);
+      this.memory.pause(round);
     }
   }
 

@@ -1,5 +1,6 @@
 export { type Command, type Completion, encode, seal } from "./descriptor.ts";
 export { type Build, CommandError, Device, type DeviceOptions } from "./device.ts";
+export { addonPath, type BoardPlace, buildAddon, MappedMemory, openBoard } from "./mapped.ts";
 export { DeviceMemory, type Region } from "./memory.ts";
 export {
   type Board,

@@ -27,6 +27,8 @@ export interface Region {
 /** Memory in the folder for it, if there is one: a file elsewhere might reach a disk. */
 const SHARED_MEMORY = "/dev/shm";
 
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
 /** A test or a board may override how it is reached. */
 export class DeviceMemory {
   readonly fd: number;
@@ -34,6 +36,8 @@ export class DeviceMemory {
   readonly regions: readonly Region[];
   /** Hand-overs to the device (flush) and from it (invalidate), for tests: no emulator shows one that is missing. */
   readonly counts = { give: 0, take: 0 };
+  /** Whether a wait may sleep until the device says something; it then is asked to, with the flag of the last command. */
+  readonly interrupts: boolean = false;
   #word = Buffer.alloc(4);
   #closed = false;
 
@@ -125,6 +129,21 @@ export class DeviceMemory {
   /** The host may read this range now. A board invalidates the caches here. */
   take(_address: number, _bytes: number): void {
     this.counts.take++;
+  }
+
+  /** Between two looks at the device, the round-th time: whoever waits has nothing else to do. */
+  pause(round: number): void {
+    if (!this.spins(round)) Atomics.wait(sleeper, 0, 0, round < 2000 ? 0.05 : 1);
+  }
+
+  /** Most commands are over soon. */
+  protected spins(round: number): boolean {
+    return round <= 50;
+  }
+
+  /** Why the other side cannot answer any more, if it is known to have ended. */
+  ended(): string | undefined {
+    return undefined;
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import { packageRoot } from "../package.ts";
 import { BOARDS } from "./boards.generated.ts";
 import { Device, type DeviceOptions } from "./device.ts";
 import { DeviceMemory, type Region } from "./memory.ts";
+import { type BuildOptions, hasScript, PROGRAM_MISSING, runScript } from "./script.ts";
 
 export type BoardName = keyof typeof BOARDS;
 
@@ -56,23 +57,16 @@ export function buildName(ports: number): string {
 }
 
 const BUILD_SCRIPT = "firmware/rtl/build.mjs";
-const NO_VERILATOR = 3;
 
 /** Whether the RTL is here, which the package does not have. */
 export function hasRtl(): boolean {
-  return existsSync(join(packageRoot(), BUILD_SCRIPT));
+  return hasScript(BUILD_SCRIPT);
 }
 
 /** Undefined: there is none. */
 export function verilatorVersion(): string | undefined {
   const { status, stdout } = spawnSync("verilator", ["--version"], { encoding: "utf8" });
   return status === 0 ? stdout.trim().split(" ").slice(0, 2).join(" ") : undefined;
-}
-
-export interface BuildOptions {
-  /** Told when it will take long. */
-  say?: (text: string) => void;
-  signal?: AbortSignal;
 }
 
 /** Brings a simulation up to date with the RTL. Without Verilator one that is there must do: the device says which contract it keeps. */
@@ -84,28 +78,13 @@ export async function buildSimulation(build: string, { say, signal }: BuildOptio
   }
   const there = existsSync(simulatorPath(build));
   if (!there) say?.("the accelerator's simulation is being built: some minutes, once");
-  const { code, text } = await runScript(build, signal);
-  if (code === 0 || (code === NO_VERILATOR && there)) return;
-  const what = code === NO_VERILATOR ? "no Verilator" : `the accelerator's simulation cannot be built: ${text}`;
+  const { code, text } = await runScript(BUILD_SCRIPT, build, signal);
+  if (code === 0 || (code === PROGRAM_MISSING && there)) return;
+  const what = code === PROGRAM_MISSING ? "no Verilator" : `the accelerator's simulation cannot be built: ${text}`;
   throw new LightMambaError("prerequisite", what, {
     file: BUILD_SCRIPT,
-    hint: code === NO_VERILATOR ? "firmware/tools/install.sh installs it" : `node ${BUILD_SCRIPT} ${build} says more`,
-  });
-}
-
-/** Exit code and last words. */
-function runScript(build: string, signal: AbortSignal | undefined): Promise<{ code: number | null; text: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(packageRoot(), BUILD_SCRIPT), build], {
-      stdio: ["ignore", "ignore", "pipe"],
-      ...(signal ? { signal } : {}),
-    });
-    let text = "";
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      text += chunk;
-    });
-    child.on("error", (error) => resolve({ code: null, text: error.message }));
-    child.on("close", (code) => resolve({ code, text: text.trim().split("\n").at(-1) ?? "" }));
+    hint:
+      code === PROGRAM_MISSING ? "firmware/tools/install.sh installs it" : `node ${BUILD_SCRIPT} ${build} says more`,
   });
 }
 

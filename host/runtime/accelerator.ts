@@ -2,7 +2,15 @@
 import { BLOCK_ROWS, STATE_GROUP } from "../../assembly/contract.ts";
 import * as lm from "../../assembly/device.generated.ts";
 import { BOARDS, UNIT_NAMES } from "../device/boards.generated.ts";
-import { type Board, type Build, buildName, Device, Simulator, type SimulatorOptions } from "../device/index.ts";
+import {
+  type Board,
+  type Build,
+  buildName,
+  Device,
+  MappedMemory,
+  Simulator,
+  type SimulatorOptions,
+} from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import type { ModelHeader } from "../model/description.ts";
 import { modelTensors } from "../model/tensors.ts";
@@ -37,8 +45,8 @@ export interface AcceleratorOptions {
 
 /** A model's device. */
 export interface Accelerator {
-  /** "rtl", or "device" where one was handed over. */
-  readonly name: "rtl" | "device";
+  /** "rtl"; of those that were handed over "board", where it is mapped, or "device". */
+  readonly name: "rtl" | "board" | "device";
   readonly device: Device;
   readonly partition: Partition;
   /** MHz of the simulated board; a device that was handed over may have any. */
@@ -97,7 +105,8 @@ export function accelerate(engine: Engine, header: ModelHeader, options: Acceler
       engine.link.attach(undefined);
       taken.delete(device);
     };
-    return { name: "device", device, partition, clockMhz: undefined, close };
+    const name = device.memory instanceof MappedMemory ? "board" : "device";
+    return { name, device, partition, clockMhz: undefined, close };
   }
   const board = options.board ?? BOARDS.sim;
   const plan = { partition, serial, board };
@@ -189,6 +198,8 @@ function planDevice(
 
 /** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */
 function inProjShares({ config, description }: ModelHeader, board: Board): number[] {
+  // A model of lm_head alone has none
+  if (config.nLayers === 0) return portShares(board, 1, 0);
   const [blocks, bytes] = modelTensors(config, description.weights).get("layers.0.in_proj.frames")!.shape;
   const groups = config.dInner * Math.ceil(config.dState / STATE_GROUP);
   const constants = blocks! * (BLOCK_ROWS * (lm.ROW_RECORD + 2 * Int16Array.BYTES_PER_ELEMENT) + lm.BLOCK_RECORD);

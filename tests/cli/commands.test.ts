@@ -74,7 +74,17 @@ describe("doctor", { concurrency: 3 }, () => {
     const { code, stdout } = await lightmamba(["doctor", "--json"]);
     const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: Record<string, string>[] };
     const names = findings.map(({ name }) => name);
-    assert.deepEqual(names, ["node", "simd", "relaxed-simd", "modules", "model", "tokenizer", "memory", "simulation"]);
+    assert.deepEqual(names, [
+      "node",
+      "simd",
+      "relaxed-simd",
+      "modules",
+      "model",
+      "tokenizer",
+      "memory",
+      "simulation",
+      "board",
+    ]);
     for (const { status, remedy } of findings) assert.equal(status === "ok", remedy === undefined);
     assert.equal(ok, !findings.some(({ status }) => status === "fail"));
     assert.equal(code, ok ? 0 : EXIT.prerequisite);

@@ -80,18 +80,6 @@ describe("usage errors", { concurrency: 3 }, () => {
   }
 });
 
-describe("what comes later", { concurrency: 3 }, () => {
-  const LATER = [["run", "--device", "board"]];
-
-  for (const args of LATER) {
-    it(args.join(" "), async () => {
-      const { code, stderr } = await lightmamba(args);
-      assert.equal(code, EXIT.unsupported);
-      assert.match(stderr, /^lightmamba: --[a-z-]+ \S+: not supported yet.*\nhint: use --/);
-    });
-  }
-});
-
 describe("--json", { concurrency: 3 }, () => {
   it("reports an error as one object on standard output, wherever the option stands", async () => {
     for (const args of [

@@ -209,7 +209,19 @@ describe("run refuses", { concurrency: 2 }, () => {
   const missing = join(scratch, "missing");
   /** Every row is run as it stands: the arguments, the exit code, and words of the message. */
   const CASES: [name: string, args: () => string[], exit: number, message: RegExp][] = [
-    ["a device that comes later", () => ["--device", "board"], EXIT.unsupported, /--device board: not supported yet/],
+    ["a board without a device", () => ["--uio", "/dev/uio0"], EXIT.usage, /--uio: .*\nhint: add --device board/],
+    [
+      "a board's memory with a simulation",
+      () => ["--device", "rtl", "--memory", "f,0,64"],
+      EXIT.usage,
+      /--memory: .*\nhint: add --device board/,
+    ],
+    [
+      "ports on a board",
+      () => ["--device", "board", "--ports", "4"],
+      EXIT.usage,
+      /--ports: .*\nhint: add --device rtl/,
+    ],
     [
       "a partition without a device",
       () => ["--partition", "split"],

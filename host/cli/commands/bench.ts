@@ -35,9 +35,9 @@ export function define(output: Output): Command {
     .option(
       "--activation-bits <list>",
       "with --shape: 4, 5, 6 or 8, or several to compare (default: 4)",
-      listOf(oneOf("--activation-bits", [4, 5, 6, 8])),
+      listOf(oneOf([4, 5, 6, 8])),
     )
-    .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf("--head-bits", [4, 8]))
+    .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf([4, 8]))
     .option("--threads <list>", "as in 1,2 (default: 1 to all cores)", listOf(integer({ min: 1, max: MOST_THREADS })))
     .option("-n, --tokens <count>", "tokens to decode in a round", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--prefill <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 64)

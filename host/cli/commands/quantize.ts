@@ -57,25 +57,20 @@ export function define(output: Output): Command {
     .option(
       "--rotation <how>",
       "on, off, or auto: measure both and keep the better",
-      oneOf("--rotation", ["on", "off", "auto"]),
+      oneOf(["on", "off", "auto"]),
       "on",
     )
     .option("--smooth", "with --rotation off: SmoothQuant before out_proj (the paper's baseline)")
     .option(
       "--weights <name>",
       "rounding: rtn (to nearest), gptq (with error feedback)",
-      oneOf("--weights", ["rtn", "gptq"]),
+      oneOf(["rtn", "gptq"]),
       "gptq",
     )
-    .option("--activation-bits <bits>", "width of activations: 4, 5, 6, 8", oneOf("--activation-bits", [4, 5, 6, 8]), 4)
-    .option("--head-bits <bits>", "width of lm_head's weights: 4, 8", oneOf("--head-bits", [4, 8]), 4)
-    .option(
-      "--group-size <inputs>",
-      "weights that share a scale: 16, 32, 64, 128",
-      oneOf("--group-size", [16, 32, 64, 128]),
-      32,
-    )
-    .option("--state-bits <bits>", "width of the recurrent state: 8, 16", oneOf("--state-bits", [8, 16]), 8)
+    .option("--activation-bits <bits>", "width of activations: 4, 5, 6, 8", oneOf([4, 5, 6, 8]), 4)
+    .option("--head-bits <bits>", "width of lm_head's weights: 4, 8", oneOf([4, 8]), 4)
+    .option("--group-size <inputs>", "weights that share a scale: 16, 32, 64, 128", oneOf([16, 32, 64, 128]), 32)
+    .option("--state-bits <bits>", "width of the recurrent state: 8, 16", oneOf([8, 16]), 8)
     .option("--power-of-two-scales", "weight scales that are shifts, as in the paper's hardware")
     .option(
       "--kl-budget <nats>",

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { buildName, buildSimulation } from "../../device/index.ts";
+import { Device } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
 import { type GeneratedToken, type GenerationSummary, generate, promptIds } from "../../generate.ts";
 import { readModelHeader } from "../../model/description.ts";
@@ -9,6 +9,7 @@ import { type LoadOptions, Model } from "../../runtime/model.ts";
 import type { Session } from "../../runtime/session.ts";
 import { MOST_THREADS } from "../../runtime/threads.ts";
 import { defineCommand } from "../command.ts";
+import { addBoardOptions, type BoardOptions, buildFor, openNamedBoard } from "../device.ts";
 import { textInput } from "../input.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { collect, decimal, integer, oneOf } from "../options.ts";
@@ -19,7 +20,7 @@ import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 const DEFAULT_PROMPT = "Once upon a time";
 
 /** Options of `run` as commander hands them over. */
-export interface RunOptions {
+export interface RunOptions extends BoardOptions {
   model: string;
   promptFile?: string;
   tokens: number;
@@ -33,7 +34,7 @@ export interface RunOptions {
   frequencyPenalty: number;
   greedy?: boolean;
   stop?: string[];
-  device: "wasm" | "rtl";
+  device: "wasm" | "rtl" | "board";
   partition?: Partition;
   ports?: number;
   threads?: number;
@@ -42,7 +43,7 @@ export interface RunOptions {
 }
 
 export function define(output: Output): Command {
-  return defineCommand("run", "Generate text with a quantized model.", [
+  const command = defineCommand("run", "Generate text with a quantized model.", [
     ["write a story with the embedded model", 'run "Once upon a time"'],
     ["the same story again, on any machine", 'run "Once upon a time" --seed 3 --tokens 100'],
     ["the likeliest continuation of a file", "run --prompt-file letter.txt --greedy --model my-model-w4a4"],
@@ -90,19 +91,19 @@ export function define(output: Output): Command {
     .option("--stop <text...>", "end when the model has written one of these texts", collect)
     .option(
       "--device <name>",
-      "where to compute: wasm, or rtl, the simulated accelerator",
-      oneOf("--device", ["wasm", "rtl"], ["board"]),
+      "where to compute: wasm, rtl, the simulated accelerator, or board, one that is there",
+      oneOf(["wasm", "rtl", "board"]),
       "wasm",
     )
     .option(
       "--partition <name>",
-      "with --device rtl: fused, all of a token on it, or split, its matrices and SSM alone (default: fused)",
-      oneOf("--partition", ["fused", "split"]),
+      "with a device: fused, all of a token on it, or split, its matrices and SSM alone (default: fused)",
+      oneOf(["fused", "split"]),
     )
     .option(
       "--ports <count>",
       "with --device rtl: memory ports that stream weights, 1 or 4 (default: 1)",
-      oneOf("--ports", [1, 4]),
+      oneOf([1, 4]),
     )
     .option(
       "--threads <count>",
@@ -110,44 +111,54 @@ export function define(output: Output): Command {
       integer({ min: 1, max: MOST_THREADS }),
     )
     .option("--save-state <file>", "write the model's state after the last token")
-    .option("--load-state <file>", "go on from a saved state")
-    .action((prompt: string | undefined, options: RunOptions) => run(prompt, options, output));
+    .option("--load-state <file>", "go on from a saved state");
+  return addBoardOptions(command).action((prompt: string | undefined, options: RunOptions) =>
+    run(prompt, options, output),
+  );
 }
 
 async function run(argument: string | undefined, options: RunOptions, output: Output): Promise<void> {
   const text = await textInput(argument, options.promptFile);
   const dir = modelDir(options.model);
-  const model = Model.load(dir, await loadOptions(dir, options, output));
-  const release = onInterrupt(() => model.close());
+  const loadOptions = await optionsOfModel(dir, options, output);
+  const board = loadOptions.device instanceof Device ? loadOptions.device : undefined;
   try {
-    await generateText(model, text, options, output);
+    const model = Model.load(dir, loadOptions);
+    const release = onInterrupt(() => model.close());
+    try {
+      await generateText(model, text, options, output);
+    } finally {
+      release();
+      model.close();
+    }
   } finally {
-    release();
-    model.close();
+    board?.memory.close();
   }
 }
 
-/** Builds the simulation where it is what computes, once the rest is known to be right. */
-async function loadOptions(
-  dir: string,
-  { threads, device, partition, ports }: RunOptions,
-  output: Output,
-): Promise<LoadOptions> {
-  const chosen = { ...(threads === undefined ? {} : { threads }) };
-  if (device === "wasm") {
-    for (const [field, value] of Object.entries({ "--partition": partition, "--ports": ports })) {
-      if (value === undefined) continue;
-      throw new LightMambaError("usage", "this is about a device", { field, hint: "add --device rtl" });
-    }
-    return chosen;
+/** Options that only some devices have. */
+const ABOUT: Record<string, readonly RunOptions["device"][]> = {
+  partition: ["rtl", "board"],
+  ports: ["rtl"],
+  uio: ["board"],
+  memory: ["board"],
+};
+
+/** What the device needs is built once the rest is known to be right. */
+async function optionsOfModel(dir: string, options: RunOptions, output: Output): Promise<LoadOptions> {
+  const { threads, device, partition, ports } = options;
+  for (const [name, devices] of Object.entries(ABOUT)) {
+    if (options[name as keyof RunOptions] === undefined || devices.includes(device)) continue;
+    const hint = `add --device ${devices[0]}`;
+    throw new LightMambaError("usage", `this is not about --device ${device}`, { field: `--${name}`, hint });
   }
+  const chosen = { ...(threads === undefined ? {} : { threads }), ...(partition ? { partition } : {}) };
+  if (device === "wasm") return chosen;
   checkThreads(threads);
   readModelHeader(dir);
-  const abort = new AbortController();
-  const release = onInterrupt(() => abort.abort());
-  await buildSimulation(buildName(ports ?? 1), { say: (text) => output.note(text), signal: abort.signal });
-  release();
-  return { ...chosen, device, ...(partition ? { partition } : {}), ...(ports ? { ports } : {}) };
+  await buildFor(device, ports ?? 1, output);
+  if (device === "board") return { ...chosen, device: openNamedBoard(options) };
+  return { ...chosen, device, ...(ports ? { ports } : {}) };
 }
 
 async function generateText(
@@ -260,11 +271,11 @@ function finish(model: Model, summary: Streamed, cycles: CycleCount, seed: numbe
   output.note(output.style("dim", `[${parts.join(", ")}]`));
   if (device?.cyclesPerToken !== undefined) {
     const { partition, ports, cyclesPerToken, clockMhz, simulatedTokensPerSecond } = device;
-    const what = `simulated RTL, ${partition}, ${ports} ${ports === 1 ? "port" : "ports"}`;
+    const what = `${partition}, ${ports} ${ports === 1 ? "port" : "ports"}: ${cyclesPerToken} cycles a token`;
     const speed = `${simulatedTokensPerSecond?.toFixed(0)} tok/s at ${clockMhz} MHz`;
-    output.note(
-      output.style("dim", `[${what}: ${cyclesPerToken} cycles a token, ${speed}; never measured on silicon]`),
-    );
+    const text =
+      clockMhz === undefined ? `board, ${what}` : `simulated RTL, ${what}, ${speed}; never measured on silicon`;
+    output.note(output.style("dim", `[${text}]`));
   }
 }
 
@@ -273,14 +284,11 @@ function deviceSummary({ accelerator }: Model, cycles: number | undefined) {
   if (accelerator === undefined) return undefined;
   const { name, partition, device, clockMhz } = accelerator;
   const { ports } = device.build;
-  if (cycles === undefined || clockMhz === undefined) return { device: name, partition, ports };
-  const cyclesPerToken = Math.round(cycles);
   return {
-    device: name,
-    partition,
-    ports,
-    cyclesPerToken,
-    clockMhz,
-    simulatedTokensPerSecond: (clockMhz * 1e6) / cycles,
+    ...{ device: name, partition, ports },
+    ...(cycles === undefined ? {} : { cyclesPerToken: Math.round(cycles) }),
+    ...(cycles === undefined || clockMhz === undefined
+      ? {}
+      : { clockMhz, simulatedTokensPerSecond: (clockMhz * 1e6) / cycles }),
   };
 }

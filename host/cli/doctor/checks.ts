@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import { join } from "node:path";
-import { hasRtl, verilatorVersion } from "../../device/index.ts";
+import { addonPath, hasRtl, verilatorVersion } from "../../device/index.ts";
 import { packageRoot } from "../../package.ts";
 import { loadTokenizer } from "../../tokenizer/index.ts";
 import { EMBEDDED_MODEL } from "../paths.ts";
@@ -124,6 +124,29 @@ function checkSimulation(): Verdict {
   return { status: "warn", text, remedy: "firmware/tools/install.sh installs it" };
 }
 
+/** Only --device board needs it. */
+function checkBoard(): Verdict {
+  const nodes = existsSync("/dev") ? readdirSync("/dev").filter((name) => /^uio\d+$/.test(name)) : [];
+  if (nodes.length === 0) return { status: "ok", text: "no board here: there is no /dev/uio*" };
+  const paths = nodes.map((name) => `/dev/${name}`);
+  const closed = paths.filter((path) => !mayUse(path));
+  const text = `UIO nodes: ${paths.join(", ")}`;
+  if (closed.length === paths.length) {
+    return { status: "warn", text: `${text}; none may be opened`, remedy: "run as a user who may read and write them" };
+  }
+  if (existsSync(addonPath())) return { status: "ok", text: `${text}; the add-on for boards is built` };
+  return { status: "warn", text: `${text}; the add-on for boards is not built`, remedy: "npm run build:dma" };
+}
+
+function mayUse(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const CHECKS: [name: string, check: () => Verdict][] = [
   ["node", checkNode],
   ["simd", checkSimd],
@@ -133,6 +156,7 @@ const CHECKS: [name: string, check: () => Verdict][] = [
   ["tokenizer", checkTokenizer],
   ["memory", checkMemory],
   ["simulation", checkSimulation],
+  ["board", checkBoard],
 ];
 
 export function examine(): Finding[] {
