@@ -5,10 +5,12 @@
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Device } from "../../host/device/index.ts";
+import { shapeConfig } from "../../host/model/shapes.ts";
 import type { Partition } from "../../host/runtime/accelerator.ts";
 import type { Variant } from "../../host/runtime/engine.ts";
 import { Model } from "../../host/runtime/model.ts";
 import type { Session } from "../../host/runtime/session.ts";
+import { syntheticDescription } from "../../host/runtime/synthetic.ts";
 import { type RandomShape, randomModel } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
 import { emptyDirectory, newPath, quantizedTiny, writeModel } from "../runtime/support.ts";
@@ -81,7 +83,8 @@ interface Backend {
   formats: readonly Shape[];
   settings: readonly Setting[];
   embedded: { tokens: number; settings: readonly Setting[] };
-  wideTokens: number;
+  /** Of its checkpoint with 8-bit activations. */
+  wide: { tokens: number; settings: readonly Setting[] };
 }
 
 const MODEL: Backend = {
@@ -93,8 +96,11 @@ const MODEL: Backend = {
   formats: FORMATS,
   settings: SETTINGS,
   embedded: { tokens: 32, settings: SETTINGS.slice(0, 2) },
-  wideTokens: 4,
+  wide: { tokens: 4, settings: SETTINGS.slice(0, 1) },
 };
+
+/** Both partitions, one port and four. */
+const WHOLE = SETTINGS.filter(({ tokens }) => tokens === 4);
 
 const RTL: Backend = {
   name: "the simulated RTL",
@@ -103,9 +109,9 @@ const RTL: Backend = {
     Model.load(dir, { device: "rtl", partition, ports, variant, simulator: { ringLog2, stall: ports === 4 ? 64 : 0 } }),
   shapes: SHAPES,
   formats: FORMATS,
-  settings: SETTINGS.filter(({ tokens }) => tokens === 4),
-  embedded: { tokens: 32, settings: [SETTINGS[0]!, SETTINGS.at(-1)!] },
-  wideTokens: 16,
+  settings: WHOLE,
+  embedded: { tokens: 32, settings: WHOLE },
+  wide: { tokens: 32, settings: [WHOLE[0]!, WHOLE.at(-1)!] },
 };
 
 /** What a conversation shows, step by step, whoever computes it. */
@@ -173,7 +179,7 @@ function compare(backend: Backend, dir: string, setting: Setting, seed: number):
   withModel(backend.load(dir, setting), (model) => same(play(model, new Random(seed)), expected));
 }
 
-/** One conversation, token by token. */
+/** One conversation, token by token; then as many again in passes of four. */
 function everyToken(backend: Backend, dir: string, setting: Setting, tokens: number): void {
   const plain = Model.load(dir, { variant: setting.variant });
   withModel(backend.load(dir, setting), (model) => {
@@ -185,6 +191,12 @@ function everyToken(backend: Backend, dir: string, setting: Setting, tokens: num
       assertSame(model.rawLogits(), plain.rawLogits(), `logits of token ${i}`);
     }
     assertSame(model.residual(), plain.residual(), "residual");
+    for (let i = 0; i < tokens; i += 4) {
+      const ids = [0, 1, 2, 3].map((j) => ((i + j) * 733 + 11) % 4096);
+      session.prefill(ids);
+      expected.prefill(ids);
+      assertSame(model.rawLogits(), plain.rawLogits(), `logits of pass ${i / 4}`);
+    }
     assertSame(session.state(), expected.state(), "state");
   });
 }
@@ -196,6 +208,26 @@ function withModel<T>(model: Model, action: (model: Model) => T): T {
     model.close();
   }
 }
+
+describe("a layer of the 2.7B shape on the simulated RTL", { skip: RTL.skip }, () => {
+  for (const setting of [WHOLE[0]!, WHOLE.at(-1)!]) {
+    it(settingName(setting), () => {
+      const config = { ...shapeConfig("mamba2-2.7b", 1), vocabSize: 64, vocabUsed: 64 };
+      const description = syntheticDescription(config, { seed: 3 });
+      const { partition, ports, variant } = setting;
+      const plain = Model.synthetic(config, description, { variant, threads: 1 });
+      withModel(Model.synthetic(config, description, { device: "rtl", partition, ports, variant }), (model) => {
+        const [session, expected] = [model.session(), plain.session()];
+        for (const ids of [[5], [9, 33]]) {
+          session.prefill(ids);
+          expected.prefill(ids);
+          assertSame(model.rawLogits(), plain.rawLogits(), `logits after ${ids.length} more`);
+        }
+        assertSame(session.state(), expected.state(), "state");
+      });
+    });
+  }
+});
 
 for (const backend of [MODEL, RTL]) {
   describe(backend.name, { skip: backend.skip }, () => {
@@ -223,7 +255,7 @@ for (const backend of [MODEL, RTL]) {
 
     it("its checkpoint with 8-bit activations, in_proj of the first layer and lm_head of 8 bits, groups of 16", async () => {
       const dir = await quantizedTiny(8, { wide: ["lm_head", "layers.0.in_proj"], group: 16 });
-      everyToken(backend, dir, backend.settings[0]!, backend.wideTokens);
+      for (const setting of backend.wide.settings) everyToken(backend, dir, setting, backend.wide.tokens);
     });
   });
 }
