@@ -96,7 +96,7 @@ module lm_top #(
     localparam int NQU   = int'(LM_UNIT_NQU);
     localparam int EMBED = int'(LM_UNIT_EMBED);
 
-    // Bursts in flight at port 0 are enough for the latency and no more, since all masters wait behind them: 4, here of the weights
+    // What is in flight at port 0 is enough for the latency and no more, since all masters wait behind it: 64 beats a master, here in bursts of the weights
     localparam int WEIGHT_BURSTS = PORTS > 1 ? 4 : 8;
 
     // Masters of port 0, those of a unit together; what each is for says the unit's header
@@ -189,7 +189,7 @@ module lm_top #(
 
     for (genvar r = 0; r < READERS; r++) begin : g_rd
         lm_axi_rd #(
-            .WINDOWS(WINDOWS), .BURST(r == RD_FETCH ? 2 : 16), .OUTSTANDING(r == RD_FETCH ? 2 : r == RD_COPY ? 16 : r == RD_WEIGHTS ? WEIGHT_BURSTS : 4),
+            .WINDOWS(WINDOWS), .BURST(r == RD_FETCH ? 2 : 16), .OUTSTANDING(r == RD_FETCH ? 2 : r == RD_WEIGHTS ? WEIGHT_BURSTS : 16),
             .DEPTH(r == RD_FETCH ? 2 : r == RD_COPY ? 256 : r == RD_WEIGHTS ? PREFETCH : 64)
         ) u_rd (
             .clk, .rst_n, .windows, .poison(rd_poison[r]), .clear(rd_clear[r]), .flush(rd_flush[r]), .idle(rd_idle[r]),
@@ -219,7 +219,7 @@ module lm_top #(
         // Short bursts where somebody may follow: they leave, and count, only when they are complete
         localparam int BURST = w == WR_DONE || w == WR_MMU || w == WR_SSMU + 2 ? 2 : 16;
         lm_axi_wr #(
-            .WINDOWS(WINDOWS), .BURST(BURST), .OUTSTANDING(w == WR_DONE ? 2 : w == WR_COPY || BURST == 2 ? 16 : 4), .DEPTH(w == WR_DONE ? 2 : 32)
+            .WINDOWS(WINDOWS), .BURST(BURST), .OUTSTANDING(w == WR_DONE ? 2 : 16), .DEPTH(w == WR_DONE ? 2 : 32)
         ) u_wr (
             .clk, .rst_n, .windows, .poison(wr_poison[w]), .clear(wr_clear[w]), .flush(wr_flush[w]), .idle(wr_idle[w]),
             .error(wr_error[w]), .error_code(wr_code[8*w +: 8]), .error_addr(wr_fault[64*w +: 64]),

@@ -84,7 +84,8 @@ describe("bench, as a library", () => {
     assert.equal(run.weightBytesPerSecond, decodeTokensPerSecond.median * run.weightBytesPerToken);
     assert.equal(run.shareOfReadBandwidth, run.weightBytesPerSecond / bandwidth);
     for (const unit of ["NQU", "MMU in_proj", "SSMU", "HTU", "MMU out_proj", "MMU lm_head", "sampler"]) {
-      assert.ok(run.units.find((found) => found.unit === unit)!.seconds > 0, unit);
+      // With several threads, those of the first alone: on a busy machine it may have had none of a matrix
+      assert.ok(run.units.find((found) => found.unit === unit)!.seconds > 0 || run.threads > 1, unit);
     }
   }
 

@@ -110,8 +110,8 @@ const RTL: Backend = {
   shapes: SHAPES,
   formats: FORMATS,
   settings: WHOLE,
-  embedded: { tokens: 32, settings: WHOLE },
-  wide: { tokens: 32, settings: [WHOLE[0]!, WHOLE.at(-1)!] },
+  embedded: { tokens: 32, settings: [WHOLE[0]!, WHOLE.at(-1)!] },
+  wide: { tokens: 32, settings: WHOLE.slice(0, 1) },
 };
 
 /** What a conversation shows, step by step, whoever computes it. */
