@@ -226,8 +226,8 @@ describe("NQU", { skip }, () => {
           .cycles;
       };
       for (const [K, most, interleaved] of [
-        [2560, 500, 2900],
-        [5120, 820, 5600],
+        [2560, 530, 2900],
+        [5120, 880, 6000],
       ] as const) {
         for (const found of [cycles(K, 1), cycles(K, 1, anyHeaders(new Random(1), 1))])
           assert.ok(found <= most, `K ${K}: ${found} cycles`);
