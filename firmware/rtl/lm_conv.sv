@@ -91,7 +91,7 @@ module lm_conv #(
     end
 
     lm_silu #(.USER(16 + USER)) u_silu (
-        .clk(clk), .rst_n(rst_n), .s_valid(v3), .s_ready(en), .s_v($signed(sum)), .s_shift($signed(side3[SIDE-1 -: 8])),
+        .clk(clk), .rst_n(rst_n), .s_valid(v3), .s_ready(en), .s_v(sum), .s_shift($signed(side3[SIDE-1 -: 8])),
         .s_fo(side3[SIDE-9 -: 5]), .s_user(side3[16+USER-1:0]), .m_valid(m_valid), .m_ready(m_ready), .m_data(m_data),
         .m_user({m_raw, m_user}));
 endmodule

@@ -27,7 +27,7 @@ module lm_rsh #(
 
     logic signed [WIDE-1:0] exact;
     if (LEFT > 0) begin : g_left
-        wire signed [8:0]      wanted = -9'(s);
+        wire signed [8:0]      wanted = 9'sd0 - 9'(s);
         wire [8:0]             left   = wanted > 9'(LEFT) ? 9'(LEFT) : 9'(wanted);
         wire signed [WIDE-1:0] first  = wide > HIGH ? HIGH : (wide < LOW ? LOW : wide);
         assign exact = s[7] ? first <<< left : rounded;

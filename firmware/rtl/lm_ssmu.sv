@@ -294,7 +294,7 @@ module lm_ssmu #(
     wire [27*LANES-1:0]        terms;
     for (genvar i = 0; i < LANES; i++) begin : g_lane
         lm_state_group u_group (
-            .clk(clk), .en(moves), .h(codes2[128*i +: 128]), .eh($signed(exps2[8*i +: 8])), .k(k2), .q(q2), .b(b2[128*i +: 128]),
+            .clk(clk), .en(moves), .h(codes2[128*i +: 128]), .eh(exps2[8*i +: 8]), .k(k2), .q(q2), .b(b2[128*i +: 128]),
             .c(c9[128*i +: 128]), .eb(eb2), .ec(ec9), .index(index2 + 8'(176 * i)), .turn(turn),
             .new_h(new_codes[128*i +: 128]), .new_eh(new_exps[8*i +: 8]), .term(terms[27*i +: 27]));
     end

@@ -1,12 +1,12 @@
 // SSM of a device command (docs/device.md): tokens of one layer, one after the other, from in_proj's rows and the state in memory to u and the
 // new state. Between descriptor, memory masters and the arithmetic of lm_ssmu_rows (convolution), lm_ssmu and lm_gate.
 //
-//   reader 1: rows ─────────┐                          ┌─> z, γ2 ── lm_fifo ──> lm_gate ──> lm_ssmu_u ──> writer 2: u
-//   reader 0: constants ────┴─> lm_ssmu_rows (lm_conv) ┼─> B, C, x ──> lm_ssmu ── lm_queue ── y ─┘
-//             taps ──> lm_taps <────┘                  └─> dt ──> lm_ssmu_heads ─┘ │ └─ F
-//             F ───────────────────────────────────────────────────────┘           │
-//   readers 2, 3: exponents, codes ────────────────────────────────────────────────┴──> writers 0, 1: exponents, codes
-//   lm_taps, lm_ssmu_heads ──> writer 3: F, taps
+//   reader 1: rows ──────┐                            ┌─> z, γ2 ─── lm_fifo ───> lm_gate ──> lm_ssmu_u ──> writer 2: u
+//   reader 0: constants ─┴─> lm_ssmu_rows (lm_conv) ──┼─> B, C, x ─> lm_ssmu ──> lm_queue (y) ─┘
+//             taps ───> lm_taps <──┘                  └─> dt ──> lm_ssmu_dt ─┘ │
+//             F ──────────────────────────────────────────────────────┘        │
+//   readers 2, 3: exponents, codes ────────────────────────────────────────────┴──> writers 0, 1: exponents, codes
+//   lm_taps, lm_ssmu_dt ──> writer 3: F, taps
 //
 // start, desc, done, error, code, info: as in every unit. Own error: LM_STATUS_SIZE of A1, a grouped norm with more channels a group than NORM_GROUP.
 // bounded, followed: while bounded, only the first `followed` beats of A2 are in memory (lm_stride). bounded may fall at any time.
@@ -271,7 +271,7 @@ module lm_ssmu_unit #(
     wire  [109:0] head_data;
     wire  [23:0] f_data;
     wire  [511:0] f_beat, tap_beat;
-    lm_ssmu_heads #(.HEADS(HEADS)) u_heads (
+    lm_ssmu_dt #(.HEADS(HEADS)) u_dt (
         .clk(beat), .rst_n, .cfg_heads(heads), .cfg_beats(f_beats), .clear(started), .s_valid(fills && fills_f), .s_data(input0), .store,
         .m_valid(f_leaves), .m_ready(wr_sready[3]), .m_data(f_beat), .begins, .row_valid(dt_valid), .row_dt(dt_data),
         .row_constants(dt_constants), .head_valid, .head_ready, .head_data, .f_valid, .f_data, .all(all_f));

@@ -7,7 +7,7 @@
 // run, first:   a pulse: channels first, first + 1, … follow. What the run before had left is dropped.
 // valid, taps:  the next channel's older inputs, slot 0 lowest; slots from cfg_older on are anything.
 // take, raw:    that channel leaves; its new input goes into cfg_slot.
-// A run may only reach channels whose inputs of the token before are in. load, runs and store exclude one another.
+// A run may only reach channels whose inputs of the token before are in. Filling, runs and storing exclude one another.
 // Latency from run to valid 5 to 9 cycles, throughput a channel a cycle.
 module lm_taps #(
     parameter int TAPS = 32768 // values; a power of two

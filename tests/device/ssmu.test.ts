@@ -91,6 +91,17 @@ for (const build of BUILDS) {
   });
 }
 
+describe("an SSM of the 2.7B shape", { skip }, () => {
+  it("takes a cycle for each 16 state values of a lane, and little beside", () => {
+    withSimulator({ build: "top-ssmu", memoryBytes: 2 ** 21 }, (device) => {
+      const model = randomModel(5, { D: 8, H: 80, P: 64, N: 128, G: 1, W: 4, V: 2, layers: 1 });
+      const beside = advance(device, sequenceOf(model, "calm", 7, 1), 1) - 80 * 64 * 8;
+      // F and taps, 509 beats; B and C, 2 · (N + 9); the first head; two latencies of memory at the start and two at the end.
+      assert.ok(beside > 0 && beside < 1400, `${beside} cycles beside the state's`);
+    });
+  });
+});
+
 /** Two heads of 16 channels a group. */
 function plainSequence(groups = 1): Sequence {
   const shape = { D: 8, H: 2 * groups, P: 16, N: 20, G: groups, W: 4, V: 2, layers: 1 };

@@ -9,7 +9,7 @@
 // f_*:     new F of the next head; always taken.
 // all:     as many F of this token are back as it has heads (cfg_heads).
 // Latency 1 cycle, throughput a head a cycle.
-module lm_ssmu_heads #(
+module lm_ssmu_dt #(
     parameter int HEADS = 128 // a power of two, at least 32
 ) (
     input  logic         clk,
