@@ -66,7 +66,7 @@ describe("the package", () => {
   }
 
   const ABSENT: [what: string, pattern: RegExp][] = [
-    ["tests", /test|golden|__tests__|\.spec\./],
+    ["tests", /(?<!self)test|golden|__tests__|\.spec\./],
     ["the FP16 checkpoint", /^models\/tiny\//],
     ["sources: they would run without types being stripped", /(?<!\.d)\.ts$/],
     ["what is left of interrupted builds", /\.tmp|\.tsbuildinfo|\.stamps/],
