@@ -48,10 +48,11 @@ function addonMissing() {
   if (spawnSync("python3", ["--version"]).status !== 0) return "no Python 3 (firmware/tools/install.sh installs it)";
   if (existsSync(join(PACKAGES, "node-gyp", "package.json"))) return undefined;
   const npm = process.env.npm_execpath;
-  const [program, prefix] = npm?.endsWith(".js") ? [process.env.npm_node_execpath ?? "node", [npm]] : ["npm", []];
+  // With the Node that runs this, not with npm's own, which may be too old for node-gyp
+  const [program, prefix] = npm?.endsWith(".js") ? [process.execPath, [npm]] : ["npm", []];
   const args = [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"];
   const { status, stderr, error } = spawnSync(program, args, { cwd: DMA, encoding: "utf8" });
-  return status === 0 ? undefined : `node-gyp cannot be installed: ${(error?.message ?? stderr).trim().split("\n")[0]}`;
+  return status === 0 ? undefined : `node-gyp cannot be installed: ${(error?.message || stderr || `npm ended with ${status}`).trim().split("\n")[0]}`;
 }
 
 /**
