@@ -11,9 +11,10 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cached, installPackages } from "../tools/build.mjs";
 
 const DMA = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(dirname(DMA));
@@ -36,23 +37,22 @@ const LIBRARY = filesIn(DMA, ".c").filter((path) => !ADDON.includes(path));
 const TESTS = filesIn(join(DMA, "test"), ".c");
 const HEADERS = [DMA, join(DMA, "test"), INCLUDE].flatMap((folder) => filesIn(folder, ".h"));
 
+/** Exit code, and what was said. */
+function run(program, args, cwd = ROOT) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: "utf8" });
+  return { code: status, output: error?.message ?? `${stdout}${stderr}` };
+}
+
 function compileTests(flags) {
-  return (folder) =>
-    spawnSync(CC, [...FLAGS, ...flags, ...LIBRARY, ...TESTS, "-pthread", "-o", join(folder, "lm_dma_test")]);
+  return (folder) => run(CC, [...FLAGS, ...flags, ...LIBRARY, ...TESTS, "-pthread", "-o", join(folder, "lm_dma_test")]);
 }
 
 const PACKAGES = join(DMA, "node_modules");
 
-/** Why there can be none; installs node-gyp and Node-API's headers, which have a lockfile of their own. */
+/** Why there can be none; installs node-gyp and Node-API's headers. */
 function addonMissing() {
   if (spawnSync("python3", ["--version"]).status !== 0) return "no Python 3 (firmware/tools/install.sh installs it)";
-  if (existsSync(join(PACKAGES, "node-gyp", "package.json"))) return undefined;
-  const npm = process.env.npm_execpath;
-  // With the Node that runs this, not with npm's own, which may be too old for node-gyp
-  const [program, prefix] = npm?.endsWith(".js") ? [process.execPath, [npm]] : ["npm", []];
-  const args = [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-  const { status, stderr, error } = spawnSync(program, args, { cwd: DMA, encoding: "utf8" });
-  return status === 0 ? undefined : `node-gyp cannot be installed: ${(error?.message || stderr || `npm ended with ${status}`).trim().split("\n")[0]}`;
+  return installPackages(DMA, "node-gyp");
 }
 
 /**
@@ -69,9 +69,9 @@ function compileAddon(folder) {
   cpSync(join(PACKAGES, "node-api-headers", "include"), headers, { recursive: true });
   writeFileSync(join(headers, "common.gypi"), "{}");
   const args = [join(PACKAGES, "node-gyp", "bin", "node-gyp.js"), "rebuild", "--nodedir", join(copy, "node")];
-  const result = spawnSync(process.execPath, args, { cwd: join(copy, "dma") });
+  const result = run(process.execPath, args, join(copy, "dma"));
   const made = join(copy, "dma", "build", "Release", "lm_dma.node");
-  if (result.status === 0) renameSync(made, join(folder, "lm_dma.node"));
+  if (result.code === 0) renameSync(made, join(folder, "lm_dma.node"));
   rmSync(copy, { recursive: true, force: true });
   return result;
 }
@@ -91,28 +91,12 @@ function hashOf(inputs) {
   return hash.digest("hex");
 }
 
-/** A build has a folder of its own, which takes its place when it is complete. */
 function build(name) {
   const { make, inputs } = BUILDS[name];
-  const [folder, hash] = [join(BUILD, name), hashOf(inputs)];
-  const stamp = join(folder, "stamp");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return true;
-  const scratch = `${folder}.${process.pid}.tmp`;
-  mkdirSync(scratch, { recursive: true });
-  try {
-    const { status, stdout, stderr } = make(scratch);
-    process.stderr.write(`dma ${name}: ${status === 0 ? "ok" : `FAILED\n${stdout}${stderr}`}\n`);
-    if (status !== 0) return false;
-    writeFileSync(join(scratch, "stamp"), hash);
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(scratch, folder);
-    return true;
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  return cached(`dma ${name}`, join(BUILD, name), hashOf(inputs), make);
 }
 
-function main(args) {
+async function main(args) {
   const names = args.length > 0 ? args : ["plain", "sanitize"];
   const unknown = names.find((name) => !(name in BUILDS));
   if (unknown !== undefined) {
@@ -128,7 +112,8 @@ function main(args) {
     process.stderr.write(`${missing}\n`);
     return MISSING;
   }
-  return names.every(build) ? 0 : 1;
+  for (const name of names) if (!(await build(name))) return 1;
+  return 0;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

@@ -15,10 +15,11 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cached, installPackages } from "../tools/build.mjs";
 
 const RTL = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(dirname(RTL));
@@ -44,9 +45,9 @@ function verilatorVersion() {
   return status === 0 ? stdout.trim() : undefined;
 }
 
-function run(program, args, cwd = ROOT) {
+function run(program, args) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (chunk) => {
@@ -145,31 +146,6 @@ async function compileRuntime(folder) {
   return { code: Math.max(...results.map(({ code }) => code)), output: results.map(({ output }) => output).join("") };
 }
 
-/** Makes a folder of its own, which takes its place when it is complete. */
-async function cached(name, hash, action) {
-  const folder = join(BUILD, name);
-  const stamp = join(folder, "stamp");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return true;
-  const scratch = `${folder}.${process.pid}.tmp`;
-  mkdirSync(scratch, { recursive: true });
-  try {
-    const start = performance.now();
-    const { code, output } = await action(scratch);
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    process.stderr.write(`verilator ${name}: ${code === 0 ? "ok" : "FAILED"} (${seconds} s)\n`);
-    if (code !== 0) process.stderr.write(`${output.trimEnd()}\n`);
-    if (code !== 0) return false;
-    // Another process may have been faster, and others use what it made.
-    if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return true;
-    writeFileSync(join(scratch, "stamp"), hash);
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(scratch, folder);
-    return true;
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-}
-
 /** A name is that of a unit, which stands for all its builds, or of one build. */
 function buildsNamed(name) {
   const units = unitNames();
@@ -186,10 +162,10 @@ function buildsNamed(name) {
 async function buildAll(names, version) {
   const wanted = names.length > 0 ? names.map(buildsNamed) : unitNames().map(buildsOf);
   if (wanted.includes(undefined)) return 2;
-  if (!(await cached("runtime", version, compileRuntime))) return 1;
+  if (!(await cached("verilator runtime", join(BUILD, "runtime"), version, compileRuntime))) return 1;
   for (const one of wanted.flat()) {
     const make = (folder) => run("verilator", verilatorArguments(one, folder));
-    if (!(await cached(one.name, hashOf(one, version), make))) return 1;
+    if (!(await cached(`verilator ${one.name}`, join(BUILD, one.name), hashOf(one, version), make))) return 1;
   }
   return 0;
 }
@@ -199,18 +175,14 @@ async function buildAll(names, version) {
 /** A lane of the MMU, the NQU, the SSMU's scan. */
 const ADDONS = ["mmu-a8", "nqu", "ssmu"];
 
-/** Why there can be none; installs cmake-js, which has a lockfile of its own. */
-async function addonMissing() {
+/** Why there can be none; installs cmake-js. */
+function addonMissing() {
   if (spawnSync("cmake", ["--version"]).status !== 0) return "no CMake (firmware/tools/install.sh installs it)";
-  if (existsSync(join(ADDON, "node_modules", "cmake-js", "package.json"))) return undefined;
-  const npm = process.env.npm_execpath;
-  const [program, prefix] = npm?.endsWith(".js") ? [process.env.npm_node_execpath ?? "node", [npm]] : ["npm", []];
-  const { code, output } = await run(program, [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], ADDON);
-  return code === 0 ? undefined : `cmake-js cannot be installed: ${output.trim().split("\n")[0]}`;
+  return installPackages(ADDON, "cmake-js");
 }
 
 async function buildAddons(version) {
-  const missing = await addonMissing();
+  const missing = addonMissing();
   if (missing !== undefined) {
     process.stderr.write(`${missing}\n`);
     return 3;
@@ -230,7 +202,7 @@ async function buildAddons(version) {
       ...[script, "build", "--directory", ADDON, "--out", folder, "--parallel", String(JOBS)],
       ...[`--CDBUILDS=${listed.join(";")}`, `--CDARGUMENTS=${COMMON.join(";")}`],
     ]);
-  return (await cached("addon", hash.digest("hex"), make)) ? 0 : 1;
+  return (await cached("verilator addon", join(BUILD, "addon"), hash.digest("hex"), make)) ? 0 : 1;
 }
 
 // ---------------------------------------------------------------------------------------------------- lint

@@ -67,66 +67,33 @@ module lm_htu_unit #(
 
     // ------------------------------------------------------------------------------------------------ masters' commands
 
-    // Parts of a token in turn: its words, its header. base: beats of all parts before the one that is being read
-    logic        asks, gives;                // parts have still to be read, written
-    logic        ask_header, give_header;
-    logic [7:0]  ask_tokens, give_tokens;    // not asked for yet
-    logic [63:0] ask_addr, give_addr;        // of the token
-    logic [31:0] base, next_base;
-    wire  [63:0] token_bytes = {26'd0, beats + 32'd1, 6'd0};
-    wire         part_ready, part_valid;
-    wire  [63:0] part_addr;
-    wire  [31:0] part_beats;
+    wire         begins = state == CHECK && fits;
+    wire         ask, ask_ready, part_valid;
+    wire  [63:0] ask_addr, part_addr;
+    wire  [31:0] ask_beats, earlier, part_beats;
+    logic [31:0] base;  // beats before the part that is being read
     logic        signs_valid;
+    lm_u_parts u_ask (
+        .clk, .rst_n, .start(begins), .from, .tokens, .beats, .valid(ask), .ready(ask_ready), .part_addr(ask_addr), .part_beats(ask_beats),
+        .earlier);
     lm_stride u_stride (
-        .clk, .rst_n, .valid(asks), .ready(part_ready), .addr(ask_addr + (ask_header ? 64'd0 : 64'd64)), .beats(ask_header ? 32'd1 : beats),
-        .stride(8'd1), .bounded, .limit(followed > base ? followed - base : 32'd0), .first(8'd0),
-        .c_valid(part_valid), .c_ready(rd_ready[0] && !signs_valid), .c_addr(part_addr), .c_beats(part_beats));
+        .clk, .rst_n, .valid(ask), .ready(ask_ready), .addr(ask_addr), .beats(ask_beats), .stride(8'd1), .bounded,
+        .limit(followed > base ? followed - base : 32'd0), .first(8'd0), .c_valid(part_valid), .c_ready(rd_ready[0] && !signs_valid),
+        .c_addr(part_addr), .c_beats(part_beats));
     assign rd_valid = signs_valid || part_valid;
     assign rd_addr  = signs_valid ? signs : part_addr;
     assign rd_beats = signs_valid ? (32'(m) + 32'd7) >> 3 : part_beats;
-    assign wr_valid = gives;
-    assign wr_addr  = give_addr + (give_header ? 64'd0 : 64'd64);
-    assign wr_beats = give_header ? 32'd1 : beats;
+
+    wire  [31:0] given;
+    lm_u_parts u_give (
+        .clk, .rst_n, .start(begins), .from(to), .tokens, .beats, .valid(wr_valid[0]), .ready(wr_ready[0]), .part_addr(wr_addr),
+        .part_beats(wr_beats), .earlier(given));
 
     always_ff @(posedge clk) begin
         if (rd_ready[0]) signs_valid <= 1'b0;
-        if (asks && part_ready) begin
-            ask_header <= !ask_header;
-            base       <= next_base;
-            next_base  <= next_base + (ask_header ? 32'd1 : beats);
-            if (ask_header) begin
-                ask_tokens <= ask_tokens - 8'd1;
-                ask_addr   <= ask_addr + token_bytes;
-                asks       <= ask_tokens != 8'd1;
-            end
-        end
-        if (gives && wr_ready[0]) begin
-            give_header <= !give_header;
-            if (give_header) begin
-                give_tokens <= give_tokens - 8'd1;
-                give_addr   <= give_addr + token_bytes;
-                gives       <= give_tokens != 8'd1;
-            end
-        end
-        if (state == CHECK) begin
-            asks        <= fits;
-            gives       <= fits;
-            signs_valid <= fits && m != 16'd1;
-            ask_header  <= 1'b0;
-            give_header <= 1'b0;
-            ask_tokens  <= tokens;
-            give_tokens <= tokens;
-            ask_addr    <= from;
-            give_addr   <= to;
-            base        <= '0;
-            next_base   <= '0;
-        end
-        if (!rst_n) begin
-            asks        <= 1'b0;
-            gives       <= 1'b0;
-            signs_valid <= 1'b0;
-        end
+        if (ask && ask_ready) base <= earlier;
+        if (begins) signs_valid <= m != 16'd1;
+        if (!rst_n) signs_valid <= 1'b0;
     end
 
     // ------------------------------------------------------------------------------------------------ the transform
@@ -158,7 +125,7 @@ module lm_htu_unit #(
         done <= 1'b0;
         case (state)
             REST:
-                if (busy && !gives && !rd_valid[0] && rd_idle[0] && wr_idle[0]) begin
+                if (busy && !wr_valid[0] && !rd_valid[0] && rd_idle[0] && wr_idle[0]) begin
                     busy <= 1'b0;
                     done <= 1'b1;
                 end
@@ -215,5 +182,5 @@ module lm_htu_unit #(
         end
     end
 
-    wire unused = &{1'b0, desc, cfg_bad};
+    wire unused = &{1'b0, desc, cfg_bad, given};
 endmodule

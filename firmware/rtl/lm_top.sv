@@ -319,6 +319,12 @@ module lm_top #(
         if (U != 0) begin : g
             assign rd_clear[r] = u_start[U];
         end
+        if (U > COPY && !PRESENT[U] && r != RD_WEIGHTS) begin : g_absent
+            assign rd_cvalid[r]           = 1'b0;
+            assign rd_caddr[64*r +: 64]   = '0;
+            assign rd_cbeats[32*r +: 32]  = '0;
+            assign rd_mready[r]           = 1'b0;
+        end
     end
     for (genvar w = 0; w < WRITERS; w++) begin : g_wr_of
         localparam int U = writer_of(w);
@@ -326,6 +332,13 @@ module lm_top #(
         assign wr_flush[w]  = U != 0 && u_reset[U];
         if (U != 0) begin : g
             assign wr_clear[w] = u_start[U];
+        end
+        if (U > COPY && !PRESENT[U]) begin : g_absent
+            assign wr_cvalid[w]            = 1'b0;
+            assign wr_caddr[64*w +: 64]    = '0;
+            assign wr_cbeats[32*w +: 32]   = '0;
+            assign wr_svalid[w]            = 1'b0;
+            assign wr_sdata[512*w +: 512]  = '0;
         end
     end
 
@@ -369,10 +382,23 @@ module lm_top #(
         end
         u_error = u_error | own_error;
     end
-    assign own_error[0]   = 1'b0;
-    assign own_code[7:0]  = '0;
-    assign own_info[63:0] = '0;
-    assign u_done[0]      = 1'b0;
+    // The command processor is no unit; COPY, which is always here, finds nothing of its own; others may not be here
+    for (genvar u = 0; u < UNITS; u++) begin : g_silent
+        if (u <= COPY || !PRESENT[u]) begin : g
+            assign own_error[u]         = 1'b0;
+            assign own_code[8*u +: 8]   = '0;
+            assign own_info[64*u +: 64] = '0;
+        end
+        if (u == 0 || (u > COPY && !PRESENT[u])) begin : g_done
+            assign u_done[u] = 1'b0;
+        end
+    end
+    if (!PRESENT[MMU]) begin : g_no_weights
+        assign w_cvalid = '0;
+        assign w_caddr  = '0;
+        assign w_cbeats = '0;
+        assign w_mready = '0;
+    end
 
     // ------------------------------------------------------------------------------------------------ COPY
     lm_copy #(.HANG_LAYER(HANG_LAYER)) u_copy (
@@ -384,9 +410,6 @@ module lm_top #(
     assign wr_svalid[WR_COPY]           = rd_mvalid[RD_COPY];
     assign rd_mready[RD_COPY]           = wr_sready[WR_COPY];
     assign wr_sdata[512*WR_COPY +: 512] = rd_mdata[512*RD_COPY +: 512];
-    assign own_error[COPY]              = 1'b0;
-    assign own_code[8*COPY +: 8]        = '0;
-    assign own_info[64*COPY +: 64]      = '0;
 
     // ------------------------------------------------------------------------------------------------ MMU
     if (PRESENT[MMU]) begin : g_mmu
@@ -400,24 +423,6 @@ module lm_top #(
             .wr_valid(wr_cvalid[WR_MMU +: 1]), .wr_ready(wr_cready[WR_MMU +: 1]), .wr_addr(wr_caddr[64*WR_MMU +: 64*1]),
             .wr_beats(wr_cbeats[32*WR_MMU +: 32*1]), .wr_svalid(wr_svalid[WR_MMU +: 1]), .wr_sready(wr_sready[WR_MMU +: 1]),
             .wr_sdata(wr_sdata[512*WR_MMU +: 512*1]), .wr_idle(wr_idle[WR_MMU +: 1]));
-    end else begin : g_no_mmu
-        assign u_done[MMU]            = 1'b0;
-        assign own_error[MMU]         = 1'b0;
-        assign own_code[8*MMU +: 8]   = '0;
-        assign own_info[64*MMU +: 64] = '0;
-        assign rd_cvalid[RD_MMU +: 3]     = '0;
-        assign rd_caddr[64*RD_MMU +: 64*3]  = '0;
-        assign rd_cbeats[32*RD_MMU +: 32*3] = '0;
-        assign rd_mready[RD_MMU +: 3]     = '0;
-        assign wr_cvalid[WR_MMU +: 1]     = '0;
-        assign wr_caddr[64*WR_MMU +: 64*1]  = '0;
-        assign wr_cbeats[32*WR_MMU +: 32*1] = '0;
-        assign wr_svalid[WR_MMU +: 1]     = '0;
-        assign wr_sdata[512*WR_MMU +: 512*1] = '0;
-        assign w_cvalid = '0;
-        assign w_caddr  = '0;
-        assign w_cbeats = '0;
-        assign w_mready = '0;
     end
 
     // What is in memory of the rows of a MULTIPLY, of the u vectors of an SSM: who follows may read so far
@@ -437,20 +442,6 @@ module lm_top #(
             .wr_valid(wr_cvalid[WR_SSMU +: 4]), .wr_ready(wr_cready[WR_SSMU +: 4]), .wr_addr(wr_caddr[64*WR_SSMU +: 64*4]),
             .wr_beats(wr_cbeats[32*WR_SSMU +: 32*4]), .wr_svalid(wr_svalid[WR_SSMU +: 4]), .wr_sready(wr_sready[WR_SSMU +: 4]),
             .wr_sdata(wr_sdata[512*WR_SSMU +: 512*4]), .wr_idle(wr_idle[WR_SSMU +: 4]));
-    end else begin : g_no_ssmu
-        assign u_done[SSMU]            = 1'b0;
-        assign own_error[SSMU]         = 1'b0;
-        assign own_code[8*SSMU +: 8]   = '0;
-        assign own_info[64*SSMU +: 64] = '0;
-        assign rd_cvalid[RD_SSMU +: 4]     = '0;
-        assign rd_caddr[64*RD_SSMU +: 64*4]  = '0;
-        assign rd_cbeats[32*RD_SSMU +: 32*4] = '0;
-        assign rd_mready[RD_SSMU +: 4]     = '0;
-        assign wr_cvalid[WR_SSMU +: 4]     = '0;
-        assign wr_caddr[64*WR_SSMU +: 64*4]  = '0;
-        assign wr_cbeats[32*WR_SSMU +: 32*4] = '0;
-        assign wr_svalid[WR_SSMU +: 4]     = '0;
-        assign wr_sdata[512*WR_SSMU +: 512*4] = '0;
     end
 
     // ------------------------------------------------------------------------------------------------ HTU
@@ -465,20 +456,6 @@ module lm_top #(
             .wr_valid(wr_cvalid[WR_HTU +: 1]), .wr_ready(wr_cready[WR_HTU +: 1]), .wr_addr(wr_caddr[64*WR_HTU +: 64*1]),
             .wr_beats(wr_cbeats[32*WR_HTU +: 32*1]), .wr_svalid(wr_svalid[WR_HTU +: 1]), .wr_sready(wr_sready[WR_HTU +: 1]),
             .wr_sdata(wr_sdata[512*WR_HTU +: 512*1]), .wr_idle(wr_idle[WR_HTU +: 1]));
-    end else begin : g_no_htu
-        assign u_done[HTU]            = 1'b0;
-        assign own_error[HTU]         = 1'b0;
-        assign own_code[8*HTU +: 8]   = '0;
-        assign own_info[64*HTU +: 64] = '0;
-        assign rd_cvalid[RD_HTU +: 1]     = '0;
-        assign rd_caddr[64*RD_HTU +: 64*1]  = '0;
-        assign rd_cbeats[32*RD_HTU +: 32*1] = '0;
-        assign rd_mready[RD_HTU +: 1]     = '0;
-        assign wr_cvalid[WR_HTU +: 1]     = '0;
-        assign wr_caddr[64*WR_HTU +: 64*1]  = '0;
-        assign wr_cbeats[32*WR_HTU +: 32*1] = '0;
-        assign wr_svalid[WR_HTU +: 1]     = '0;
-        assign wr_sdata[512*WR_HTU +: 512*1] = '0;
     end
 
     // ------------------------------------------------------------------------------------------------ NQU
@@ -492,20 +469,6 @@ module lm_top #(
             .wr_valid(wr_cvalid[WR_NQU +: 1]), .wr_ready(wr_cready[WR_NQU +: 1]), .wr_addr(wr_caddr[64*WR_NQU +: 64*1]),
             .wr_beats(wr_cbeats[32*WR_NQU +: 32*1]), .wr_svalid(wr_svalid[WR_NQU +: 1]), .wr_sready(wr_sready[WR_NQU +: 1]),
             .wr_sdata(wr_sdata[512*WR_NQU +: 512*1]), .wr_idle(wr_idle[WR_NQU +: 1]));
-    end else begin : g_no_nqu
-        assign u_done[NQU]            = 1'b0;
-        assign own_error[NQU]         = 1'b0;
-        assign own_code[8*NQU +: 8]   = '0;
-        assign own_info[64*NQU +: 64] = '0;
-        assign rd_cvalid[RD_NQU +: 1]     = '0;
-        assign rd_caddr[64*RD_NQU +: 64*1]  = '0;
-        assign rd_cbeats[32*RD_NQU +: 32*1] = '0;
-        assign rd_mready[RD_NQU +: 1]     = '0;
-        assign wr_cvalid[WR_NQU +: 1]     = '0;
-        assign wr_caddr[64*WR_NQU +: 64*1]  = '0;
-        assign wr_cbeats[32*WR_NQU +: 32*1] = '0;
-        assign wr_svalid[WR_NQU +: 1]     = '0;
-        assign wr_sdata[512*WR_NQU +: 512*1] = '0;
     end
 
     // ------------------------------------------------------------------------------------------------ EMBED
@@ -519,20 +482,6 @@ module lm_top #(
             .wr_valid(wr_cvalid[WR_EMBED +: 1]), .wr_ready(wr_cready[WR_EMBED +: 1]), .wr_addr(wr_caddr[64*WR_EMBED +: 64*1]),
             .wr_beats(wr_cbeats[32*WR_EMBED +: 32*1]), .wr_svalid(wr_svalid[WR_EMBED +: 1]), .wr_sready(wr_sready[WR_EMBED +: 1]),
             .wr_sdata(wr_sdata[512*WR_EMBED +: 512*1]), .wr_idle(wr_idle[WR_EMBED +: 1]));
-    end else begin : g_no_embed
-        assign u_done[EMBED]            = 1'b0;
-        assign own_error[EMBED]         = 1'b0;
-        assign own_code[8*EMBED +: 8]   = '0;
-        assign own_info[64*EMBED +: 64] = '0;
-        assign rd_cvalid[RD_EMBED +: 1]     = '0;
-        assign rd_caddr[64*RD_EMBED +: 64*1]  = '0;
-        assign rd_cbeats[32*RD_EMBED +: 32*1] = '0;
-        assign rd_mready[RD_EMBED +: 1]     = '0;
-        assign wr_cvalid[WR_EMBED +: 1]     = '0;
-        assign wr_caddr[64*WR_EMBED +: 64*1]  = '0;
-        assign wr_cbeats[32*WR_EMBED +: 32*1] = '0;
-        assign wr_svalid[WR_EMBED +: 1]     = '0;
-        assign wr_sdata[512*WR_EMBED +: 512*1] = '0;
     end
 
     wire unused = &{1'b0, host_words, m_rid, m_rresp, m_rlast, m_bid, m_bresp, m_arready, m_rvalid, m_awready, m_wready, m_bvalid, m_rdata,

@@ -114,17 +114,6 @@ export function codedBytes(K: number, bits: ActivationBits): number {
   return lm.VECTOR_HEADER + scaleBytes(K, bits) + pad(pad(K, 32), BEAT);
 }
 
-export function putCodes(to: Buffer, codes: Codes, header: { m: number; s: number; K: number }): void {
-  to.fill(0);
-  to.writeInt32LE(codes.e, 0);
-  to.writeUInt32LE(header.m, 4);
-  to.writeInt32LE(header.s, 8);
-  to.writeUInt32LE(header.K, 12);
-  to.writeBigUInt64LE(codes.S, 16);
-  to.set(codes.sa, lm.VECTOR_HEADER);
-  to.set(Int8Array.from(codes.v), lm.VECTOR_HEADER + scaleBytes(header.K, codes.bits));
-}
-
 export function takeCodes(from: Buffer, K: number, bits: ActivationBits): { codes: Codes; m: number; s: number } {
   const padded = pad(K, 32);
   const values = lm.VECTOR_HEADER + scaleBytes(K, bits);

@@ -12,6 +12,7 @@ import { nqu } from "../oracle/nqu.ts";
 import { floorShift, rsh, satN } from "../oracle/primitives.ts";
 import { gammaGrouped, gammaPlain, sumOfSquares } from "../oracle/ssmu.ts";
 import { norm } from "../oracle/tables.ts";
+import { codedVector } from "./layouts.ts";
 import {
   BEAT,
   blockBytes,
@@ -21,7 +22,6 @@ import {
   limitResidual,
   list,
   pad,
-  putCodes,
   putState,
   readBlock,
   readLayer,
@@ -325,9 +325,8 @@ export class DeviceModel extends DeviceMemory {
       } else {
         s -= codes.e;
       }
-      putCodes(this.#target(d.a1 + t * codedBytes(d.count, d.bits), codedBytes(d.count, d.bits)), codes, {
-        ...{ m, s: s + addend, K: d.count },
-      });
+      const bytes = codedBytes(d.count, d.bits);
+      this.#target(d.a1 + t * bytes, bytes).set(codedVector(codes, d.count, m, s + addend));
     }
   }
 

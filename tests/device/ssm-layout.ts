@@ -6,36 +6,11 @@ import type { OracleLayerState, OracleModel, Segments } from "../oracle/model.ts
 import { TOKEN_PERIOD } from "../oracle/model.ts";
 import { gated, sumOfSquares } from "../oracle/ssmu.ts";
 import { gateToken, type Seen, scanToken } from "../units/scan.ts";
-import { beats, int32 } from "./layouts.ts";
-
-const BEAT = lm.BEAT;
-const SKEW = 6;
-
-const pad = (count: number, unit: number) => Math.ceil(count / unit) * unit;
-
-/** One row of in_proj as stored; undefined: it only fills up a block. */
-type Row = { segment: keyof Segments; index: number } | undefined;
-
-/** Row order of docs/format.md. */
-export function rowOrder({ shape }: OracleModel): Row[] {
-  const { H, P, N, G } = shape;
-  const rows: Row[] = [];
-  const part = (segment: keyof Segments, from: number, count: number) => {
-    for (let i = 0; i < pad(count, 8); i++) rows.push(i < count ? { segment, index: from + i } : undefined);
-  };
-  part("B", 0, G * N);
-  part("C", 0, G * N);
-  part("dt", 0, H);
-  for (let h = 0; h < H + SKEW; h++) {
-    if (h < H) part("x", h * P, P);
-    if (h >= SKEW) part("z", (h - SKEW) * P, P);
-  }
-  return rows;
-}
-
+import { beats, uVector } from "./layouts.ts";
+import { BEAT, putState, stateBytes, storedRows } from "./model-layouts.ts";
 /** Rows of several tokens, interleaved by beats. What fills up a block is 77: it may be anything. */
 export function rowBytes(model: OracleModel, tokens: readonly Segments[]): Buffer {
-  const order = rowOrder(model);
+  const order = storedRows(model.shape);
   const vectors = tokens.map((segments) => {
     const bytes = Buffer.alloc(order.length * 2);
     order.forEach((row, i) => {
@@ -54,7 +29,7 @@ export function rowBytes(model: OracleModel, tokens: readonly Segments[]): Buffe
 export function constantBytes(model: OracleModel): Buffer {
   const { H, P, N, G } = model.shape;
   const layer = model.layers[0]!;
-  const order = rowOrder(model);
+  const order = storedRows(model.shape);
   const out = Buffer.alloc(order.length * lm.ROW_RECORD);
   const first = { x: 0, B: H * P, C: H * P + G * N };
   order.forEach((row, i) => {
@@ -97,24 +72,10 @@ export function recordBytes(model: OracleModel, constants: number): Buffer {
 }
 
 /** A layer's state before token t. */
-export function stateBytes({ shape }: OracleModel, state: OracleLayerState, t: number): Buffer {
-  const older = shape.W - 1;
-  const F = Buffer.alloc(shape.H * 4);
-  state.F.forEach((value, h) => {
-    F.writeUInt32LE(value, 4 * h);
-  });
-  const channels = state.taps.length;
-  const taps = Buffer.alloc(older * channels * 2);
-  state.taps.forEach((values, channel) => {
-    // The oldest comes from token t - older.
-    values.forEach((value, age) => {
-      taps.writeInt16LE(value, 2 * (((t + age) % older) * channels + channel));
-    });
-  });
-  const groups = state.groups.flat();
-  const exponents = Buffer.from(groups.map(({ eh }) => eh));
-  const codes = Buffer.from(groups.flatMap(({ h }) => h));
-  return Buffer.concat([F, taps, exponents, codes].map(beats));
+function stateAt({ shape }: OracleModel, state: OracleLayerState, t: number): Buffer {
+  const out = Buffer.alloc(stateBytes(shape));
+  putState(out, state, shape, t % (shape.W - 1));
+  return out;
 }
 
 /** u with its header; the oracle's state moves on. */
@@ -128,17 +89,9 @@ export function expectToken(
   const layer = model.layers[0]!;
   const y = scanToken(model, state, segments, t, seen);
   const { u, factor } = gateToken(model, y, segments.z, seen);
-  const header = Buffer.alloc(lm.VECTOR_HEADER);
-  if (model.normGroups > 1) {
-    header.writeUInt32LE(2 ** 15, 0);
-    header.writeInt32LE(15, 4);
-  } else {
-    header.writeUInt32LE(factor.m, 0);
-    header.writeInt32LE(factor.s, 4);
-    const g = y.map((value, i) => gated(value, segments.z[i]!, layer));
-    header.writeBigUInt64LE(sumOfSquares(g) + layer.epsE, 8);
-  }
-  return Buffer.concat([header, int32(u)]);
+  if (model.normGroups > 1) return uVector({ m: 2 ** 15, s: 15, sum: 0n }, u);
+  const g = y.map((value, i) => gated(value, segments.z[i]!, layer));
+  return uVector({ m: factor.m, s: factor.s, sum: sumOfSquares(g) + layer.epsE }, u);
 }
 
 /** Where the parts of a command lie, as offsets. */
@@ -171,10 +124,10 @@ export class SsmJob {
       model,
       tokens.map(({ segments }) => segments),
     );
-    const old = stateBytes(model, state, first);
+    const old = stateAt(model, state, first);
     const constants = constantBytes(model);
     const vectors = tokens.map(({ segments, t }) => expectToken(model, state, segments, t, seen));
-    const next = stateBytes(model, state, (first + tokens.length) % TOKEN_PERIOD);
+    const next = stateAt(model, state, (first + tokens.length) % TOKEN_PERIOD);
     const u = Buffer.concat(vectors);
     let end = BEAT;
     const place = (bytes: number) => {
