@@ -24,6 +24,7 @@ export class Build {
   maxLog2: i32;
   inProj: usize; //      u8 [PORT_PATTERN + 1]: length n, then the port of block b mod n
   others: usize; //      the same of out_proj and lm_head
+  memories: usize; //    u8 [ports]: the memory of each, that of port 0 is 0
   split: bool; //        norm, Hadamard and codes in WebAssembly
   serial: i32; //        SERIAL_*: what does not overlap
 }
@@ -72,9 +73,10 @@ export function setBuild(
 }
 
 /** How the model is to run; arguments as in Build. 0, or the number of the limit that the model passes (misfit). */
-export function planDevice(inProj: usize, others: usize, split: bool, serial: i32): i32 {
+export function planDevice(inProj: usize, others: usize, memories: usize, split: bool, serial: i32): i32 {
   build.inProj = inProj;
   build.others = others;
+  build.memories = memories;
   build.split = split;
   build.serial = serial;
   return misfit();

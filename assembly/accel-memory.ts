@@ -117,10 +117,30 @@ const SIGN_BYTES: usize = 64 * 8;
 /** Bytes that are put together before they go to the device. */
 const STAGING_BYTES: usize = 65536;
 
-let cursor: u64 = 0;
+/** Of each memory, u64: a port has its blocks in its own, the first has everything else. */
+const cursors: usize = memory.data(PORT_PATTERN * 8, 8);
+let current: i32 = 0; // the memory that is written
+let cursor: u64 = 0; //  in it
 let writing: bool = false;
+let table: usize = 0; // of ports
 let staging: usize = 0;
 let staged: usize = 0;
+
+/** Where a memory's part of what the device only reads begins; after placeWeights, where it ends. */
+export function setCursor(memory: i32, at: u64): void {
+  store<u64>(cursors + ((<usize>memory) << 3), at);
+}
+
+export function cursorOf(memory: i32): u64 {
+  return load<u64>(cursors + ((<usize>memory) << 3));
+}
+
+function moveTo(memory: i32): void {
+  flush();
+  setCursor(current, cursor);
+  current = memory;
+  cursor = cursorOf(memory);
+}
 
 /** `bytes` zeros at the cursor, to be filled in: at most STAGING_BYTES, valid until the next call. */
 function next(bytes: usize): usize {
@@ -151,11 +171,11 @@ function put(pointer: usize, bytes: usize): void {
   cursor += bytes;
 }
 
-/** Everything that the device only reads, from `at` on; returns the first address behind it. */
-export function placeWeights(at: u64, write: bool): u64 {
+/** Everything that the device only reads, from the cursors on. */
+export function placeWeights(write: bool): void {
   const p = places;
   if (p.layers == 0) allocatePlaces();
-  cursor = at;
+  cursor = cursorOf(0);
   writing = write;
   p.norm = align();
   putNorm(config.residualEpsilon, modelAddend());
@@ -167,13 +187,13 @@ export function placeWeights(at: u64, write: bool): u64 {
   const head = changetype<DeviceMatrix>(p.head);
   setMatrix(head, headRows(), config.dModel, weights.headPlanes, false);
   putMatrix(head, weights.headFrames, weights.headRowExponents, 0, null);
-  const end = align();
-  flush();
-  return end;
+  align();
+  moveTo(0);
 }
 
 function allocatePlaces(): void {
   staging = allocate(STAGING_BYTES);
+  table = allocate(beats(PORT_PATTERN + 1) + beats(PORT_PATTERN * 8));
   places.head = allocate(offsetof<DeviceMatrix>());
   places.layers = allocate(<usize>config.layers * offsetof<DeviceLayer>());
   for (let i = 0; i < config.layers; i++) {
@@ -324,30 +344,29 @@ function putPorts(m: DeviceMatrix, frames: usize, pattern: usize): void {
   const blocks = m.rows / BLOCK_ROWS;
   const bytes = <usize>(m.planes * blockBytes(paddedInputs(m.inputs)));
   const patternBytes = PORT_PATTERN + 1;
-  const table = next(beats(patternBytes) + beats(build.ports * 8));
+  const tableBytes = beats(patternBytes) + beats(build.ports * 8);
+  memory.fill(table, 0, tableBytes);
   memory.copy(table, pattern, patternBytes);
-  let address = cursor;
+  next(tableBytes);
   for (let port = 0; port < build.ports; port++) {
-    store<u64>(table + BEAT_BYTES + ((<usize>port) << 3), address);
-    address += <u64>blocksOfPort(pattern, port, blocks) * bytes;
+    moveTo(load<u8>(build.memories + port));
+    store<u64>(table + BEAT_BYTES + ((<usize>port) << 3), cursor);
+    putBlocksOf(port, pattern, frames, blocks, bytes);
   }
+  moveTo(0);
+  if (writing) write(m.table, table, tableBytes);
+}
+
+function putBlocksOf(port: i32, pattern: usize, frames: usize, blocks: i32, bytes: usize): void {
   if (build.ports == 1) {
     put(frames, <usize>blocks * bytes);
     return;
   }
-  for (let port = 0; port < build.ports; port++) {
-    for (let block = 0; block < blocks; block++) {
-      if (portOf(pattern, block) == port) put(frames + <usize>block * bytes, bytes);
-    }
+  for (let block = 0; block < blocks; block++) {
+    if (portOf(pattern, block) == port) put(frames + <usize>block * bytes, bytes);
   }
 }
 
 function portOf(pattern: usize, block: i32): i32 {
   return load<u8>(pattern + (block % <i32>load<u8>(pattern)), 1);
-}
-
-function blocksOfPort(pattern: usize, port: i32, blocks: i32): i32 {
-  let count = 0;
-  for (let block = 0; block < blocks; block++) if (portOf(pattern, block) == port) count++;
-  return count;
 }

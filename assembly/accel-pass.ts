@@ -15,10 +15,11 @@ import {
   projectAndScanCommands,
   transformAndCodeCommands,
 } from "./accel-commands";
-import { placeData, places, placeWeights } from "./accel-memory";
+import { cursorOf, placeData, places, placeWeights, setCursor } from "./accel-memory";
 import { allocateSplit, readResiduals, splitHead, splitLayer, writeResiduals } from "./accel-split";
 import { config, headRows } from "./config";
 import { TOKEN_MODULUS } from "./contract";
+import { PORT_PATTERN } from "./device.generated";
 import { embedToken, forwardHere, untilDither } from "./forward";
 import { pass } from "./pass";
 import { advance, layersBytes, layersOf, reset, setTokenIndex, tokenIndex } from "./state";
@@ -46,15 +47,22 @@ export function deviceDataBytes(): u64 {
   return placeData(0);
 }
 
-/** Bytes that it only reads. */
-export function deviceWeightBytes(): u64 {
-  return placeWeights(0, false);
+/** Bytes that it only reads in a memory. */
+export function deviceWeightBytes(memory: i32): u64 {
+  for (let i = 0; i < PORT_PATTERN; i++) setCursor(i, 0);
+  placeWeights(false);
+  return cursorOf(memory);
+}
+
+/** Where they are to lie, for each memory, before openDevice. */
+export function setDeviceWeights(memory: i32, at: u64): void {
+  setCursor(memory, at);
 }
 
 /** Brings the model into device memory. From here on tokens go through the device. */
-export function openDevice(data: u64, weightsAt: u64): void {
+export function openDevice(data: u64): void {
   placeData(data);
-  placeWeights(weightsAt, true);
+  placeWeights(true);
   allocateCommands();
   allocateSplit();
   open = true;

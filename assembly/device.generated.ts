@@ -2,8 +2,8 @@
 
 // Identity
 export const ID = 0x4c4d4241;
-export const VERSION = 0x00010000;
-export const CONTRACT = 0xecaeae76;
+export const VERSION = 0x00010001;
+export const CONTRACT = 0x424a1b78;
 
 // Sizes in bytes, and counts
 export const REGISTER_PAGE = 0x1000;

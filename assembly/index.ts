@@ -1,6 +1,6 @@
 // The exported API of runtime.wasm: the same file on laptop, RTL and board.
 //
-// Order of calls: setThreads, configure, then every set…, then finish; with a device setBuild, planDevice, openDevice; allocate and resetState for each
+// Order of calls: setThreads, configure, then every set…, then finish; with a device setBuild, planDevice, setDeviceWeights, openDevice; allocate and resetState for each
 // conversation; forward and sample per token.
 // Pointers are bytes in linear memory. The host checks sizes and ranges before it calls (host/runtime/load.ts).
 import { config } from "./config";
@@ -10,7 +10,7 @@ import { allocateSampler } from "./sampler";
 import { Layer, layerAt, weights } from "./weights";
 
 export { misfitFound, misfitLimit, planDevice, setBuild } from "./accel-build";
-export { deviceDataBytes, deviceWeightBytes, openDevice, resetState, settle } from "./accel-pass";
+export { deviceDataBytes, deviceWeightBytes, openDevice, resetState, setDeviceWeights, settle } from "./accel-pass";
 export { headRows, inProjRows, outProjRows, paddedInputs } from "./config";
 export { embed, forward, forwardAll, head, layer, logitsAt, passTokens, residualAt, tokensAt } from "./forward";
 export { allocate, readBytes } from "./memory";

@@ -126,6 +126,22 @@ static napi_value close_device(napi_env env, napi_callback_info info) {
 
 /* ---------------------------------------------------------------------------------------------- memory */
 
+/* addMemory(device, path or "", address, bytes, offset) */
+static napi_value add_memory(napi_env env, napi_callback_info info) {
+  napi_value values[MOST_ARGUMENTS];
+  char path[512];
+  size_t length;
+  uint64_t address, bytes, offset;
+  lm_dma_error_t error;
+  lm_dma_t* device = arguments(env, info, 5, values);
+  if (device == NULL) return NULL;
+  if (napi_get_value_string_utf8(env, values[1], path, sizeof path, &length) != napi_ok || length == sizeof path - 1)
+    return fail(env, "addMemory: not a path, or too long a path");
+  if (!whole(env, values[2], &address) || !whole(env, values[3], &bytes) || !whole(env, values[4], &offset)) return NULL;
+  const lm_dma_code_t code = lm_dma_add_memory(device, path[0] != 0 ? path : NULL, address, bytes, offset, &error);
+  return code == LM_DMA_OK ? NULL : throw_error(env, &error);
+}
+
 /* register(device, offset) */
 static napi_value get_register(napi_env env, napi_callback_info info) {
   napi_value values[MOST_ARGUMENTS], result;
@@ -190,15 +206,23 @@ static napi_value take_memory(napi_env env, napi_callback_info info) {
 
 /* ---------------------------------------------------------------------------------------------- state, waiting */
 
-/* state(device): where its memory is, whether it has interrupts and whoever played it is gone, and what was counted */
+/* state(device): where its memories are, whether it has interrupts and whoever played it is gone, and what was counted */
 static napi_value state(napi_env env, napi_callback_info info) {
-  napi_value values[MOST_ARGUMENTS], result, flag;
+  napi_value values[MOST_ARGUMENTS], result, flag, memories;
   lm_dma_t* device = arguments(env, info, 1, values);
   if (device == NULL) return NULL;
   const lm_dma_counts_t counts = lm_dma_counts(device);
   napi_create_object(env, &result);
-  set_number(env, result, "address", (double)lm_dma_memory_address(device));
-  set_number(env, result, "bytes", (double)lm_dma_memory_bytes(device));
+  napi_create_array(env, &memories);
+  uint64_t address, bytes;
+  for (uint32_t i = 0; lm_dma_memory(device, i, &address, &bytes); i++) {
+    napi_value memory;
+    napi_create_object(env, &memory);
+    set_number(env, memory, "address", (double)address);
+    set_number(env, memory, "bytes", (double)bytes);
+    napi_set_element(env, memories, i, memory);
+  }
+  napi_set_named_property(env, result, "memories", memories);
   set_number(env, result, "gives", (double)counts.gives);
   set_number(env, result, "takes", (double)counts.takes);
   napi_get_boolean(env, lm_dma_has_interrupts(device), &flag);
@@ -233,7 +257,7 @@ NAPI_MODULE_INIT() {
   } functions[] = {
     {"open", open_device}, {"close", close_device}, {"register", get_register}, {"setRegister", set_register},
     {"read", read_memory}, {"write", write_memory}, {"give", give_memory},      {"take", take_memory},
-    {"state", state},       {"arm", arm},            {"sleep", sleep_device},
+    {"state", state},       {"arm", arm},            {"sleep", sleep_device},    {"addMemory", add_memory},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;

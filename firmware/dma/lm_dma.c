@@ -56,20 +56,24 @@ static void grant_all(lm_dma_t* device) {
   grant(device, 0, l->ring, l->completions, LM_WINDOW_FLAG_READ);
   grant(device, 1, l->completions, l->data, LM_WINDOW_FLAG_WRITE);
   grant(device, 2, l->data, l->data + l->data_bytes, LM_WINDOW_FLAG_READ | LM_WINDOW_FLAG_WRITE);
-  grant(device, 3, l->weights, l->weights + l->weight_bytes, LM_WINDOW_FLAG_READ);
+  for (uint32_t port = 0; port < device->build.ports; port++) {
+    const lm_range_t* far = &device->memories[device->port_memories[port]];
+    const uint64_t from = far == device->memories ? l->weights : far->address;
+    grant(device, LM_WINDOWS - 1 + port, from, far->address + far->bytes, LM_WINDOW_FLAG_READ);
+  }
 }
 
 static lm_dma_code_t divide(lm_dma_t* device, uint32_t ring_log2, uint64_t weight_bytes, lm_dma_error_t* error) {
-  const uint64_t count = (uint64_t)1 << ring_log2;
-  lm_dma_layout_t l = {.ring = device->address};
+  const uint64_t count = (uint64_t)1 << ring_log2, bytes = device->memories[0].bytes;
+  lm_dma_layout_t l = {.ring = device->memories[0].address};
   l.completions = l.ring + count * LM_DESCRIPTOR;
   l.data = l.completions + count * LM_COMPLETION;
-  const uint64_t end = (device->address + device->bytes) & ~(uint64_t)(LM_ALIGNMENT - 1);
-  if (weight_bytes <= device->bytes) l.weight_bytes = align(weight_bytes);
-  if (weight_bytes > device->bytes || l.data > end || l.weight_bytes > end - l.data) {
+  const uint64_t end = (l.ring + bytes) & ~(uint64_t)(LM_ALIGNMENT - 1);
+  if (weight_bytes <= bytes) l.weight_bytes = align(weight_bytes);
+  if (weight_bytes > bytes || l.data > end || l.weight_bytes > end - l.data) {
     char expected[64], found[64];
     snprintf(expected, sizeof expected, "at least %" PRIu64 " bytes", count * (LM_DESCRIPTOR + LM_COMPLETION) + weight_bytes);
-    snprintf(found, sizeof found, "%" PRIu64 " bytes", device->bytes);
+    snprintf(found, sizeof found, "%" PRIu64 " bytes", bytes);
     return lm_expected(error, LM_DMA_MEMORY, expected, found, "the device's memory is too small");
   }
   l.weights = end - l.weight_bytes;
@@ -106,6 +110,8 @@ static lm_dma_code_t identify(lm_dma_t* device, lm_dma_error_t* error) {
   uint32_t words[sizeof(lm_dma_build_t) / 4];
   for (uint32_t i = 0; i < sizeof words / 4; i++) words[i] = lm_dma_register(device, LM_REG_BUILD_LANES + 4 * i);
   memcpy(&device->build, words, sizeof words);
+  if (device->build.ports - 1 >= LM_PORT_PATTERN)
+    return foreign("a device with no port, or more than there can be", "1 to %" PRIu32, LM_PORT_PATTERN, device->build.ports, error);
   return LM_DMA_OK;
 }
 
@@ -148,11 +154,24 @@ lm_dma_code_t lm_dma_reserve_weights(lm_dma_t* device, uint64_t bytes, lm_dma_er
   return code;
 }
 
+lm_dma_code_t lm_dma_place_ports(lm_dma_t* device, const uint8_t* memories, uint32_t count, lm_dma_error_t* error) {
+  const lm_dma_code_t code = usable(device, error);
+  if (code != LM_DMA_OK) return code;
+  if (memories == NULL || count > device->build.ports)
+    return lm_fail(error, LM_DMA_ARGUMENT, "%" PRIu32 " ports, the device has %" PRIu32, count, device->build.ports);
+  for (uint32_t port = 0; port < count; port++)
+    if (memories[port] >= device->memory_count)
+      return lm_fail(error, LM_DMA_ARGUMENT, "port %" PRIu32 ": no memory %u, there are %" PRIu32, port, memories[port], device->memory_count);
+  if (count > 0) memcpy(device->port_memories, memories, count);
+  grant_all(device);
+  return LM_DMA_OK;
+}
+
 /* ---------------------------------------------------------------------------------------------- failures */
 
 static void read_descriptor(const lm_dma_t* device, uint32_t sequence, lm_descriptor_t* descriptor) {
   const uint64_t address = device->layout.ring + (sequence % entries(device)) * LM_DESCRIPTOR;
-  lm_copy_out((uint8_t*)descriptor, device->memory + (address - device->address), sizeof *descriptor);
+  lm_copy_out((uint8_t*)descriptor, device->memories[0].at + (address - device->memories[0].address), sizeof *descriptor);
 }
 
 /* LM_DMA_TIMEOUT: it has not halted. Otherwise what it halted at; nothing runs any more, and it is reset. */
@@ -216,7 +235,7 @@ static lm_dma_code_t put(lm_dma_t* device, const lm_descriptor_t* list, uint32_t
     if (i == count - 1 && device->interrupts >= 0) d.flags |= LM_FLAG_INTERRUPT;
     d.check = lm_check(&d);
     const uint64_t address = device->layout.ring + (d.sequence % entries(device)) * LM_DESCRIPTOR;
-    lm_copy_in(device->memory + (address - device->address), (const uint8_t*)&d, sizeof d);
+    lm_copy_in(device->memories[0].at + (address - device->memories[0].address), (const uint8_t*)&d, sizeof d);
     (void)lm_dma_give(device, address, sizeof d, NULL);
   }
   device->head = end;
@@ -265,7 +284,7 @@ lm_dma_code_t lm_dma_completion(lm_dma_t* device, uint32_t sequence, lm_completi
   const uint64_t address = device->layout.completions + (sequence % entries(device)) * LM_COMPLETION;
   lm_completion_t found;
   (void)lm_dma_take(device, address, sizeof found, NULL);
-  lm_copy_out((uint8_t*)&found, device->memory + (address - device->address), sizeof found);
+  lm_copy_out((uint8_t*)&found, device->memories[0].at + (address - device->memories[0].address), sizeof found);
   if (found.sequence != sequence || found.done != (sequence ^ LM_DONE_XOR)) {
     char expected[64], seen[64], text[96];
     snprintf(expected, sizeof expected, "number %" PRIu32, sequence);

@@ -62,6 +62,15 @@ typedef struct {
 lm_dma_code_t lm_dma_open(const lm_dma_options_t* options, lm_dma_t** device, lm_dma_error_t* error);
 void lm_dma_close(lm_dma_t* device);
 
+/* A board may have several memories: the first has ring, completions, data and weights, the others weights of their ports and nothing else. */
+#define LM_DMA_MEMORIES 8
+
+/*
+ * One more memory: of the file or node `path` (NULL: that of the registers), numbers as in lm_dma_options_t. Further maps of a UIO node are there
+ * already. Not while the device works.
+ */
+lm_dma_code_t lm_dma_add_memory(lm_dma_t* device, const char* path, uint64_t address, uint64_t bytes, uint64_t offset, lm_dma_error_t* error);
+
 /* Address and bytes of a map of a UIO node, from sysfs. */
 lm_dma_code_t lm_dma_uio_map(const char* node, unsigned map, uint64_t* address, uint64_t* bytes, lm_dma_error_t* error);
 
@@ -69,6 +78,9 @@ lm_dma_code_t lm_dma_uio_map(const char* node, unsigned map, uint64_t* address, 
 
 uint64_t lm_dma_memory_address(const lm_dma_t* device);
 uint64_t lm_dma_memory_bytes(const lm_dma_t* device);
+uint32_t lm_dma_memory_count(const lm_dma_t* device);
+/* Of memory i; false: there is none. */
+bool lm_dma_memory(const lm_dma_t* device, uint32_t i, uint64_t* address, uint64_t* bytes);
 
 /* Mailbox words, "Registers". offset: LM_REG_*, a multiple of 4 in the page; anything else reads 0 and writes nothing. */
 uint32_t lm_dma_register(const lm_dma_t* device, uint32_t offset);
@@ -124,6 +136,9 @@ lm_dma_layout_t lm_dma_layout(const lm_dma_t* device);
 
 /* Divides the memory anew; what is in it stays. Only while the device is idle. */
 lm_dma_code_t lm_dma_reserve_weights(lm_dma_t* device, uint64_t bytes, lm_dma_error_t* error);
+
+/* In which memory each port has its weights, `count` ports; before, and those not named: the first. Only while the device is idle. */
+lm_dma_code_t lm_dma_place_ports(lm_dma_t* device, const uint8_t* memories, uint32_t count, lm_dma_error_t* error);
 
 /* For what is called from now on. 0: the default. */
 void lm_dma_set_timeout(lm_dma_t* device, uint32_t timeout_ms);

@@ -7,16 +7,24 @@
 /* Between a file and the device's memory, which may not be what a system call can write to. */
 #define LM_BOUNCE 65536
 
-struct lm_dma {
-  volatile uint8_t* page;   /* registers */
-  volatile uint8_t* memory; /* of the device, from `address` on */
+/* A memory of the device. */
+typedef struct {
+  volatile uint8_t* at;
   uint64_t address, bytes;
-  int registers_fd, memory_fd; /* the latter -1 where it is the former */
-  int interrupts;              /* -1: none */
+  int fd; /* -1: that of the registers */
+} lm_range_t;
+
+struct lm_dma {
+  volatile uint8_t* page; /* registers */
+  lm_range_t memories[LM_DMA_MEMORIES];
+  uint32_t memory_count;
+  int registers_fd;
+  int interrupts; /* -1: none */
   bool watched;                /* a process plays the device, and holds a lock on the file for as long as it lives */
 
   lm_dma_build_t build;
   lm_dma_layout_t layout;
+  uint8_t port_memories[LM_PORT_PATTERN];
   uint32_t ring_log2; /* 0: not started */
   uint32_t head;      /* descriptors put into the ring */
   uint32_t timeout_ms;
@@ -36,7 +44,7 @@ lm_dma_code_t lm_fail_command(lm_dma_error_t* error, const lm_descriptor_t* desc
 /* "COPY" or "MULTIPLY, layer 3", for messages. */
 void lm_describe(const lm_descriptor_t* descriptor, char* into, size_t bytes);
 
-/* The memory at a device address, or NULL and an error when the range is not all in it. */
+/* The memory at a device address, or NULL and an error when the range is not all in one. */
 volatile uint8_t* lm_at(const lm_dma_t* device, uint64_t address, uint64_t bytes, lm_dma_error_t* error);
 void lm_copy_in(volatile uint8_t* to, const uint8_t* from, size_t bytes);
 void lm_copy_out(uint8_t* to, const volatile uint8_t* from, size_t bytes);

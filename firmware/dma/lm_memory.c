@@ -8,11 +8,22 @@
 #include "lm_dma_internal.h"
 
 uint64_t lm_dma_memory_address(const lm_dma_t* device) {
-  return device->address;
+  return device->memories[0].address;
 }
 
 uint64_t lm_dma_memory_bytes(const lm_dma_t* device) {
-  return device->bytes;
+  return device->memories[0].bytes;
+}
+
+uint32_t lm_dma_memory_count(const lm_dma_t* device) {
+  return device->memory_count;
+}
+
+bool lm_dma_memory(const lm_dma_t* device, uint32_t i, uint64_t* address, uint64_t* bytes) {
+  if (i >= device->memory_count) return false;
+  *address = device->memories[i].address;
+  *bytes = device->memories[i].bytes;
+  return true;
 }
 
 lm_dma_counts_t lm_dma_counts(const lm_dma_t* device) {
@@ -76,10 +87,13 @@ void lm_copy_out(uint8_t* to, const volatile uint8_t* from, size_t bytes) {
 }
 
 volatile uint8_t* lm_at(const lm_dma_t* device, uint64_t address, uint64_t bytes, lm_dma_error_t* error) {
-  if (address >= device->address && bytes <= device->bytes && address - device->address <= device->bytes - bytes)
-    return device->memory + (address - device->address);
+  for (uint32_t i = 0; i < device->memory_count; i++) {
+    const lm_range_t* m = &device->memories[i];
+    if (address >= m->address && bytes <= m->bytes && address - m->address <= m->bytes - bytes) return m->at + (address - m->address);
+  }
   char expected[64], found[64];
-  snprintf(expected, sizeof expected, "within 0x%" PRIx64 " to 0x%" PRIx64, device->address, device->address + device->bytes);
+  const lm_range_t* first = &device->memories[0];
+  snprintf(expected, sizeof expected, "within 0x%" PRIx64 " to 0x%" PRIx64, first->address, first->address + first->bytes);
   snprintf(found, sizeof found, "0x%" PRIx64 ", %" PRIu64 " bytes", address, bytes);
   lm_expected(error, LM_DMA_ARGUMENT, expected, found, "not in the device's memory");
   return NULL;

@@ -20,7 +20,7 @@
 
 #include "lm_dma_internal.h"
 
-/* The map of a UIO node with the memory; registers are its map 0 */
+/* The maps of a UIO node with memories, from here on; registers are its map 0 */
 #define MEMORY_MAP 1
 
 /* ---------------------------------------------------------------------------------------------- UIO */
@@ -150,6 +150,32 @@ static lm_dma_code_t find_memory(const char* path, bool uio, const struct stat* 
   return LM_DMA_OK;
 }
 
+/* path: NULL where it is that of the registers, which is then for messages. */
+static lm_dma_code_t add(lm_dma_t* device, const char* path, const char* registers, uint64_t address, uint64_t bytes, uint64_t offset,
+                         lm_dma_error_t* error) {
+  if (device->memory_count == LM_DMA_MEMORIES) return lm_fail(error, LM_DMA_ARGUMENT, "more than %d memories", LM_DMA_MEMORIES);
+  lm_range_t* m = &device->memories[device->memory_count];
+  *m = (lm_range_t){.address = address, .bytes = bytes, .fd = path != NULL ? open_node(path) : -1};
+  if (path != NULL && m->fd < 0) return lm_fail_system(error, path, "cannot be opened");
+  const lm_dma_code_t code = map(path != NULL ? m->fd : device->registers_fd, path != NULL ? path : registers, offset, bytes, &m->at, error);
+  if (code == LM_DMA_OK) device->memory_count++;
+  else if (m->fd >= 0) close(m->fd);
+  return code;
+}
+
+lm_dma_code_t lm_dma_add_memory(lm_dma_t* device, const char* path, uint64_t address, uint64_t bytes, uint64_t offset, lm_dma_error_t* error) {
+  if (device == NULL) return lm_fail(error, LM_DMA_ARGUMENT, "no device");
+  const lm_dma_options_t range = {.registers = "registers", .memory_address = address, .memory_bytes = bytes, .memory_offset = offset};
+  const lm_dma_code_t code = bytes == 0 ? lm_fail(error, LM_DMA_ARGUMENT, "memory_bytes is 0") : check_options(&range, error);
+  if (code != LM_DMA_OK) return code;
+  for (uint32_t i = 0; i < device->memory_count; i++) {
+    const lm_range_t* m = &device->memories[i];
+    if (address < m->address + m->bytes && m->address < address + bytes)
+      return lm_fail(error, LM_DMA_ARGUMENT, "the memory at 0x%" PRIx64 " overlaps that at 0x%" PRIx64, address, m->address);
+  }
+  return add(device, path, "registers", address, bytes, offset, error);
+}
+
 static lm_dma_code_t fill(lm_dma_t* device, lm_dma_options_t o, lm_dma_error_t* error) {
   struct stat status;
   device->registers_fd = open_node(o.registers);
@@ -162,14 +188,13 @@ static lm_dma_code_t fill(lm_dma_t* device, lm_dma_options_t o, lm_dma_error_t* 
   if (code != LM_DMA_OK) return code;
   code = map(device->registers_fd, o.registers, o.register_offset, LM_REGISTER_PAGE, &device->page, error);
   if (code != LM_DMA_OK) return code;
-  const char* memory = o.memory != NULL ? o.memory : o.registers;
-  if (o.memory != NULL) device->memory_fd = open_node(memory);
-  if (o.memory != NULL && device->memory_fd < 0) return lm_fail_system(error, memory, "cannot be opened");
-  const int fd = o.memory != NULL ? device->memory_fd : device->registers_fd;
-  code = map(fd, memory, o.memory_offset, o.memory_bytes, &device->memory, error);
+  code = add(device, o.memory, o.registers, o.memory_address, o.memory_bytes, o.memory_offset, error);
+  for (unsigned i = MEMORY_MAP + 1; uio && o.memory == NULL && code == LM_DMA_OK; i++) {
+    uint64_t address, bytes;
+    if (lm_dma_uio_map(o.registers, i, &address, &bytes, NULL) != LM_DMA_OK) break;
+    code = add(device, NULL, o.registers, address, bytes, i * (uint64_t)sysconf(_SC_PAGESIZE), error);
+  }
   if (code != LM_DMA_OK) return code;
-  device->address = o.memory_address;
-  device->bytes = o.memory_bytes;
   device->interrupts = o.interrupts != 0 ? o.interrupts : uio ? device->registers_fd : -1;
   device->watched = S_ISREG(status.st_mode) && is_played(device->registers_fd);
   return LM_DMA_OK;
@@ -183,7 +208,7 @@ lm_dma_code_t lm_dma_open(const lm_dma_options_t* options, lm_dma_t** device, lm
   lm_dma_t* made = aligned_alloc(_Alignof(lm_dma_t), sizeof *made);
   if (made == NULL) return lm_fail_system(error, options->registers, "no memory for the handle");
   memset(made, 0, sizeof *made);
-  made->registers_fd = made->memory_fd = made->interrupts = -1;
+  made->registers_fd = made->interrupts = -1;
   lm_dma_set_timeout(made, 0);
   code = fill(made, *options, error);
   if (code == LM_DMA_OK) *device = made;
@@ -194,8 +219,11 @@ lm_dma_code_t lm_dma_open(const lm_dma_options_t* options, lm_dma_t** device, lm
 void lm_dma_close(lm_dma_t* device) {
   if (device == NULL) return;
   if (device->page != NULL) munmap((void*)(uintptr_t)device->page, LM_REGISTER_PAGE);
-  if (device->memory != NULL) munmap((void*)(uintptr_t)device->memory, (size_t)device->bytes);
-  if (device->memory_fd >= 0) close(device->memory_fd);
+  for (uint32_t i = 0; i < device->memory_count; i++) {
+    const lm_range_t* m = &device->memories[i];
+    munmap((void*)(uintptr_t)m->at, (size_t)m->bytes);
+    if (m->fd >= 0) close(m->fd);
+  }
   if (device->registers_fd >= 0) close(device->registers_fd);
   free(device);
 }

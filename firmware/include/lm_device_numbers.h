@@ -4,8 +4,8 @@
 
 /* Identity */
 #define LM_ID 0x4c4d4241u
-#define LM_VERSION 0x00010000u
-#define LM_CONTRACT 0xecaeae76u
+#define LM_VERSION 0x00010001u
+#define LM_CONTRACT 0x424a1b78u
 
 /* Sizes in bytes, and counts */
 #define LM_REGISTER_PAGE 0x1000u

@@ -87,7 +87,8 @@ module lm_top #(
     localparam int WINDOWS      = int'(LM_WINDOWS);
     localparam int DEVICE_WORDS = int'(LM_REG_BUILD_MAX_LOG2) / 4 + 1;
     localparam int FIRST_HOST   = int'(LM_REG_HEAD);
-    localparam int HOST_WORDS   = (int'(LM_REG_WINDOW) - FIRST_HOST + WINDOWS * int'(LM_WINDOW_STRIDE)) / 4;
+    localparam int GRANTED      = WINDOWS - 1 + PORTS; // window 3 + p is what port p only reads
+    localparam int HOST_WORDS   = (int'(LM_REG_WINDOW) - FIRST_HOST + GRANTED * int'(LM_WINDOW_STRIDE)) / 4;
 
     localparam int COPY  = int'(LM_UNIT_COPY);
     localparam int MMU   = int'(LM_UNIT_MMU);
@@ -135,10 +136,11 @@ module lm_top #(
         .clk, .rst_n, .s_awvalid, .s_awready, .s_awaddr, .s_wvalid, .s_wready, .s_wdata, .s_bvalid, .s_bready,
         .s_arvalid, .s_arready, .s_araddr, .s_rvalid, .s_rready, .s_rdata, .device_words, .host_words);
 
-    logic [WINDOWS*160-1:0] windows;
+    logic [GRANTED*160-1:0] granted;
+    wire  [WINDOWS*160-1:0] windows = granted[WINDOWS*160-1:0];
     always_comb begin
-        for (int w = 0; w < WINDOWS; w++)
-            windows[160*w +: 160] = host_words[8*(LM_REG_WINDOW - LM_REG_HEAD + LM_WINDOW_STRIDE*w) +: 160];
+        for (int w = 0; w < GRANTED; w++)
+            granted[160*w +: 160] = host_words[8*(LM_REG_WINDOW - LM_REG_HEAD + LM_WINDOW_STRIDE*w) +: 160];
     end
 
     logic [31:0] state, head_seen, completed, errors, error_sequence, error_status, resets;
@@ -258,8 +260,8 @@ module lm_top #(
         /* verilator lint_off UNUSEDSIGNAL */
         wire last;
         /* verilator lint_on UNUSEDSIGNAL */
-        lm_axi_rd #(.WINDOWS(WINDOWS), .BURST(16), .OUTSTANDING(16), .DEPTH(PREFETCH)) u_rd (
-            .clk, .rst_n, .windows, .poison(u_abort[MMU] || u_error[MMU]), .clear(u_start[MMU]), .flush(u_reset[MMU]), .idle(w_idle[p]),
+        lm_axi_rd #(.WINDOWS(2), .BURST(16), .OUTSTANDING(16), .DEPTH(PREFETCH)) u_rd (
+            .clk, .rst_n, .windows({granted[160*(WINDOWS - 1 + p) +: 160], granted[160*(WINDOWS - 2) +: 160]}), .poison(u_abort[MMU] || u_error[MMU]), .clear(u_start[MMU]), .flush(u_reset[MMU]), .idle(w_idle[p]),
             .error(w_error[p]), .error_code(w_code[8*p +: 8]), .error_addr(w_fault[64*p +: 64]), .beats_read(w_beats[32*p +: 32]),
             .c_valid(w_cvalid[p]), .c_ready(w_cready[p]), .c_addr(w_caddr[64*p +: 64]), .c_beats(w_cbeats[32*p +: 32]),
             .m_valid(w_mvalid[p]), .m_ready(w_mready[p]), .m_data(w_mdata[512*p +: 512]), .m_last(last),

@@ -1,21 +1,21 @@
 /** Devices as the command line names them. */
 import type { Command } from "commander";
 import {
-  type BoardPlace,
   buildAddon,
   buildName,
   buildSimulation,
   type Device,
+  type MemoryPlace,
   openBoard,
   Simulator,
 } from "../device/index.ts";
 import { onInterrupt } from "./interrupt.ts";
-import { memoryPlace } from "./options.ts";
+import { memoryPlaces } from "./options.ts";
 import type { Output } from "./output.ts";
 
 export interface BoardOptions {
   uio?: string;
-  memory?: NonNullable<BoardPlace["memory"]>;
+  memory?: MemoryPlace[];
 }
 
 const DEFAULT_UIO = "/dev/uio0";
@@ -27,8 +27,8 @@ export function addBoardOptions(command: Command): Command {
     .option("--uio <node>", `with --device board: its UIO node (default: ${DEFAULT_UIO})`)
     .option(
       "--memory <place>",
-      "with --device board: its memory, as file,address,bytes[,offset] (default: map 1 of the node)",
-      memoryPlace,
+      "with --device board: its memory, as file,address,bytes[,offset]; again for each further one (default: maps of the node)",
+      memoryPlaces,
     );
 }
 
@@ -37,14 +37,17 @@ export async function buildFor(device: "rtl" | "board", ports: number, output: O
   const abort = new AbortController();
   const release = onInterrupt(() => abort.abort());
   const options = { say: (text: string) => output.note(text), signal: abort.signal };
-  if (device === "rtl") await buildSimulation(buildName(ports), options);
-  else await buildAddon(options);
-  release();
+  try {
+    if (device === "rtl") await buildSimulation(buildName(ports), options);
+    else await buildAddon(options);
+  } finally {
+    release();
+  }
 }
 
 /** Whoever opens it closes its memory. */
 export function openNamedBoard({ uio = DEFAULT_UIO, memory }: BoardOptions): Device {
-  return openBoard({ uio, ...(memory ? { memory } : {}) }, { timeoutMs: TIMEOUT_MS });
+  return openBoard({ uio, ...(memory ? { memories: memory } : {}) }, { timeoutMs: TIMEOUT_MS });
 }
 
 /** For what needs little memory. */

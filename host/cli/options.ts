@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import type { MemoryPlace } from "../device/index.ts";
 import { findShape, SHAPE_NAMES, type ShapeName } from "../model/shapes.ts";
 
 /** Parsers for option values. Each returns a function that commander calls with the text the user gave. */
@@ -77,14 +78,15 @@ export function oneOf<T extends string | number>(values: readonly T[]): (text: s
 }
 
 /** file,address,bytes[,offset]; numbers decimal or with 0x.  */
-export function memoryPlace(text: string): { path: string; address: number; bytes: number; offset?: number } {
+export function memoryPlaces(text: string, before: readonly MemoryPlace[] = []): MemoryPlace[] {
   const match = /^([^,]+),([^,]+),([^,]+)(?:,([^,]+))?$/.exec(text);
   const [address, bytes, offset] = (match ?? [])
     .slice(2)
     .map((part) => (part === undefined ? undefined : Number(part)));
   const numbers = [address, bytes, ...(offset === undefined ? [] : [offset])];
   if (match !== null && numbers.every((number) => Number.isSafeInteger(number) && number! >= 0)) {
-    return { path: match[1]!, address: address!, bytes: bytes!, ...(offset === undefined ? {} : { offset }) };
+    const place = { path: match[1]!, address: address!, bytes: bytes!, ...(offset === undefined ? {} : { offset }) };
+    return [...before, place];
   }
   throw new InvalidArgumentError("Expected file,address,bytes or file,address,bytes,offset.");
 }

@@ -7,7 +7,7 @@
 import * as lm from "../../assembly/device.generated.ts";
 import { LightMambaError } from "../errors.ts";
 import { type Command, type Completion, decode, encode, explain, opcodeName, seal, statusText } from "./descriptor.ts";
-import type { DeviceMemory, Region } from "./memory.ts";
+import type { DeviceMemory } from "./memory.ts";
 
 export interface DeviceOptions {
   /** Entries of ring and completions: 2^ringLog2. */
@@ -18,7 +18,7 @@ export interface DeviceOptions {
   timeoutMs?: number;
   /** Why the other side cannot answer any more, if it is known to have ended. Default: what the memory knows. */
   alive?: () => string | undefined;
-  /** Bytes at the end of the last region that the device only reads: weights and constants. */
+  /** Bytes at the end of the first region that the device only reads: weights and constants. */
   weightBytes?: number;
 }
 
@@ -81,6 +81,7 @@ export class Device {
   #ring: number;
   #completions: number;
   #weightBytes = 0;
+  #portMemories: readonly number[] = [];
   #head = 0;
   #timeoutMs: number;
   #alive: () => string | undefined;
@@ -104,11 +105,11 @@ export class Device {
   // -------------------------------------------------------------------------------------------------- memory
 
   get #end(): number {
-    const last = this.memory.regions.at(-1)!;
-    return last.address + last.bytes;
+    const { address, bytes } = this.memory.regions[0]!;
+    return address + bytes;
   }
 
-  /** What the device may only read: at the end of its memory. */
+  /** What the device may only read: at the end of its first memory, and all of the others. */
   get weightAddress(): number {
     return this.#end - this.#weightBytes;
   }
@@ -117,23 +118,22 @@ export class Device {
     return this.#weightBytes;
   }
 
-  /** What is free from dataAddress on: up to the weights, or the end of the first region. */
+  /** What is free from dataAddress on, up to the weights. */
   get dataBytes(): number {
-    const [first, ...others] = this.memory.regions as [Region, ...Region[]];
-    return (others.length === 0 ? this.weightAddress : first.address + first.bytes) - this.dataAddress;
+    return this.weightAddress - this.dataAddress;
   }
 
-  /** Divides the memory anew; what is in it stays. Only while the device is idle. */
-  reserveWeights(bytes: number): void {
+  /** Divides the memory anew; what is in it stays. `portMemories` says in which region a port has its weights. Only while the device is idle. */
+  reserveWeights(bytes: number, portMemories: readonly number[] = []): void {
     this.#setWeights(bytes);
+    this.#portMemories = portMemories;
     this.#grantAll();
   }
 
   #setWeights(bytes: number): void {
     this.#weightBytes = align(bytes);
-    const last = this.memory.regions.at(-1)!;
-    if (this.#weightBytes <= last.bytes && this.dataBytes >= 0) return;
-    const size = this.memory.regions.reduce((sum, region) => sum + region.bytes, 0);
+    const size = this.memory.regions[0]!.bytes;
+    if (this.#weightBytes <= size && this.dataBytes >= 0) return;
     throw refuse("the device's memory is too small", `at least ${size - this.dataBytes} bytes`, `${size} bytes`);
   }
 
@@ -141,7 +141,11 @@ export class Device {
     this.grant(0, this.#ring, this.#completions, lm.WINDOW_FLAG_READ);
     this.grant(1, this.#completions, this.dataAddress, lm.WINDOW_FLAG_WRITE);
     this.grant(2, this.dataAddress, this.dataAddress + this.dataBytes, lm.WINDOW_FLAG_READ | lm.WINDOW_FLAG_WRITE);
-    this.grant(3, this.weightAddress, this.#end, lm.WINDOW_FLAG_READ);
+    for (let port = 0; port < this.build.ports; port++) {
+      const far = this.memory.regions[this.#portMemories[port] ?? 0]!;
+      const from = far === this.memory.regions[0] ? this.weightAddress : far.address;
+      this.grant(lm.WINDOWS - 1 + port, from, far.address + far.bytes, lm.WINDOW_FLAG_READ);
+    }
   }
 
   // -------------------------------------------------------------------------------------------------- start
@@ -164,9 +168,12 @@ export class Device {
         hex(contract),
       );
     const word = (offset: number) => this.memory.readRegister(offset);
+    const ports = word(lm.REG_BUILD_PORTS);
+    if (ports < 1 || ports > lm.PORT_PATTERN)
+      throw refuse("a device with no port, or more than there can be", `1 to ${lm.PORT_PATTERN}`, `${ports}`);
     return {
       lanes: word(lm.REG_BUILD_LANES),
-      ports: word(lm.REG_BUILD_PORTS),
+      ports,
       tokens: word(lm.REG_BUILD_TOKENS),
       actBits: word(lm.REG_BUILD_ACT_BITS),
       maxInputs: word(lm.REG_BUILD_MAX_INPUTS),

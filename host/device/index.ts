@@ -1,12 +1,14 @@
 export { type Command, type Completion, encode, seal } from "./descriptor.ts";
 export { type Build, CommandError, Device, type DeviceOptions } from "./device.ts";
-export { addonPath, type BoardPlace, buildAddon, MappedMemory, openBoard } from "./mapped.ts";
+export { addonPath, type BoardPlace, buildAddon, MappedMemory, type MemoryPlace, openBoard } from "./mapped.ts";
 export { DeviceMemory, type Region } from "./memory.ts";
 export {
   type Board,
+  type BoardName,
   buildName,
   buildSimulation,
   hasRtl,
+  memoriesInUse,
   Simulator,
   type SimulatorOptions,
   simulatorPath,

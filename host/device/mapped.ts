@@ -12,8 +12,7 @@ import { type BuildOptions, hasScript, PROGRAM_MISSING, runScript } from "./scri
 type Handle = object;
 
 interface State {
-  address: number;
-  bytes: number;
+  memories: { address: number; bytes: number }[];
   interrupts: boolean;
   /** Of a device that another process played. */
   gone: boolean;
@@ -26,6 +25,7 @@ interface State {
 interface Addon {
   open(registers: string, memory: string, address: number, bytes: number, offset: number): Handle;
   close(handle: Handle): void;
+  addMemory(handle: Handle, path: string, address: number, bytes: number, offset: number): void;
   register(handle: Handle, offset: number): number;
   setRegister(handle: Handle, offset: number, value: number): void;
   read(handle: Handle, address: number, into: Uint8Array): void;
@@ -84,18 +84,20 @@ export async function buildAddon({ say, signal }: BuildOptions = {}): Promise<vo
 
 /** Where a board's device is. */
 export interface BoardPlace {
-  /** UIO node, with the memory as its map 1; or a file with the memory behind the register page, in which a simulator plays the device. */
+  /** UIO node, with the memories as its maps from 1 on; or a file with the memory behind the register page, in which a simulator plays the device. */
   uio: string;
-  /** Memory elsewhere. */
-  memory?: {
-    /** /dev/mem, another node, or a file. */
-    path: string;
-    /** As the device sees it. */
-    address: number;
-    bytes: number;
-    /** Where it lies in the file. Default: at its address, as in /dev/mem. */
-    offset?: number;
-  };
+  /** Memories elsewhere. The first has everything but the weights of ports that are at another one. */
+  memories?: readonly MemoryPlace[];
+}
+
+export interface MemoryPlace {
+  /** /dev/mem, another node, or a file. */
+  path: string;
+  /** As the device sees it. */
+  address: number;
+  bytes: number;
+  /** Where it lies in the file. Default: at its address, as in /dev/mem. */
+  offset?: number;
 }
 
 /** A fault of ours is a bug, what the system or the device refuses is not. */
@@ -114,20 +116,28 @@ export class MappedMemory extends DeviceMemory {
   #open = true;
 
   private constructor(addon: Addon, handle: Handle) {
-    const { address, bytes, interrupts } = addon.state(handle);
-    super(-1, 0, [{ address, bytes, offset: 0 }]);
+    const { memories, interrupts } = addon.state(handle);
+    const regions = memories.map((memory) => ({ ...memory, offset: 0 }));
+    super(-1, 0, regions);
     this.#addon = addon;
     this.#handle = handle;
     this.interrupts = interrupts;
   }
 
   /** For this process alone, until it is closed or the process ends. */
-  static map({ uio, memory }: BoardPlace): MappedMemory {
+  static map({ uio, memories = [] }: BoardPlace): MappedMemory {
     const addon = loadAddon();
+    const [first, ...others] = memories;
+    let handle: Handle | undefined;
     try {
-      const { path = "", address = 0, bytes = 0, offset = address } = memory ?? {};
-      return new MappedMemory(addon, addon.open(uio, path, address, bytes, offset));
+      const { path = "", address = 0, bytes = 0, offset = address } = first ?? {};
+      handle = addon.open(uio, path, address, bytes, offset);
+      for (const { path, address, bytes, offset = address } of others) {
+        addon.addMemory(handle, path, address, bytes, offset);
+      }
+      return new MappedMemory(addon, handle);
     } catch (error) {
+      if (handle !== undefined) addon.close(handle);
       throw translated(error, "usage");
     }
   }

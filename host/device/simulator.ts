@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { REGISTER_PAGE } from "../../assembly/device.generated.ts";
 import { LightMambaError } from "../errors.ts";
 import { packageRoot } from "../package.ts";
 import { BOARDS } from "./boards.generated.ts";
@@ -31,13 +32,19 @@ export interface Board {
   }[];
 }
 
+/** Memories that have ports, in the order in which ports use them first. */
+export function memoriesInUse(board: Board): Board["memories"] {
+  const names = [...new Set(board.ports.map(({ memory }) => memory))];
+  return names.map((name) => board.memories.find((memory) => memory.name === name)!);
+}
+
 export interface SimulatorOptions extends DeviceOptions {
   /** Name of a build of firmware/rtl/build.mjs. */
   build?: string;
   /** Whose memory timing to take. */
   board?: Board;
-  /** Bytes of memory to make; the board's would be more than a machine has. */
-  memoryBytes?: number;
+  /** Bytes of memory to make, of several memories for each one in use; the board's would be more than a machine has. */
+  memoryBytes?: number | readonly number[];
   /** Stalls of 1024, and their seed. */
   stall?: number;
   seed?: number;
@@ -134,10 +141,9 @@ export class Simulator {
         hint: `firmware/tools/install.sh installs Verilator, then: node ${BUILD_SCRIPT} ${options.build ?? "top"}`,
       });
     const board: Board = options.board ?? BOARDS.sim;
-    const region: Region = { address: 4096, bytes: options.memoryBytes ?? 64 * 2 ** 20, offset: 4096 };
-    const memory = DeviceMemory.create(0, [region]);
+    const memory = DeviceMemory.create(0, regionsOf(board, [options.memoryBytes ?? 64 * 2 ** 20].flat()));
     const log = unnamedFile();
-    const child = spawn(program, simulatorArguments(board, region, options), {
+    const child = spawn(program, simulatorArguments(board, memory.regions, options), {
       stdio: ["ignore", "ignore", log, memory.fd],
     });
     // Its end is noticed by looking (ended), also while this thread never comes back to the event loop
@@ -177,9 +183,20 @@ export class Simulator {
   }
 }
 
-function simulatorArguments(board: Board, region: Region, options: SimulatorOptions): string[] {
+/** Memories at the board's addresses, in the file one behind the other. */
+function regionsOf(board: Board, bytes: readonly number[]): Region[] {
+  let end = REGISTER_PAGE;
+  return bytes.map((count, i) => {
+    const offset = end;
+    end += Math.ceil(count / REGISTER_PAGE) * REGISTER_PAGE;
+    return { address: memoriesInUse(board)[i]!.address, bytes: count, offset };
+  });
+}
+
+function simulatorArguments(board: Board, regions: readonly Region[], options: SimulatorOptions): string[] {
   const args = ["--fd", "3", "--registers", "0", "--parent", String(process.pid)];
-  args.push("--region", `${region.address},${region.bytes},${region.offset}`, ...timing(board));
+  for (const { address, bytes, offset } of regions) args.push("--region", `${address},${bytes},${offset}`);
+  args.push(...timing(board));
   if (options.stall !== undefined) args.push("--stall", String(options.stall), "--seed", String(options.seed ?? 1));
   if (options.hangAt !== undefined) args.push("--hang", String(options.hangAt));
   if (options.trace) args.push("--trace", [options.trace.file, options.trace.from, options.trace.to].join(","));

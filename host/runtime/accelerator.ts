@@ -16,7 +16,7 @@ import type { ModelHeader } from "../model/description.ts";
 import { modelTensors } from "../model/tensors.ts";
 import type { Engine, RuntimeExports } from "./engine.ts";
 import { allocate } from "./load.ts";
-import { portPattern, portShares, withPorts } from "./ports.ts";
+import { portMemories, portPattern, portShares, withPorts } from "./ports.ts";
 
 /** fused: the device does everything from the embedding to the logits. split: matrices and SSM alone, WebAssembly the rest. Same bits. */
 export type Partition = "fused" | "split";
@@ -32,7 +32,7 @@ export interface AcceleratorOptions {
   partition?: Partition;
   /** Of the simulated RTL: memory ports that stream weights. Default: 1. */
   ports?: number;
-  /** Whose clock and memory timing the simulation has. Default: "sim". */
+  /** Whose memories, clock and timing the simulation has; of a device that was handed over, whose memories. Default: "sim". */
   board?: Board;
   /** For measurements, what does not overlap: SSM with in_proj (the paper's reordering), weights with codes (prefetch), HTU with the SSM. */
   serial?: readonly Overlap[];
@@ -99,7 +99,7 @@ export function accelerate(engine: Engine, header: ModelHeader, options: Acceler
   if (device === "wasm") return undefined;
   if (device instanceof Device) {
     if (taken.has(device)) throw new LightMambaError("usage", "the device has another model", { file: header.dir });
-    bring(engine, header, device, { partition, serial, board: BOARDS.sim });
+    bring(engine, header, device, { partition, serial, board: options.board ?? BOARDS.sim });
     taken.add(device);
     const close = () => {
       engine.link.attach(undefined);
@@ -138,12 +138,13 @@ function simulate(engine: Engine, header: ModelHeader, plan: Plan, options: Acce
     throw new LightMambaError("usage", "not a number of ports", { expected: `1 to ${MOST_PORTS}`, found: ports });
   }
   const { data, weights } = planDevice(engine, header, { ports }, plan);
+  const [first, ...others] = weights;
   const ringLog2 = simulator.ringLog2 ?? 9;
   const watchdogCycles = simulator.watchdogCycles ?? mostCycles(engine, header);
   return Simulator.start({
     build: buildName(ports),
     board: withPorts(plan.board, ports),
-    memoryBytes: data + weights + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT,
+    memoryBytes: [data + first! + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT, ...others],
     watchdogCycles,
     // The watchdog comes first: even a slow simulation makes more than 10,000 cycles a second.
     timeoutMs: 10_000 + watchdogCycles / 10,
@@ -161,39 +162,48 @@ function mostCycles({ exports }: Engine, { config, description }: ModelHeader): 
 }
 
 function bring(engine: Engine, header: ModelHeader, device: Device, plan: Plan): void {
-  const { data, weights } = planDevice(engine, header, device.build, plan);
-  device.reserveWeights(weights);
-  if (device.dataBytes < data) {
-    throw new LightMambaError("device", "the device's memory is too small for the model", {
-      file: header.dir,
-      expected: `${data + weights} bytes`,
-      found: `${device.dataBytes + weights}`,
-    });
-  }
+  const { data, weights, memories } = planDevice(engine, header, device.build, plan);
+  const [first, ...others] = weights as [number, ...number[]];
+  const { regions } = device.memory;
+  const check = (memory: number, expected: number, found: number) => {
+    if (found >= expected) return;
+    const field = weights.length > 1 ? { field: `memory ${memory}` } : {};
+    const detail = { file: header.dir, ...field, expected: `${expected} bytes`, found: `${found}` };
+    throw new LightMambaError("device", "the device's memory is too small for the model", detail);
+  };
+  for (const [i, bytes] of others.entries()) check(i + 1, bytes, regions[i + 1]?.bytes ?? 0);
+  device.reserveWeights(first, memories);
+  check(0, data + first, device.dataBytes + first);
   engine.link.attach(device);
-  engine.exports.openDevice(BigInt(device.dataAddress), BigInt(device.weightAddress));
+  engine.exports.setDeviceWeights(0, BigInt(device.weightAddress));
+  for (const i of others.keys()) engine.exports.setDeviceWeights(i + 1, BigInt(regions[i + 1]!.address));
+  engine.exports.openDevice(BigInt(device.dataAddress));
 }
 
-/** Bytes that the model needs on a build: written by the device, and only read. Throws where the build does not hold it. */
+/** Bytes that the model needs on a build: written by the device, and only read in each memory. Throws where the build does not hold it. */
 function planDevice(
   engine: Engine,
   header: ModelHeader,
   build: Partial<Build>,
   { partition, serial, board }: Plan,
-): { data: number; weights: number } {
+): { data: number; weights: number[]; memories: number[] } {
   const { exports } = engine;
   exports.setBuild(...BUILD_ORDER.map((name) => build[name] ?? OPEN));
   const ports = withPorts(board, build.ports ?? 1);
-  const [inProj, others] = [inProjShares(header, ports), portShares(ports, 1, 0)].map((shares) => {
-    const pattern = portPattern(shares);
-    const at = allocate(engine, 1 + lm.PORT_PATTERN, "the ports' pattern");
-    new Uint8Array(engine.memory.buffer, at, 1 + pattern.length).set([pattern.length, ...pattern]);
-    return at;
-  });
+  const memories = portMemories(ports);
+  const patterns = [inProjShares(header, ports), portShares(ports, 1, 0)].map((shares) => portPattern(shares));
+  const [inProj, others, memoriesAt] = [...patterns.map((pattern) => [pattern.length, ...pattern]), memories].map(
+    (bytes) => {
+      const at = allocate(engine, 1 + lm.PORT_PATTERN, "what ports have");
+      new Uint8Array(engine.memory.buffer, at, bytes.length).set(bytes);
+      return at;
+    },
+  );
   const mask = serial.reduce((bits, overlap) => bits | (1 << OVERLAPS.indexOf(overlap)), 0);
-  const misfit = exports.planDevice(inProj!, others!, Number(partition === "split"), mask);
+  const misfit = exports.planDevice(inProj!, others!, memoriesAt!, Number(partition === "split"), mask);
   if (misfit > 0) throw misfitError(exports, header, build, misfit);
-  return { data: Number(exports.deviceDataBytes()), weights: Number(exports.deviceWeightBytes()) };
+  const weights = Array.from({ length: Math.max(...memories) + 1 }, (_, i) => Number(exports.deviceWeightBytes(i)));
+  return { data: Number(exports.deviceDataBytes()), weights, memories };
 }
 
 /** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */

@@ -55,12 +55,13 @@ export interface RuntimeExports {
   setFractions(layer: number, ...fractionsAndEpsilon: [...number[], bigint]): void;
   finish(): void;
   setBuild(...limits: number[]): void;
-  planDevice(inProj: number, others: number, split: number, serial: number): number;
+  planDevice(inProj: number, others: number, memories: number, split: number, serial: number): number;
   misfitFound(): number;
   misfitLimit(): number;
   deviceDataBytes(): bigint;
-  deviceWeightBytes(): bigint;
-  openDevice(data: bigint, weights: bigint): void;
+  deviceWeightBytes(memory: number): bigint;
+  setDeviceWeights(memory: number, at: bigint): void;
+  openDevice(data: bigint): void;
   settle(state: number): void;
   setThreads(threads: number): void;
   serve(thread: number): void;

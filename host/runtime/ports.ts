@@ -2,11 +2,17 @@
  * How the blocks of a matrix are dealt out to the memory ports: so that all ports are done at the same time. docs/accelerator.md.
  */
 import * as lm from "../../assembly/device.generated.ts";
-import type { Board } from "../device/index.ts";
+import { type Board, memoriesInUse } from "../device/index.ts";
 
 /** So many ports of the board; where it has fewer, the same ones again. */
 export function withPorts(board: Board, count: number): Board {
   return { ...board, ports: Array.from({ length: count }, (_, i) => board.ports[i % board.ports.length]!) };
+}
+
+/** The memory of each port: numbers in the order in which ports use them first, so that of port 0 is 0. */
+export function portMemories(board: Board): number[] {
+  const names = memoriesInUse(board).map(({ name }) => name);
+  return board.ports.map(({ memory }) => names.indexOf(memory));
 }
 
 /** For each memory its ports, and the GB/s that they get of it. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { collect, decimal, idList, integer, memoryPlace, oneOf, onOff } from "../../host/cli/options.ts";
+import { collect, decimal, idList, integer, memoryPlaces, oneOf, onOff } from "../../host/cli/options.ts";
 
 const REFUSED = { code: "commander.invalidArgument" };
 
@@ -47,14 +47,14 @@ describe("oneOf", () => {
     assert.throws(() => parse("5"), { ...REFUSED, message: "Expected 4, 6 or 8." }));
 });
 
-describe("memoryPlace", () => {
+describe("memoryPlaces", () => {
   it("takes a file and numbers, in decimal or with 0x", () => {
     const place = { path: "/dev/mem", address: 0x60000000, bytes: 4096 };
-    assert.deepEqual(memoryPlace("/dev/mem,0x60000000,4096"), place);
-    assert.deepEqual(memoryPlace("/dev/mem,1610612736,0x1000,0"), { ...place, offset: 0 });
+    assert.deepEqual(memoryPlaces("/dev/mem,0x60000000,4096"), [place]);
+    assert.deepEqual(memoryPlaces("/dev/mem,1610612736,0x1000,0", [place]), [place, { ...place, offset: 0 }]);
   });
   for (const text of ["", "file", "file,1", "file,1,", "file,a,2", "file,-1,2", "file,1,2.5", "file,1,2,3,4", ",1,2"])
-    it(`refuses ${JSON.stringify(text)}`, () => assert.throws(() => memoryPlace(text), REFUSED));
+    it(`refuses ${JSON.stringify(text)}`, () => assert.throws(() => memoryPlaces(text), REFUSED));
 });
 
 describe("collect", () => {

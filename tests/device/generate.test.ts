@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { BOARDS } from "../../host/device/boards.generated.ts";
 import { Device } from "../../host/device/index.ts";
 import { shapeConfig } from "../../host/model/shapes.ts";
 import type { Partition } from "../../host/runtime/accelerator.ts";
@@ -28,6 +29,8 @@ interface Setting {
   variant: Variant;
   /** Entries of the ring, where it is to be small. */
   ringLog2?: number;
+  /** With several memories; default: one. */
+  board?: "vck190";
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -105,12 +108,15 @@ const WHOLE = SETTINGS.filter(({ tokens }) => tokens === 4);
 const RTL: Backend = {
   name: "the simulated RTL",
   skip: skipModels(),
-  load: (dir, { partition, ports, variant, ringLog2 = 9 }) =>
-    Model.load(dir, { device: "rtl", partition, ports, variant, simulator: { ringLog2, stall: ports === 4 ? 64 : 0 } }),
+  load: (dir, { partition, ports, variant, ringLog2 = 9, board }) => {
+    const simulator = { ringLog2, stall: ports === 4 ? 64 : 0 };
+    const memories = board === undefined ? {} : { board: BOARDS[board] };
+    return Model.load(dir, { device: "rtl", ...memories, partition, ports, variant, simulator });
+  },
   shapes: SHAPES,
   formats: FORMATS,
   settings: WHOLE,
-  embedded: { tokens: 32, settings: [WHOLE[0]!, WHOLE.at(-1)!] },
+  embedded: { tokens: 32, settings: [WHOLE[0]!, { ...WHOLE.at(-1)!, board: "vck190" }] },
   wide: { tokens: 32, settings: WHOLE.slice(0, 1) },
 };
 

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
+import { BOARDS } from "../../host/device/boards.generated.ts";
 import type { Command, Completion, Device } from "../../host/device/index.ts";
 import { blockBytes, plainOrder } from "../../host/model/frames.ts";
+import { withPorts } from "../../host/runtime/ports.ts";
 import { blocksOf, expected, groupsOf, KINDS, type Layer, layerOf, list } from "../rtl/layers.ts";
 import { skipReason } from "../rtl/support.ts";
 import type { MmuCase } from "../units/cases.ts";
@@ -310,6 +312,20 @@ describe("a MULTIPLY that cannot be", { skip: skipReason("top-p4") }, () => {
       });
     });
   }
+
+  test("a port reads its own memory alone", () => {
+    const memoryBytes = [MEMORY.memoryBytes, 2 ** 16];
+    withSimulator({ ...MEMORY, memoryBytes, board: withPorts(BOARDS.vck190, 4), build: "top-p4" }, (device) => {
+      const { command, before } = multiplyOf(device, layer, patterns[0]!);
+      for (const piece of before) device.write(device.dataAddress + piece.at, piece.bytes);
+      device.run([command]);
+      device.reserveWeights(MEMORY.weightBytes, [0, 0, 1, 1]);
+      const { status, info } = refusalOf(() => device.run([command]));
+      assert.equal(status, lm.STATUS_WINDOW);
+      const addresses = [2, 3].map((port) => (before[0]!.bytes as Buffer).readBigUInt64LE(BEAT + 8 * port));
+      assert.ok(addresses.includes(info), `${info}`);
+    });
+  });
 
   test("places that are not used may hold anything", () => {
     withSimulator({ ...MEMORY, build: "top-p4" }, (device) => {

@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
 import {
   addonPath,
+  buildName,
   Device,
   DeviceMemory,
   type DeviceOptions,
@@ -27,30 +28,33 @@ const skip = skipReason("addon") || skipModels();
 const BYTES = 2 ** 24;
 /** Where the device sees its memory. */
 const ADDRESS = 0x6000_0000;
+const FAR = 0x50000000000;
 
 interface Stage {
   file: string;
-  /** As --memory takes it. */
-  memory: string;
+  /** Options --memory. */
+  memory: string[];
   simulator: ChildProcess;
   open(options?: DeviceOptions): Device;
 }
 
-/** A simulator on a file. */
-async function onStage(action: (stage: Stage) => unknown): Promise<void> {
+/** A simulator on a file, with so many ports, half of them at a second memory where there are several. */
+async function onStage(action: (stage: Stage) => unknown, ports: 1 | 4 = 1): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "lightmamba-board-"));
   const file = join(folder, "uio");
   writeFileSync(file, "");
-  truncateSync(file, 4096 + BYTES);
-  const region = `${ADDRESS},${BYTES},4096`;
-  const simulator = spawn(simulatorPath("top"), ["--file", file, "--region", region], { stdio: "ignore" });
+  truncateSync(file, 4096 + 2 * BYTES);
+  const places = [`${ADDRESS},${BYTES},4096`, `${FAR},${BYTES},${4096 + BYTES}`].slice(0, ports === 1 ? 1 : 2);
+  const regions = places.flatMap((place) => ["--region", place]);
+  const simulator = spawn(simulatorPath(buildName(ports)), ["--file", file, ...regions], { stdio: "ignore" });
   try {
-    const memory = DeviceMemory.open(file, 0, []);
-    while (memory.readRegister(lm.REG_ID) !== lm.ID) await new Promise((resolve) => setTimeout(resolve, 5));
-    memory.close();
-    const place = { uio: file, memory: { path: file, address: ADDRESS, bytes: BYTES, offset: 4096 } };
+    const shared = DeviceMemory.open(file, 0, []);
+    while (shared.readRegister(lm.REG_ID) !== lm.ID) await new Promise((resolve) => setTimeout(resolve, 5));
+    shared.close();
+    const place = { uio: file, memories: [{ path: file, address: ADDRESS, bytes: BYTES, offset: 4096 }] };
     const open = (options: DeviceOptions = {}) => openBoard(place, { ringLog2: 4, ...options });
-    await action({ file, memory: `${file},0x${ADDRESS.toString(16)},${BYTES},4096`, simulator, open });
+    const memory = places.flatMap((place) => ["--memory", `${file},${place}`]);
+    await action({ file, memory, simulator, open });
   } finally {
     simulator.kill("SIGKILL");
     rmSync(folder, { recursive: true, force: true });
@@ -102,13 +106,20 @@ describe("a mapped device", { skip }, () => {
 
   it("that is not there, or smaller than it was said to be, is a clear error", () =>
     onStage(({ file }) => {
-      const at = (address: number, bytes: number, offset: number) => () =>
-        MappedMemory.map({ uio: file, memory: { path: file, address, bytes, offset } });
+      const at =
+        (...places: (readonly [address: number, bytes: number, offset: number])[]) =>
+        () =>
+          MappedMemory.map({
+            uio: file,
+            memories: places.map(([address, bytes, offset]) => ({ path: file, address, bytes, offset })),
+          });
       const cases: [action: () => unknown, text: RegExp, exit: string][] = [
         [() => MappedMemory.map({ uio: "/dev/no-uio" }), /\/dev\/no-uio: cannot be opened: No such file/, "device"],
-        [at(ADDRESS, 2 * BYTES, 4096), /shorter than the device's memory \(expected at least/, "device"],
-        [at(ADDRESS, 4096, 100), /memory_offset is not on a page/, "usage"],
-        [at(3, 4096, 4096), /memory_address is not a multiple of 64/, "usage"],
+        [at([ADDRESS, 4 * BYTES, 4096]), /shorter than the device's memory \(expected at least/, "device"],
+        [at([ADDRESS, 4096, 100]), /memory_offset is not on a page/, "usage"],
+        [at([3, 4096, 4096]), /memory_address is not a multiple of 64/, "usage"],
+        [at([ADDRESS, 4096, 4096], [ADDRESS, 4096, 8192]), /overlaps that at 0x/, "usage"],
+        [at([ADDRESS, 4096, 4096], [2 * ADDRESS, 0, 8192]), /memory_bytes is 0/, "usage"],
       ];
       for (const [action, text, exit] of cases) {
         const error = failureOf(action);
@@ -161,7 +172,7 @@ describe("the add-on", { skip: skipReason("addon") }, () => {
 describe("the command line on a board", { skip }, () => {
   it("selftest compares every part, run writes the text of --device wasm", () =>
     onStage(async ({ file, memory }) => {
-      const board = ["--device", "board", "--uio", file, "--memory", memory];
+      const board = ["--device", "board", "--uio", file, ...memory];
       const test = await lightmamba(["selftest", ...board, "--json"]);
       assert.equal(test.code, 0, test.stdout + test.stderr);
       const steps = test.stdout
@@ -177,6 +188,20 @@ describe("the command line on a board", { skip }, () => {
       assert.equal(missing.code, EXIT.device);
       assert.match(missing.stderr, /^lightmamba: \/dev\/no-uio: cannot be opened/);
     }));
+
+  it("several memories: weights lie where their ports are", () =>
+    onStage(async ({ file, memory }) => {
+      const text = ["run", "Once upon", "-n", "2", "--seed", "3"];
+      const board = [...text, "--device", "board", "--board", "vck190", "--uio", file];
+      const [plain, found] = [await lightmamba(text), await lightmamba([...board, ...memory])];
+      assert.equal(found.stdout, plain.stdout, found.stderr);
+      const few = await lightmamba([...board, ...memory.slice(0, 2)]);
+      assert.equal(few.code, EXIT.device);
+      assert.match(
+        few.stderr,
+        /memory 1: the device's memory is too small for the model \(expected \d+ bytes, found 0/,
+      );
+    }, 4));
 });
 
 describe("a device with interrupts", () => {

@@ -114,7 +114,7 @@ void player_start(player* p, const test_memory* memory, int line) {
   p->id = LM_ID;
   p->version = LM_VERSION;
   p->contract = LM_CONTRACT;
-  for (uint32_t i = 0; i < 17; i++) set(p, LM_REG_BUILD_LANES + 4 * i, 100 + i);
+  for (uint32_t i = 0; i < 17; i++) set(p, LM_REG_BUILD_LANES + 4 * i, 40 + i);
   CHECK(pthread_create(&p->thread, NULL, play, p) == 0);
 }
 

@@ -186,11 +186,41 @@ static void knows_who_is_there(void) {
   test_sleep_ms(20);
   OK(lm_dma_start(device, &setup, &error));
   const lm_dma_build_t build = lm_dma_build(device);
-  CHECK(build.lanes == 100 && build.units == 110 && build.max_log2 == 116);
+  CHECK(build.lanes == 40 && build.units == 50 && build.max_log2 == 56);
   f.player.frozen = true;
   EXPECT(LM_DMA_TIMEOUT, "waited 50 ms for the reset", lm_dma_start(device, &setup, &error));
   lm_dma_close(device);
   player_stop(&f.player);
+}
+
+static void has_several_memories(void) {
+  fixture f;
+  begin(&f);
+  const uint32_t far = LM_REG_WINDOW + 5 * LM_WINDOW_STRIDE;
+  test_memory more = test_make_memory(8192);
+  const uint64_t at = 0x50000000000;
+  uint64_t address, bytes;
+  CHECK(lm_dma_memory_count(f.device) == 1 && !lm_dma_memory(f.device, 1, &address, &bytes));
+  const uint8_t wanted[] = {0, 0, 1};
+  EXPECT(LM_DMA_ARGUMENT, "port 2: no memory 1", lm_dma_place_ports(f.device, wanted, 3, &error));
+  EXPECT(LM_DMA_ARGUMENT, "64 ports, the device has 41", lm_dma_place_ports(f.device, wanted, 64, &error));
+  EXPECT(LM_DMA_ARGUMENT, "memory_bytes is 0", lm_dma_add_memory(f.device, more.path, at, 0, 0, &error));
+  EXPECT(LM_DMA_ARGUMENT, "overlaps that at 0x1000", lm_dma_add_memory(f.device, more.path, 8192, 4096, 0, &error));
+  EXPECT(LM_DMA_ARGUMENT, "not a multiple", lm_dma_add_memory(f.device, more.path, at + 8, 4096, 0, &error));
+  EXPECT(LM_DMA_MEMORY, "shorter than", lm_dma_add_memory(f.device, more.path, at, 4096, 8192, &error));
+  EXPECT(LM_DMA_SYSTEM, "cannot be opened", lm_dma_add_memory(f.device, "/nowhere", at, 4096, 0, &error));
+  OK(lm_dma_add_memory(f.device, more.path, at, 4096, 4096, &error));
+  CHECK(lm_dma_memory(f.device, 1, &address, &bytes) && address == at && bytes == 4096);
+  OK(lm_dma_write(f.device, at + 4088, "weights", 8, &error));
+  CHECK(more.at[8184] == 'w' && more.at[8190] == 's');
+  EXPECT(LM_DMA_ARGUMENT, "not in the device's memory", lm_dma_write(f.device, at + 4089, "weights", 8, &error));
+  CHECK(lm_dma_register(f.device, far + LM_WINDOW_BASE_HIGH) == 0);
+  OK(lm_dma_place_ports(f.device, wanted, 3, &error));
+  CHECK(lm_dma_register(f.device, far + LM_WINDOW_BASE_HIGH) == 0x500 && lm_dma_register(f.device, far + LM_WINDOW_END_LOW) == 4096);
+  CHECK(lm_dma_register(f.device, far - LM_WINDOW_STRIDE + LM_WINDOW_BASE_HIGH) == 0);
+  for (uint64_t i = 1; i < LM_DMA_MEMORIES - 1; i++) OK(lm_dma_add_memory(f.device, more.path, at + 4096 * i, 4096, 0, &error));
+  EXPECT(LM_DMA_ARGUMENT, "more than 8 memories", lm_dma_add_memory(f.device, more.path, 2 * at, 4096, 0, &error));
+  end(&f);
 }
 
 static void divides_memory(void) {
@@ -457,6 +487,7 @@ const test_case unit_cases[] = {
   {"memory is found, behind the registers or elsewhere", finds_memory},
   {"a device is for one process", is_for_one_process},
   {"nobody, somebody else, another version or other numbers: a clear error", knows_who_is_there},
+  {"there may be several memories", has_several_memories},
   {"memory is divided, and windows granted", divides_memory},
   {"any range is copied, and nothing beside it", copies_any_range},
   {"each hand-over is counted", counts_hand_overs},

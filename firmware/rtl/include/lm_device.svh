@@ -3,8 +3,8 @@
 
 // Identity
 localparam logic [31:0] LM_ID = 32'h4c4d4241;
-localparam logic [31:0] LM_VERSION = 32'h00010000;
-localparam logic [31:0] LM_CONTRACT = 32'hecaeae76;
+localparam logic [31:0] LM_VERSION = 32'h00010001;
+localparam logic [31:0] LM_CONTRACT = 32'h424a1b78;
 
 // Sizes in bytes, and counts
 localparam logic [31:0] LM_REGISTER_PAGE = 32'h00001000;

@@ -181,7 +181,7 @@ class Simulation {
 
  private:
   static constexpr int HOST_FIRST = LM_REG_HEAD / 4;
-  static constexpr int HOST_WORDS = (LM_REG_WINDOW - LM_REG_HEAD + LM_WINDOWS * LM_WINDOW_STRIDE) / 4;
+  static constexpr int HOST_WORDS = (LM_REG_WINDOW - LM_REG_HEAD + (LM_WINDOWS - 1 + PORTS) * LM_WINDOW_STRIDE) / 4;
 
   Options &o;
   Memory &m;

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { Device } from "../../device/index.ts";
+import { BOARDS } from "../../device/boards.generated.ts";
+import { type BoardName, Device } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
 import { type GeneratedToken, type GenerationSummary, generate, promptIds } from "../../generate.ts";
 import { readModelHeader } from "../../model/description.ts";
@@ -18,6 +19,8 @@ import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 
 /** What `npm start` goes on from. */
 const DEFAULT_PROMPT = "Once upon a time";
+
+const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
 
 /** Options of `run` as commander hands them over. */
 export interface RunOptions extends BoardOptions {
@@ -37,6 +40,7 @@ export interface RunOptions extends BoardOptions {
   device: "wasm" | "rtl" | "board";
   partition?: Partition;
   ports?: number;
+  board?: BoardName;
   threads?: number;
   saveState?: string;
   loadState?: string;
@@ -106,6 +110,11 @@ export function define(output: Output): Command {
       oneOf([1, 4]),
     )
     .option(
+      "--board <name>",
+      `with a device: whose memories, and in simulation whose clock and timing: ${BOARD_NAMES.join(", ")} (default: sim)`,
+      oneOf(BOARD_NAMES),
+    )
+    .option(
       "--threads <count>",
       "threads to compute with; the text is the same (default: all cores, 1 for a small model)",
       integer({ min: 1, max: MOST_THREADS }),
@@ -140,19 +149,24 @@ async function run(argument: string | undefined, options: RunOptions, output: Ou
 const ABOUT: Record<string, readonly RunOptions["device"][]> = {
   partition: ["rtl", "board"],
   ports: ["rtl"],
+  board: ["rtl", "board"],
   uio: ["board"],
   memory: ["board"],
 };
 
 /** What the device needs is built once the rest is known to be right. */
 async function optionsOfModel(dir: string, options: RunOptions, output: Output): Promise<LoadOptions> {
-  const { threads, device, partition, ports } = options;
+  const { threads, device, partition, ports, board } = options;
   for (const [name, devices] of Object.entries(ABOUT)) {
     if (options[name as keyof RunOptions] === undefined || devices.includes(device)) continue;
     const hint = `add --device ${devices[0]}`;
     throw new LightMambaError("usage", `this is not about --device ${device}`, { field: `--${name}`, hint });
   }
-  const chosen = { ...(threads === undefined ? {} : { threads }), ...(partition ? { partition } : {}) };
+  const chosen = {
+    ...(threads === undefined ? {} : { threads }),
+    ...(partition ? { partition } : {}),
+    ...(board ? { board: BOARDS[board] } : {}),
+  };
   if (device === "wasm") return chosen;
   checkThreads(threads);
   readModelHeader(dir);
