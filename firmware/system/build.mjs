@@ -1,0 +1,87 @@
+/**
+ * Builds everything of a card's image that is neither our program nor a model.
+ *
+ *   node firmware/system/build.mjs --board qemu|vck190 [--update]
+ *
+ * Prints one line of JSON, { "folder": … }. The folder holds:
+ *
+ *   Image, initramfs.cpio.gz, system.dtb    what U-Boot loads
+ *   extlinux.conf, boot.scr                 from where; either is enough
+ *   u-boot.bin, u-boot.elf, bl31.elf        what runs before, for BOOT.BIN
+ *   busybox, modules/, overlay/             the root: /bin/busybox, /lib/modules/ (with the order to load them), and all of overlay/
+ *   accelerator.dtsi                        for device trees of others
+ *   jtag.scr                                qemu: what U-Boot runs first
+ *   components.json                         what is in it: names, versions, licences, sources, files, SHA-256
+ *
+ * --update fetches the newest packages of Debian; without it, those of the first build are kept.
+ * Exit code 1: it cannot be built, and why; 2: usage.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { buildBootloader, checkAddresses, uBootAddresses } from "./bootloader.mjs";
+import { writeComponents } from "./components.mjs";
+import { debianPackages } from "./debian.mjs";
+import { buildDeviceTree, rangesOf } from "./devicetree.mjs";
+import { buildKernel } from "./kernel.mjs";
+import { buildOverlay } from "./overlay.mjs";
+import { BuildError, folderOf, hashOf, ROOT, SYSTEM } from "./shell.mjs";
+
+const BOARDS = ["qemu", "vck190"];
+const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update]`;
+
+/** All files here, and those of boards/ that they read. */
+function inputs(board) {
+  const own = readdirSync(SYSTEM, { recursive: true }).map((name) => join(SYSTEM, name));
+  const files = own.filter((path) => statSync(path).isFile() && !path.endsWith(".md")).sort();
+  return [...files, ...[board, "contract"].map((name) => join(ROOT, "boards", `${name}.yaml`))];
+}
+
+async function build(board, update) {
+  const packages = await debianPackages({ update });
+  const hash = hashOf([board, JSON.stringify(packages)], inputs(board));
+  return folderOf(`system for ${board}`, join(ROOT, "build", "system", board), hash, async (folder) => {
+    buildDeviceTree(board, folder);
+    await buildKernel(packages, folder);
+    await buildBootloader(packages, board, folder);
+    const size = (name) => statSync(join(folder, name)).size;
+    checkAddresses(
+      uBootAddresses(readFileSync(join(folder, "u-boot.bin"))),
+      { kernel_addr_r: size("Image"), ramdisk_addr_r: size("initramfs.cpio.gz"), fdt_addr_r: size("system.dtb") },
+      rangesOf(board),
+    );
+    const components = writeComponents(packages, folder);
+    buildOverlay(components, board, folder);
+  });
+}
+
+function options(args) {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: { board: { type: "string" }, update: { type: "boolean", default: false } },
+    });
+    return BOARDS.includes(values.board) ? values : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function main(args) {
+  const asked = options(args);
+  if (asked === undefined) {
+    process.stderr.write(`${USAGE}\n`);
+    return 2;
+  }
+  try {
+    const folder = await build(asked.board, asked.update);
+    process.stdout.write(`${JSON.stringify({ folder })}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    process.stderr.write(`build.mjs: ${error.message}\n`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,65 @@
+/** What the parts of the system's build share: programs that are run, hashes, the cache. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cached } from "../tools/build.mjs";
+
+export const SYSTEM = dirname(fileURLToPath(import.meta.url));
+export const ROOT = dirname(dirname(SYSTEM));
+
+/** Downloads and builds that take long, for all working copies. */
+export const CACHE = process.env.LIGHTMAMBA_CACHE || join(homedir(), ".cache", "lightmamba");
+
+/** Everything here was last changed at this time: what is built says it where it must say one. 2024-01-01. */
+export const SOURCE_DATE_EPOCH = 1704067200;
+
+/** The message is for whoever builds. */
+export class BuildError extends Error {}
+
+const ENVIRONMENT = { LC_ALL: "C", TZ: "UTC", SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH) };
+
+/** Runs a program; what it wrote to stdout. What it said is shown when it fails. */
+export function run(program, args, { cwd = ROOT, env = {}, input } = {}) {
+  const { status, signal, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    env: { ...process.env, ...ENVIRONMENT, ...env },
+    input,
+    maxBuffer: 1 << 28,
+    encoding: "utf8",
+  });
+  if (error?.code === "ENOENT") throw new BuildError(`no ${program} (firmware/tools/install.sh installs it)`);
+  if (error !== undefined) throw new BuildError(`${program}: ${error.message}`);
+  if (status === 0) return stdout;
+  const said = `${stdout}${stderr}`.trimEnd().split("\n").slice(-40).join("\n");
+  throw new BuildError(`${said}\n${program} ${args.join(" ")}: ended with ${status ?? signal}`);
+}
+
+/** One hash of texts, and of files by their contents. */
+export function hashOf(texts, files = []) {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text).update("\0");
+  for (const file of files) hash.update(readFileSync(file)).update("\0");
+  return hash.digest("hex");
+}
+
+export function sha256(file) {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
+
+/** A folder that `make(scratch)` fills, unless it was made with this hash. Throws where it cannot be made. */
+export async function folderOf(title, folder, hash, make) {
+  const action = async (scratch) => {
+    try {
+      await make(scratch);
+      return { code: 0, output: "" };
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error;
+      return { code: 1, output: error.message };
+    }
+  };
+  if (!(await cached(title, folder, hash, action))) throw new BuildError(`${title} cannot be built`);
+  return folder;
+}
