@@ -8,6 +8,7 @@ import { shapeConfig } from "../host/model/shapes.ts";
 import type { Engine, Variant } from "../host/runtime/engine.ts";
 import { loadWeights, weightBytesPerToken } from "../host/runtime/load.ts";
 import { synthesizeWeights, syntheticDescription } from "../host/runtime/synthetic.ts";
+import { runScript } from "../host/tools/script.ts";
 import { type Counts, countsOf, partsOf, sumOf } from "./a72/counts.ts";
 import { imageParts, type Text, takeImage } from "./a72/image.ts";
 import { type Options, readOptions, USAGE } from "./a72/options.ts";
@@ -16,7 +17,6 @@ import { Tools } from "./a72/tools.ts";
 import { checkBuilt, ROOT } from "./paths.ts";
 import { say } from "./peers/programs.ts";
 import { Steps } from "./peers/step.ts";
-import { runScript } from "./script.ts";
 
 /** Ids of a text, below the smallest vocabulary; which ones, makes a difference of one in a thousand. */
 const IDS = join(ROOT, "tests", "golden", "eval.safetensors");

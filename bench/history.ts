@@ -6,10 +6,10 @@ import { parseArgs } from "node:util";
 import type { BenchResult } from "../host/bench/bench.ts";
 import { formatResult } from "../host/bench/report.ts";
 import { EXIT, LightMambaError } from "../host/errors.ts";
+import { runScript } from "../host/tools/script.ts";
 import { drawHistory } from "./history/chart.ts";
 import { type Entry, entriesOf, readHistory } from "./history/entry.ts";
 import { CLI, checkBuilt, ROOT } from "./paths.ts";
-import { runScript } from "./script.ts";
 
 const HISTORY = join(ROOT, "bench", "history.jsonl");
 const CHART = join(ROOT, "bench", "history.svg");

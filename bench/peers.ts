@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { describeMachine, machineLine } from "../host/bench/machine.ts";
 import { openCheckpoint } from "../host/checkpoint/index.ts";
 import { checkIds, readIdsFile } from "../host/ids.ts";
+import { runScript } from "../host/tools/script.ts";
 import { checkBuilt, ROOT } from "./paths.ts";
 import { buildLlama, LLAMA_VERSION, type Llama } from "./peers/llama.ts";
 import { type Options, readOptions, USAGE } from "./peers/options.ts";
@@ -14,7 +15,6 @@ import { measureSpeed, type SpeedOptions } from "./peers/speed.ts";
 import { Steps } from "./peers/step.ts";
 import { formatQuality, formatSpeed, sorted } from "./peers/table.ts";
 import { type Inputs, judgeTheirs, makeTheirs } from "./peers/theirs.ts";
-import { runScript } from "./script.ts";
 
 /** What both comparisons need: llama.cpp, built, and a place for all that is made. */
 interface Tools {

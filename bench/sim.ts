@@ -12,8 +12,8 @@ import type { Overlap, Partition } from "../host/runtime/accelerator.ts";
 import { Model } from "../host/runtime/model.ts";
 import { withPorts } from "../host/runtime/ports.ts";
 import { syntheticDescription } from "../host/runtime/synthetic.ts";
+import { runScript } from "../host/tools/script.ts";
 import { ROOT } from "./paths.ts";
-import { runScript } from "./script.ts";
 
 const USAGE = `usage: npm run sim:report -- [options]
 

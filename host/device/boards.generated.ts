@@ -118,7 +118,8 @@ export const BOARDS = {
       "max_taps": 32768,
       "max_norm_group": 4096,
       "max_order": 64,
-      "max_log2": 7
+      "max_log2": 7,
+      "prefetch": 1024
     }
   },
   "sim": {
@@ -160,7 +161,8 @@ export const BOARDS = {
       "max_taps": 32768,
       "max_norm_group": 4096,
       "max_order": 64,
-      "max_log2": 7
+      "max_log2": 7,
+      "prefetch": 1024
     }
   },
   "u280": {
@@ -605,7 +607,8 @@ export const BOARDS = {
       "max_taps": 32768,
       "max_norm_group": 4096,
       "max_order": 64,
-      "max_log2": 7
+      "max_log2": 7,
+      "prefetch": 1024
     }
   },
   "vck190": {
@@ -615,11 +618,12 @@ export const BOARDS = {
     "registers": {
       "address": 2751463424
     },
+    "interrupt": 84,
     "memories": [
       {
         "name": "ddr4",
         "address": 34359738368,
-        "bytes": 4294967296,
+        "bytes": 6442450944,
         "gigabytes_per_second": 25.6,
         "efficiency": 0.9,
         "latency_ns": 200
@@ -634,7 +638,7 @@ export const BOARDS = {
       },
       {
         "name": "lpddr4_1",
-        "address": 5501853106176,
+        "address": 6597069766656,
         "bytes": 4294967296,
         "gigabytes_per_second": 31.25,
         "efficiency": 0.88,
@@ -688,7 +692,8 @@ export const BOARDS = {
       "max_taps": 32768,
       "max_norm_group": 4096,
       "max_order": 64,
-      "max_log2": 7
+      "max_log2": 7,
+      "prefetch": 2048
     }
   }
 } as const;

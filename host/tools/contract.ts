@@ -40,6 +40,8 @@ export interface Board {
   title: string;
   clock_mhz: Figure;
   registers: { address: number };
+  /** Number of the SPI. */
+  interrupt?: Figure;
   memories: {
     name: string;
     address: number;
@@ -86,6 +88,8 @@ export function parseBoard(text: string, file: string): Board {
     for (const b of board.memories)
       if (a !== b && a.address < b.address + b.bytes && b.address < a.address + a.bytes)
         throw badInput(`memories ${a.name} and ${b.name} overlap`, { file });
+  if (!Number.isInteger(Math.log2(board.build.prefetch!)))
+    throw badInput("is no power of two", { file, field: "build.prefetch", found: board.build.prefetch! });
   return board;
 }
 

@@ -17,6 +17,7 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_PREFETCH = 1024;
 `endif
 
 `ifdef LM_BOARD_SIM
@@ -36,6 +37,7 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_PREFETCH = 1024;
 `endif
 
 `ifdef LM_BOARD_U280
@@ -55,6 +57,7 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_PREFETCH = 1024;
 `endif
 
 `ifdef LM_BOARD_VCK190
@@ -74,4 +77,5 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_PREFETCH = 2048;
 `endif

@@ -1,5 +1,5 @@
-/** How the programs of this folder end. */
-import { EXIT, LightMambaError } from "../host/errors.ts";
+/** How programs for developers end. */
+import { EXIT, LightMambaError } from "../errors.ts";
 
 /** Runs `main`; a fault that a user can cause becomes a message, a hint and an exit code. */
 export function runScript(name: string, main: () => void): void {

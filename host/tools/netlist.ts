@@ -1,0 +1,183 @@
+/** RTL as Verilator elaborates it: files, ports, parameters, instances and memories of a build, read from the XML that it writes. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { badInput, LightMambaError } from "../errors.ts";
+
+export const RTL = fileURLToPath(new URL("../../firmware/rtl/", import.meta.url));
+
+export interface Port {
+  name: string;
+  width: number;
+  output: boolean;
+}
+
+export interface Instance {
+  name: string;
+  /** Key of `Netlist.modules`: a module with certain parameters. */
+  module: string;
+}
+
+/** An array: so many words of so many bits. */
+export interface Memory {
+  name: string;
+  words: number;
+  bits: number;
+}
+
+export interface Module {
+  /** Its name in the source, without parameters. */
+  name: string;
+  ports: Port[];
+  parameters: Map<string, number>;
+  instances: Instance[];
+  memories: Memory[];
+}
+
+export interface Netlist {
+  top: Module;
+  modules: Map<string, Module>;
+  /** Absolute paths of everything that was read. */
+  files: string[];
+}
+
+export type Parameters = { readonly [name: string]: number };
+
+/** Elaborates a file whose module has its name; everything else is found below firmware/rtl. */
+export function elaborate(file: string, parameters: Parameters = {}): Netlist {
+  const folder = mkdtempSync(join(tmpdir(), "lightmamba-netlist-"));
+  try {
+    const xml = join(folder, "netlist.xml");
+    const top = basename(file, ".sv");
+    const { status, stderr, error } = spawnSync(
+      "verilator",
+      [
+        ...["--xml-only", "--xml-output", xml, "-Mdir", folder, "-y", RTL, `-I${join(RTL, "include")}`],
+        ...Object.entries(parameters).map(([name, value]) => `-G${name}=${value}`),
+        ...["--top-module", top, file],
+      ],
+      { encoding: "utf8" },
+    );
+    if (error !== undefined)
+      throw new LightMambaError("prerequisite", "there is no Verilator", {
+        hint: "firmware/tools/install.sh installs it",
+      });
+    if (status !== 0) throw badInput(stderr.trim().split("\n")[0]!.replace(/^%/, ""), { file });
+    return readNetlist(readFileSync(xml, "utf8"), process.cwd());
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ XML
+
+interface Element {
+  tag: string;
+  attributes: { [name: string]: string };
+  children: Element[];
+}
+
+/** Elements and attributes are all that Verilator writes; texts and comments have nothing that is needed here. */
+function parseXml(text: string): Element {
+  const root: Element = { tag: "", attributes: {}, children: [] };
+  const open = [root];
+  for (const [, end, tag, attributes, alone] of text.matchAll(/<(\/?)([a-z_]\w*)((?:\s+[\w.]+="[^"]*")*)\s*(\/?)>/gi)) {
+    if (end) {
+      if (open.pop()?.tag !== tag) throw new RangeError(`Verilator's XML: </${tag}> ends nothing`);
+      continue;
+    }
+    const pairs = [...attributes!.matchAll(/([\w.]+)="([^"]*)"/g)].map(([, name, value]) => [name!, value!]);
+    const element = { tag: tag!, attributes: Object.fromEntries(pairs), children: [] };
+    open.at(-1)!.children.push(element);
+    if (!alone) open.push(element);
+  }
+  if (open.length !== 1) throw new RangeError(`Verilator's XML: <${open.at(-1)!.tag}> does not end`);
+  return root;
+}
+
+function* below(element: Element, tag: string): Generator<Element> {
+  for (const child of element.children) {
+    if (child.tag === tag) yield child;
+    yield* below(child, tag);
+  }
+}
+
+const only = (element: Element, tag: string): Element => below(element, tag).next().value as Element;
+
+/** 32'sh1f, as it stands in XML. */
+function constant(text: string): number {
+  const digits = /^\d+&apos;s?h([0-9a-f]+)$/.exec(text)?.[1];
+  return digits === undefined ? Number.NaN : Number.parseInt(digits, 16);
+}
+
+// ------------------------------------------------------------------------------------------------------------ netlist
+
+function readNetlist(text: string, from: string): Netlist {
+  const root = parseXml(text);
+  const types = new Map(only(root, "typetable").children.map((type) => [type.attributes.id!, type]));
+  const modules = new Map<string, Module>();
+  let top: Module | undefined;
+  for (const element of only(root, "netlist").children) {
+    if (element.tag !== "module") continue;
+    const module = readModule(element, types);
+    modules.set(element.attributes.name!, module);
+    if (element.attributes.topModule === "1") top = module;
+  }
+  const files = [...below(only(root, "files"), "file")].map(({ attributes }) => attributes.filename!);
+  return { top: top!, modules, files: files.filter((name) => !name.startsWith("&lt;")).map((n) => resolve(from, n)) };
+}
+
+function readModule(element: Element, types: Map<string, Element>): Module {
+  const variables = [...below(element, "var")];
+  const width = (variable: Element) => shapeOf(variable.attributes.dtype_id!, types).bits;
+  const isPort = ({ attributes }: Element) => attributes.dir !== undefined && attributes.pinIndex !== undefined;
+  const isConstant = ({ attributes }: Element) => attributes.param === "true" || attributes.localparam === "true";
+  return {
+    name: element.attributes.origName!,
+    ports: variables.filter(isPort).map((one) => ({
+      name: one.attributes.name!,
+      width: width(one),
+      output: one.attributes.dir === "output",
+    })),
+    parameters: new Map(
+      variables
+        .filter(isConstant)
+        .map((one) => [
+          one.attributes.name!,
+          constant(one.children.find((c) => c.tag === "const")?.attributes.name ?? ""),
+        ]),
+    ),
+    instances: [...below(element, "instance")].map(({ attributes }) => ({
+      name: attributes.name!,
+      module: attributes.defName!,
+    })),
+    memories: variables
+      .filter((one) => !isConstant(one) && one.attributes.vartype !== "wire")
+      .map((one) => ({ name: one.attributes.name!, ...shapeOf(one.attributes.dtype_id!, types) }))
+      .filter(({ words }) => words > 1),
+  };
+}
+
+/** Words and bits of a type; an array of arrays has as many words as both together. */
+function shapeOf(id: string, types: Map<string, Element>): { words: number; bits: number } {
+  const { tag, attributes, children } = types.get(id)!;
+  if (tag === "basicdtype") {
+    const plain = { logic: 1, bit: 1, byte: 8, shortint: 16, int: 32, integer: 32, longint: 64 }[attributes.name!] ?? 0;
+    const bits = attributes.left === undefined ? plain : Number(attributes.left) - Number(attributes.right) + 1;
+    return { words: 1, bits };
+  }
+  const inner = attributes.sub_dtype_id === undefined ? { words: 1, bits: 0 } : shapeOf(attributes.sub_dtype_id, types);
+  if (tag !== "unpackarraydtype" && tag !== "packarraydtype") return inner;
+  const [a, b] = children.find((child) => child.tag === "range")!.children.map((c) => constant(c.attributes.name!));
+  const count = Math.abs(a! - b!) + 1;
+  return tag === "packarraydtype"
+    ? { words: 1, bits: inner.bits * count }
+    : { words: inner.words * count, bits: inner.bits };
+}
+
+/** Folder and name of a path below firmware/rtl; the name alone where it lies elsewhere. */
+export function shortName(path: string): string {
+  return dirname(path).startsWith(resolve(RTL)) ? path.slice(resolve(RTL).length + 1) : basename(path);
+}
