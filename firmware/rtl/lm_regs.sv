@@ -61,7 +61,9 @@ module lm_regs #(
         if (!rst_n) begin
             s_bvalid   <= 1'b0;
             s_rvalid   <= 1'b0;
+            /* verilator lint_off WIDTHCONCAT */
             host_words <= '0;
+            /* verilator lint_on WIDTHCONCAT */
         end
     end
 

@@ -2,12 +2,13 @@
 # Installs what firmware/ needs beside Node. Debian and Ubuntu, as root or with sudo; does nothing where it is all there.
 # The rest of the project does not need it.
 #   rtl, dma       Verilator (5.006 or newer), make, a C++ compiler and, for add-ons, CMake and Python; Valgrind for tests, yosys for sizes
+#   vivado         Tcl, to check the scripts that are written for it
 #   runner         the compiler for arm64, QEMU for programs
 #   system, image  what U-Boot, TF-A and kernel modules are built with, what images are made with, QEMU for the board
 set -eu
 
-packages="bc bison cmake cpio device-tree-compiler dosfstools dpkg-dev e2fsprogs flex g++ gcc-aarch64-linux-gnu genimage libc6-dev-arm64-cross libssl-dev make mtools python3 qemu-system-arm qemu-user-static squashfs-tools u-boot-tools valgrind verilator xilinx-bootgen xz-utils yosys"
-programs="aarch64-linux-gnu-gcc bc bison bootgen c++ cc cmake cpio dpkg-source dtc flex genimage make mcopy mke2fs mkfs.vfat mkimage mksquashfs python3 qemu-aarch64-static qemu-system-aarch64 valgrind xz yosys"
+packages="bc bison cmake cpio device-tree-compiler dosfstools dpkg-dev e2fsprogs flex g++ gcc-aarch64-linux-gnu genimage libc6-dev-arm64-cross libssl-dev make mtools python3 qemu-system-arm qemu-user-static squashfs-tools tcl u-boot-tools valgrind verilator xilinx-bootgen xz-utils yosys"
+programs="aarch64-linux-gnu-gcc bc bison bootgen c++ cc cmake cpio dpkg-source dtc flex genimage make mcopy mke2fs mkfs.vfat mkimage mksquashfs python3 qemu-aarch64-static qemu-system-aarch64 tclsh valgrind xz yosys"
 files="/usr/aarch64-linux-gnu/lib/libc.a /usr/include/openssl/evp.h"
 # Where Debian has mke2fs and mkfs.vfat, which is not in everyone's path
 PATH="$PATH:/usr/sbin:/sbin"

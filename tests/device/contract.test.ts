@@ -87,6 +87,7 @@ describe("boards", () => {
     ["a map for a list", (t) => t.replace(/ports:[\s\S]*build:/, "ports: {}\nbuild:"), /^b:\d+:\d+$/, /must be a list/],
     ["no port", (t) => t.replace(/ports:[\s\S]*build:/, "ports: []\nbuild:"), /^b:\d+:\d+$/, /has 0 entries/],
     ["a port without its memory", (t) => t.replace("memory: ddr4", "memory: ddr5"), /^b$/, /names no memory/],
+    ["a prefetch that no queue has", (t) => t.replace("prefetch: 1024", "prefetch: 1000"), /^b$/, /no power of two/],
   ];
   for (const [name, change, where, what] of cases) {
     it(`refuses ${name}, with line and column`, () => {

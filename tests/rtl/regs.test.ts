@@ -9,7 +9,7 @@ const HOST_WORDS = (lm.REG_WINDOW - lm.REG_HEAD + lm.WINDOWS * lm.WINDOW_STRIDE)
 const PAGE_WORDS = lm.REGISTER_PAGE / 4;
 
 const deviceWords = Array.from({ length: DEVICE_WORDS }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) ^ 0x1234) >>> 0);
-const valueOf = (word: number) => Math.imul(word + 77, 0x85ebca6b) >>> 0;
+const written = (word: number) => Math.imul(word + 77, 0x85ebca6b) >>> 0;
 
 interface Access {
   write: boolean;
@@ -30,14 +30,14 @@ function access(accesses: readonly Access[], stall: number) {
 }
 
 const pages = Array.from({ length: PAGE_WORDS }, (_, word) => word);
-const write = (word: number) => ({ write: true, word, data: valueOf(word) });
+const write = (word: number) => ({ write: true, word, data: written(word) });
 const read = (word: number) => ({ write: false, word, data: 0 });
 
 /** What a word of the page holds when all words were written. */
 function expected(word: number): number {
   const ofHost = word - lm.REG_HEAD / 4;
   if (word < DEVICE_WORDS) return deviceWords[word]!;
-  return ofHost >= 0 && ofHost < HOST_WORDS ? valueOf(word) : 0;
+  return ofHost >= 0 && ofHost < HOST_WORDS ? written(word) : 0;
 }
 
 describe("lm_regs", { skip: skipReason("regs") }, () => {
@@ -47,7 +47,7 @@ describe("lm_regs", { skip: skipReason("regs") }, () => {
       assert.deepEqual(reads, pages.map(expected));
       assert.deepEqual(
         host,
-        host.map((_, i) => valueOf(lm.REG_HEAD / 4 + i)),
+        host.map((_, i) => written(lm.REG_HEAD / 4 + i)),
       );
     });
 

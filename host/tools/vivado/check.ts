@@ -10,12 +10,12 @@ import { filesOf } from "./files.ts";
 import { differs, type Problem } from "./problem.ts";
 import { type Call, record } from "./record.ts";
 
-/** Everything that does not fit. What cannot be read, elaborated or executed at all is an error. */
-export function checkFolder(design: Design, folder: string): Problem[] {
+/** Everything that does not fit. `elaborated`: the top of this folder, where that was done before. What cannot be read, elaborated or executed at all is an error. */
+export function checkFolder(design: Design, folder: string, elaborated?: Netlist): Problem[] {
   const names = Object.keys(filesOf(design, folder));
   const absent = names.filter((name) => !existsSync(join(folder, name)));
   if (absent.length > 0) return absent.map((file) => ({ file, what: "is missing" }));
-  const netlist = elaborate(join(folder, `${design.top}.sv`));
+  const netlist = elaborated ?? elaborate(join(folder, `${design.top}.sv`));
   return names.flatMap((file) => {
     const path = join(folder, file);
     const text = readFileSync(path, "utf8");

@@ -150,11 +150,11 @@ function signals(name: string, table: typeof MASTER): Signal[] {
 /** The name of a master: v++ and people count them with two digits. */
 export const masterName = (port: number) => `m${String(port).padStart(2, "0")}_axi`;
 
-/** Every mailbox word, those of the windows one by one. */
-export function wordsOf({ registers, window, sizes }: Contract): Register[] {
+/** Every mailbox word, those of the windows one by one: one more for each port behind port 0. */
+function wordsOf({ registers, window, sizes }: Contract, ports: number): Register[] {
   const { WINDOW: windows, ...host } = registers.host;
   const single = Object.entries({ ...registers.device, ...host }).map(([name, offset]) => ({ name, offset }));
-  const many = Array.from({ length: sizes.windows! }, (_, i) =>
+  const many = Array.from({ length: sizes.windows! - 1 + ports }, (_, i) =>
     Object.entries(window).map(([name, offset]) => ({
       name: `WINDOW${i}_${name}`,
       offset: windows! + i * sizes.window_stride! + offset,
@@ -181,7 +181,7 @@ export function designOf(name: string, boards = readBoards(), contract = readCon
       ...{ name: masterName(port), mode: "master", protocol: "AXI4" },
       signals: signals(masterName(port), MASTER),
     })),
-    ...{ words: wordsOf(contract), pageBytes: contract.sizes.register_page! },
+    ...{ words: wordsOf(contract, board.ports.length), pageBytes: contract.sizes.register_page! },
     ...sourcesOf(["lm_top", "lm_irq"], ["lm_boards.svh"]),
   };
 }

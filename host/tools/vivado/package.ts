@@ -121,9 +121,9 @@ function axiInterface({ name, mode, protocol, signals }: AxiInterface, clock: st
  * nothing reads.
  */
 export function bankOffsets({ words, masters, pageBytes }: Design): number[] {
-  const last = Math.max(...words.map(({ offset }) => offset));
-  const first = pageBytes / 2;
-  if (last >= first || first + 8 * masters.length > pageBytes)
+  const end = Math.max(...words.map(({ offset }) => offset)) + 4;
+  const first = 256 * Math.ceil(end / 256);
+  if (first + 8 * masters.length > pageBytes)
     throw new RangeError("the register page has no room for the arguments of a kernel");
   return masters.map((_, port) => first + 8 * port);
 }

@@ -140,7 +140,7 @@ vivado alias file file_names
 vivado eval { unset -nocomplain auto_path; set auto_noload 1; set auto_noexec 1 }
 vivado eval [list set argv [lrange $argv 1 end]]
 vivado eval [list info script $script]
-if {[catch { vivado eval $text } message]} {
+if {[catch { vivado eval [list eval $text] } message]} {
   set lines [regexp -all -inline {body line (\d+)} $::errorInfo]
   puts stderr "line [lindex $lines end]: $message"
   exit 1
