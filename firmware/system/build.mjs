@@ -5,7 +5,7 @@
  *
  * Prints one line of JSON, { "folder": … }. The folder holds:
  *
- *   Image, initramfs.cpio.gz, system.dtb    what U-Boot loads
+ *   Image.gz, initramfs.cpio.gz, system.dtb what U-Boot loads
  *   extlinux.conf, boot.scr                 from where; either is enough
  *   u-boot.bin, u-boot.elf, bl31.elf        what runs before, for BOOT.BIN
  *   busybox, modules/, overlay/             the root: /bin/busybox, /lib/modules/ (with the order to load them), and all of overlay/
@@ -19,12 +19,14 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { buildBootloader, checkAddresses, uBootAddresses } from "./bootloader.mjs";
+import { gunzipSync } from "node:zlib";
+import { buildBootloader } from "./bootloader.mjs";
 import { writeComponents } from "./components.mjs";
 import { debianPackages } from "./debian.mjs";
 import { buildDeviceTree, rangesOf } from "./devicetree.mjs";
 import { buildKernel } from "./kernel.mjs";
 import { buildOverlay } from "./overlay.mjs";
+import { checkAddresses, uBootAddresses, writeScripts } from "./scripts.mjs";
 import { BuildError, folderOf, hashOf, ROOT, SYSTEM } from "./shell.mjs";
 
 const BOARDS = ["qemu", "vck190"];
@@ -37,19 +39,27 @@ function inputs(board) {
   return [...files, ...[board, "contract"].map((name) => join(ROOT, "boards", `${name}.yaml`))];
 }
 
+/** Bytes behind the addresses of U-Boot: the kernel is unpacked from one to the other. */
+function loadedSizes(folder) {
+  const read = (name) => readFileSync(join(folder, name));
+  const image = read("Image.gz");
+  return {
+    kernel_addr_r: gunzipSync(image).length,
+    kernel_comp_addr_r: image.length,
+    ramdisk_addr_r: read("initramfs.cpio.gz").length,
+    fdt_addr_r: read("system.dtb").length,
+  };
+}
+
 async function build(board, update) {
   const packages = await debianPackages({ update });
   const hash = hashOf([board, JSON.stringify(packages)], inputs(board));
   return folderOf(`system for ${board}`, join(ROOT, "build", "system", board), hash, async (folder) => {
     buildDeviceTree(board, folder);
     await buildKernel(packages, folder);
-    await buildBootloader(packages, board, folder);
-    const size = (name) => statSync(join(folder, name)).size;
-    checkAddresses(
-      uBootAddresses(readFileSync(join(folder, "u-boot.bin"))),
-      { kernel_addr_r: size("Image"), ramdisk_addr_r: size("initramfs.cpio.gz"), fdt_addr_r: size("system.dtb") },
-      rangesOf(board),
-    );
+    await buildBootloader(packages, folder);
+    writeScripts(board, folder);
+    checkAddresses(uBootAddresses(readFileSync(join(folder, "u-boot.bin"))), loadedSizes(folder), rangesOf(board));
     const components = writeComponents(packages, folder);
     buildOverlay(components, board, folder);
   });

@@ -14,7 +14,7 @@ function components({ packages, kernel }, folder) {
       name: "linux",
       licence: "GPL-2.0-only WITH Linux-syscall-note",
       origin: packages.kernel,
-      files: ["Image", "initramfs.cpio.gz", ...of(false)],
+      files: ["Image.gz", "initramfs.cpio.gz", ...of(false)],
       release: `${kernel}-arm64`,
     },
     { name: "uio_pdrv_genirq", licence: "GPL-2.0-only", origin: packages.source, files: of(true) },

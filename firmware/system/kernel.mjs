@@ -41,7 +41,7 @@ function compileModule(packages, folder) {
   rmSync(module, { recursive: true });
 }
 
-/** Debian's files of the kernel, and the module that is compiled, in one folder: Image, *.ko, busybox. */
+/** Debian's files of the kernel, and the module that is compiled, in one folder: Image.gz, *.ko, busybox. */
 function kernelFolder(packages) {
   const { kernel, headers, common, kbuild, source, busybox } = packages.packages;
   const inputs = [kernel, headers, common, kbuild, source, busybox].map((one) => one.sha256);
@@ -66,10 +66,9 @@ function kernelFolder(packages) {
         const [module] = name.split(" ");
         if (module !== UIO_MODULE) copyFileSync(byName.get(module), join(folder, `${module}.ko`));
       }
-      writeFileSync(
-        join(folder, "Image"),
-        imageOf(readFileSync(join(tree, "boot", `vmlinuz-${packages.kernel}-arm64`))),
-      );
+      const vmlinuz = join(tree, "boot", `vmlinuz-${packages.kernel}-arm64`);
+      writeFileSync(join(folder, "Image"), imageOf(readFileSync(vmlinuz)));
+      run("gzip", ["-9n", join(folder, "Image")]);
       copyFileSync(join(tree, "bin", "busybox"), join(folder, "busybox"));
       rmSync(tree, { recursive: true });
     },
@@ -79,7 +78,7 @@ function kernelFolder(packages) {
 const GZIP = 0x8b1f;
 const ARM64_MAGIC = 0x644d5241;
 
-/** U-Boot's booti wants an Image: Debian's is one, or one that is compressed. */
+/** U-Boot's booti wants an Image, and Debian's is one, or a compressed one. A smaller file is read faster, also with the time to unpack it. */
 function imageOf(vmlinuz) {
   const image = vmlinuz.readUInt16LE(0) === GZIP ? gunzipSync(vmlinuz) : vmlinuz;
   if (image.readUInt32LE(0x38) !== ARM64_MAGIC)
@@ -130,7 +129,7 @@ function packInitramfs(tree, file) {
   rmSync(archive);
 }
 
-/** Writes Image, initramfs.cpio.gz, busybox, modules/ (of the root, with `order`) and overlay/ (the root's own files) into a folder. */
+/** Writes Image.gz, initramfs.cpio.gz, busybox, modules/ (of the root, with `order`) into a folder. */
 export async function buildKernel(packages, folder) {
   const from = await kernelFolder(packages);
   const byName = new Map(
@@ -140,7 +139,7 @@ export async function buildKernel(packages, folder) {
   );
   const early = withDependencies(INITRAMFS_MODULES, byName);
   const late = withDependencies(ROOT_MODULES, byName).filter((line) => !early.includes(line));
-  for (const name of ["Image", "busybox"]) copyFileSync(join(from, name), join(folder, name));
+  for (const name of ["Image.gz", "busybox"]) copyFileSync(join(from, name), join(folder, name));
   copyModules(from, late, join(folder, "modules"));
 
   const tree = join(folder, "initramfs");

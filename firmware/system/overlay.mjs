@@ -19,7 +19,7 @@ const PASSWD = "root:*:0:0:root:/tmp:/bin/sh\n";
 function release(components, board) {
   const { "lightmamba-system": own, ...others } = Object.fromEntries(components.map((one) => [one.name, one]));
   const lines = Object.values(others).map(
-    ({ name, version, release }) => `  ${name} ${release ? `${release} ` : ""}${version}`,
+    ({ name, version, release }) => `  ${name} ${version}${release ? ` (${release})` : ""}`,
   );
   return [`LightMamba ${own.version}, ${board}`, ...lines, ""].join("\n");
 }

@@ -13,7 +13,7 @@ export const ROOT = dirname(dirname(SYSTEM));
 /** Downloads and builds that take long, for all working copies. */
 export const CACHE = process.env.LIGHTMAMBA_CACHE || join(homedir(), ".cache", "lightmamba");
 
-/** Everything here was last changed at this time: what is built says it where it must say one. 2024-01-01. */
+/** 2024-01-01: what must say when it was made says this. */
 export const SOURCE_DATE_EPOCH = 1704067200;
 
 /** The message is for whoever builds. */
