@@ -4,6 +4,8 @@
  *   node firmware/rtl/build.mjs [name…]    these builds, or all of these units (none named: all) → build/rtl/<build>/sim
  *   node firmware/rtl/build.mjs --lint     every module by itself, and every build, under -Wall
  *   node firmware/rtl/build.mjs --addon    some builds as add-ons for Node → build/rtl/addon/Release/<build>.node
+ *   node firmware/rtl/build.mjs --netlist <build> [NAME=value…]    a build, with other parameters where they are given, elaborated
+ *                                          → build/rtl/netlist/<build>[+NAME=value…]/netlist.xml, whose path is printed
  *
  * A unit is a testbench, `sim/<unit>.cpp`. Its top is `lm_<unit>`, unless lines like these in it name builds of their own:
  *
@@ -227,6 +229,30 @@ async function lint() {
   return failed === 0 ? 0 : 1;
 }
 
+// ---------------------------------------------------------------------------------------------------- netlist
+
+async function netlist([name, ...changes], version) {
+  const build = unitNames()
+    .flatMap(buildsOf)
+    .find((one) => one.name === name);
+  if (build === undefined || changes.some((change) => !/^[A-Z_]+=\d+$/.test(change))) {
+    process.stderr.write(`build.mjs: --netlist takes a build and NAME=value, not: ${[name, ...changes].join(" ")}\n`);
+    return 2;
+  }
+  const parameters = { ...build.parameters, ...Object.fromEntries(changes.map((change) => change.split("="))) };
+  const changed = { ...build, parameters };
+  const folder = join(BUILD, "netlist", [name, ...changes].join("+"));
+  const make = (scratch) =>
+    run("verilator", [
+      ...["--xml-only", "--xml-output", join(scratch, "netlist.xml"), "-Mdir", scratch, ...WARNINGS, ...SEARCH],
+      ...Object.entries(parameters).map(([key, value]) => `-G${key}=${value}`),
+      ...["--top-module", build.top, join(RTL, `${build.top}.sv`)],
+    ]);
+  if (!(await cached(`verilator netlist ${basename(folder)}`, folder, hashOf(changed, version), make))) return 1;
+  process.stdout.write(`${join(folder, "netlist.xml")}\n`);
+  return 0;
+}
+
 // ---------------------------------------------------------------------------------------------------- main
 
 const args = process.argv.slice(2);
@@ -235,6 +261,10 @@ if (version === undefined) {
   process.stderr.write("no Verilator (firmware/tools/install.sh installs it)\n");
   process.exitCode = 3;
 } else {
-  const verbs = { "--lint": lint, "--addon": () => buildAddons(version) };
+  const verbs = {
+    "--lint": lint,
+    "--addon": () => buildAddons(version),
+    "--netlist": () => netlist(args.slice(1), version),
+  };
   process.exitCode = await (verbs[args[0]] ?? (() => buildAll(args, version)))();
 }

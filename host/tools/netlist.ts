@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { badInput, LightMambaError } from "../errors.ts";
 
@@ -15,6 +15,7 @@ export interface Port {
 }
 
 export interface Instance {
+  /** Generate blocks around it included: g_rd[3].u_rd. */
   name: string;
   /** Key of `Netlist.modules`: a module with certain parameters. */
   module: string;
@@ -31,6 +32,7 @@ export interface Module {
   /** Its name in the source, without parameters. */
   name: string;
   ports: Port[];
+  /** Those of generate blocks too: g_rd_of[3].U. */
   parameters: Map<string, number>;
   instances: Instance[];
   memories: Memory[];
@@ -65,7 +67,7 @@ export function elaborate(file: string, parameters: Parameters = {}): Netlist {
         hint: "firmware/tools/install.sh installs it",
       });
     if (status !== 0) throw badInput(stderr.trim().split("\n")[0]!.replace(/^%/, ""), { file });
-    return readNetlist(readFileSync(xml, "utf8"), process.cwd());
+    return parseNetlist(readFileSync(xml, "utf8"));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -79,11 +81,14 @@ interface Element {
   children: Element[];
 }
 
-/** Elements and attributes are all that Verilator writes; texts and comments have nothing that is needed here. */
+const ELEMENT = /<(\/?)([a-z_]\w*)((?:\s+[\w.]+="[^"]*")*)\s*(\/?)>/gi;
+
+/** Elements and attributes are all that is needed of what Verilator writes. */
 function parseXml(text: string): Element {
   const root: Element = { tag: "", attributes: {}, children: [] };
   const open = [root];
-  for (const [, end, tag, attributes, alone] of text.matchAll(/<(\/?)([a-z_]\w*)((?:\s+[\w.]+="[^"]*")*)\s*(\/?)>/gi)) {
+  const elements = text.replaceAll(/<!--.*?-->/gs, "").matchAll(ELEMENT);
+  for (const [, end, tag, attributes, alone] of elements) {
     if (end) {
       if (open.pop()?.tag !== tag) throw new RangeError(`Verilator's XML: </${tag}> ends nothing`);
       continue;
@@ -97,10 +102,12 @@ function parseXml(text: string): Element {
   return root;
 }
 
-function* below(element: Element, tag: string): Generator<Element> {
+/** Elements of a tag below another, each with the names of the blocks around it. */
+function* below(element: Element, tag: string, scope = ""): Generator<Element & { scope: string }> {
   for (const child of element.children) {
-    if (child.tag === tag) yield child;
-    yield* below(child, tag);
+    if (child.tag === tag) yield { ...child, scope };
+    const block = child.tag === "begin" ? child.attributes.name : undefined;
+    yield* below(child, tag, block === undefined ? scope : `${scope}${block}.`);
   }
 }
 
@@ -114,7 +121,8 @@ function constant(text: string): number {
 
 // ------------------------------------------------------------------------------------------------------------ netlist
 
-function readNetlist(text: string, from: string): Netlist {
+/** What Verilator wrote while it ran in the current directory. */
+export function parseNetlist(text: string): Netlist {
   const root = parseXml(text);
   const types = new Map(only(root, "typetable").children.map((type) => [type.attributes.id!, type]));
   const modules = new Map<string, Module>();
@@ -126,7 +134,7 @@ function readNetlist(text: string, from: string): Netlist {
     if (element.attributes.topModule === "1") top = module;
   }
   const files = [...below(only(root, "files"), "file")].map(({ attributes }) => attributes.filename!);
-  return { top: top!, modules, files: files.filter((name) => !name.startsWith("&lt;")).map((n) => resolve(from, n)) };
+  return { top: top!, modules, files: files.filter((name) => !name.startsWith("&lt;")).map((n) => resolve(n)) };
 }
 
 function readModule(element: Element, types: Map<string, Element>): Module {
@@ -145,18 +153,18 @@ function readModule(element: Element, types: Map<string, Element>): Module {
       variables
         .filter(isConstant)
         .map((one) => [
-          one.attributes.name!,
+          one.scope + one.attributes.name!,
           constant(one.children.find((c) => c.tag === "const")?.attributes.name ?? ""),
         ]),
     ),
-    instances: [...below(element, "instance")].map(({ attributes }) => ({
-      name: attributes.name!,
+    instances: [...below(element, "instance")].map(({ attributes, scope }) => ({
+      name: scope + attributes.name!,
       module: attributes.defName!,
     })),
     memories: variables
       .filter((one) => !isConstant(one) && one.attributes.vartype !== "wire")
-      .map((one) => ({ name: one.attributes.name!, ...shapeOf(one.attributes.dtype_id!, types) }))
-      .filter(({ words }) => words > 1),
+      .filter((one) => types.get(one.attributes.dtype_id!)!.tag === "unpackarraydtype")
+      .map((one) => ({ name: one.scope + one.attributes.name!, ...shapeOf(one.attributes.dtype_id!, types) })),
   };
 }
 
@@ -175,9 +183,4 @@ function shapeOf(id: string, types: Map<string, Element>): { words: number; bits
   return tag === "packarraydtype"
     ? { words: 1, bits: inner.bits * count }
     : { words: inner.words * count, bits: inner.bits };
-}
-
-/** Folder and name of a path below firmware/rtl; the name alone where it lies elsewhere. */
-export function shortName(path: string): string {
-  return dirname(path).startsWith(resolve(RTL)) ? path.slice(resolve(RTL).length + 1) : basename(path);
 }
