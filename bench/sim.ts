@@ -276,6 +276,6 @@ ${formatTable(builds, BUILD_COLUMNS)}
 Arrays of the RTL as Verilator elaborates it; weights: read ahead for the MMU; masters' queues count with their unit. URAM: these bytes in blocks of
 36,864, which is what they fill at least: nothing was synthesized. Builds that were not measured are elaborated alone.
 Three int32 of E x N, which a scan without fusion and tiles holds beside that (2.7B): ${kilobytes(intermediates.bytes)} kB, ${intermediates.uram.toFixed(1)} URAM, computed from the shape.
-The paper: 246 URAM without, 61 with them, counted after synthesis for the whole accelerator, beside 912 BRAM; a layer's state is among them, here it streams.
+The paper: 246 URAM without them, 61 with, the whole of an implemented design, beside 912 BRAM; its code keeps a layer's state in some, here it streams.
 `);
 });
