@@ -14,7 +14,7 @@
  *   components.json                         what is in it: names, versions, licences, sources, files, SHA-256
  *
  * --update fetches the newest packages of Debian; without it, those of the first build are kept.
- * Exit code 1: it cannot be built, and why; 2: usage.
+ * Exit code 1: it cannot be built, and why; 2: usage; 3: a program is missing, or packages of Debian that are not in the cache.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ import { buildDeviceTree, rangesOf } from "./devicetree.mjs";
 import { buildKernel } from "./kernel.mjs";
 import { buildOverlay } from "./overlay.mjs";
 import { checkAddresses, uBootAddresses, writeScripts } from "./scripts.mjs";
-import { BuildError, folderOf, hashOf, ROOT, SYSTEM } from "./shell.mjs";
+import { BuildError, folderOf, hashOf, MissingError, ROOT, SYSTEM } from "./shell.mjs";
 
 const BOARDS = ["qemu", "vck190"];
 const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update]`;
@@ -90,7 +90,7 @@ async function main(args) {
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     process.stderr.write(`build.mjs: ${error.message}\n`);
-    return 1;
+    return error instanceof MissingError ? 3 : 1;
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BuildError, CACHE, folderOf, hashOf, run, sha256 } from "./shell.mjs";
+import { BuildError, CACHE, folderOf, hashOf, MissingError, run, sha256 } from "./shell.mjs";
 
 const RELEASE = "bookworm";
 /** Modules are compiled by programs of this machine. */
@@ -34,7 +34,7 @@ function sourcesList() {
   const lines = run("apt-get", ["indextargets", "--format", format, "Created-By: Packages"]).split("\n");
   const own = new Set(lines.filter((line) => new RegExp(` ${RELEASE}(-security|-updates)? main$`).test(line)));
   if (own.size === 0)
-    throw new BuildError(`apt knows no archive of Debian 12 (${RELEASE}): this needs a machine that runs it`);
+    throw new MissingError(`apt knows no archive of Debian 12 (${RELEASE}): this needs a machine that runs it`);
   return [...own].sort().flatMap((line) => [`deb ${line}`, `deb-src ${line}`]);
 }
 
@@ -51,6 +51,14 @@ function privateApt(folder) {
     ...[HOST, "arm64"].map((name) => `APT::Architectures::=${name}`),
   ].flatMap((option) => ["-o", option]);
   return (program, ...args) => run(program, [...options, "-q", ...args], { cwd: folder });
+}
+
+function updateLists(apt) {
+  try {
+    apt("apt-get", "update", "--error-on=any");
+  } catch (error) {
+    throw new MissingError(`packages of Debian cannot be fetched: ${error.message}`);
+  }
 }
 
 /** The kernel that the archive offers, like { kernel: "6.1.0-56", version: "6.1.192-2" }. */
@@ -81,9 +89,9 @@ function describeSource(folder, name) {
 
 function fetchAll(folder) {
   if (HOST === undefined)
-    throw new BuildError(`kernel modules are compiled on x86-64 or arm64, not on ${process.arch}`);
+    throw new MissingError(`kernel modules are compiled on x86-64 or arm64, not on ${process.arch}`);
   const apt = privateApt(folder);
-  apt("apt-get", "update");
+  updateLists(apt);
   const kernel = newestKernel(apt);
   const packages = {};
   for (const [name, specification] of Object.entries(PACKAGES(kernel))) {

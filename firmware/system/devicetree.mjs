@@ -20,6 +20,7 @@ export function rangesOf(board) {
   const page = { name: "registers", address, bytes: readYaml("contract").sizes.register_page };
   return [
     { ...page, reserved: address < DDR_LOW_END },
+    // Also where Linux has no memory: the nodes are for device trees of others too
     ...memories.map(({ name, address, bytes }) => ({ name, address, bytes, reserved: true })),
   ];
 }
@@ -52,6 +53,8 @@ export function acceleratorNodes(board) {
     '\t\tcompatible = "generic-uio";',
     `\t\treg = ${ranges.map(reg).join(", ")};`,
     `\t\treg-names = ${ranges.map(({ name }) => `"${name}"`).join(", ")};`,
+    // A shared peripheral interrupt, on a rising edge: nothing acknowledges it, lm_irq lets the line fall by itself
+    `\t\tinterrupts = <0 ${readYaml(board).interrupt.value} 1>;`,
     "\t};",
     "};",
     "",

@@ -18,7 +18,7 @@ const ROOT_MODULES = [
 
 const UIO_MODULE = "uio_pdrv_genirq";
 
-/** The module is compiled without debug information, whose paths would get into its build id. */
+/** The module is compiled without paths of this machine: without debug information, and with its source's name as in the kernel. */
 function compileModule(packages, folder) {
   const tree = join(folder, "tree");
   for (const name of ["headers", "common", "kbuild", "source"]) unpack(packages.path(name), tree);
@@ -34,8 +34,9 @@ function compileModule(packages, folder) {
   const place = ["--strip-components=3", "--occurrence=1", "-C", module];
   run("tar", ["-xf", join(tree, "usr", "src", archive), ...place, `${archive.replace(/\.tar\.xz$/, "")}/${source}`]);
   writeFileSync(join(module, "Makefile"), `obj-m := ${UIO_MODULE}.o\n`);
+  const names = `KCFLAGS=-fmacro-prefix-map=${module}/=drivers/uio/`;
   const debian = ["DEB_BUILD_ARCH=amd64", "DEB_HOST_ARCH=arm64", "DEB_HOST_GNU_TYPE=aarch64-linux-gnu"];
-  run("make", ["-C", headers, `M=${module}`, "ARCH=arm64", ...debian, "CONFIG_DEBUG_INFO=", "modules"]);
+  run("make", ["-C", headers, `M=${module}`, "ARCH=arm64", ...debian, "CONFIG_DEBUG_INFO=", names, "modules"]);
   copyFileSync(join(module, `${UIO_MODULE}.ko`), join(folder, `${UIO_MODULE}.ko`));
   rmSync(tree, { recursive: true });
   rmSync(module, { recursive: true });

@@ -19,6 +19,9 @@ export const SOURCE_DATE_EPOCH = 1704067200;
 /** The message is for whoever builds. */
 export class BuildError extends Error {}
 
+/** This machine lacks something that the build needs. */
+export class MissingError extends BuildError {}
+
 const ENVIRONMENT = { LC_ALL: "C", TZ: "UTC", SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH) };
 
 /** Runs a program; what it wrote to stdout. What it said is shown when it fails. */
@@ -30,7 +33,7 @@ export function run(program, args, { cwd = ROOT, env = {}, input } = {}) {
     maxBuffer: 1 << 28,
     encoding: "utf8",
   });
-  if (error?.code === "ENOENT") throw new BuildError(`no ${program} (firmware/tools/install.sh installs it)`);
+  if (error?.code === "ENOENT") throw new MissingError(`no ${program} (firmware/tools/install.sh installs it)`);
   if (error !== undefined) throw new BuildError(`${program}: ${error.message}`);
   if (status === 0) return stdout;
   const said = `${stdout}${stderr}`.trimEnd().split("\n").slice(-40).join("\n");
@@ -49,17 +52,12 @@ export function sha256(file) {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
 
-/** A folder that `make(scratch)` fills, unless it was made with this hash. Throws where it cannot be made. */
+/** A folder that `make(scratch)` fills, unless it was made with this hash. */
 export async function folderOf(title, folder, hash, make) {
   const action = async (scratch) => {
-    try {
-      await make(scratch);
-      return { code: 0, output: "" };
-    } catch (error) {
-      if (!(error instanceof BuildError)) throw error;
-      return { code: 1, output: error.message };
-    }
+    await make(scratch);
+    return { code: 0, output: "" };
   };
-  if (!(await cached(title, folder, hash, action))) throw new BuildError(`${title} cannot be built`);
+  await cached(title, folder, hash, action);
   return folder;
 }

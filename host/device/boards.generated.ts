@@ -86,6 +86,7 @@ export const BOARDS = {
     "registers": {
       "address": 1610612736
     },
+    "interrupt": 84,
     "memories": [
       {
         "name": "ddr4",
