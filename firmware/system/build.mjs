@@ -1,7 +1,7 @@
 /**
  * Builds everything of a card's image that is neither our program nor a model.
  *
- *   node firmware/system/build.mjs --board qemu|vck190 [--update]
+ *   node firmware/system/build.mjs --board qemu|vck190 [--update] [--output FOLDER]
  *
  * Prints one line of JSON, { "folder": … }. The folder holds:
  *
@@ -13,11 +13,12 @@
  *   jtag.scr                                qemu: what U-Boot runs first
  *   components.json                         what is in it: names, versions, licences, sources, files, SHA-256
  *
- * --update fetches the newest packages of Debian; without it, those of the first build are kept.
+ * --update fetches the newest packages of Debian; without it, those of the first build are kept. The folder is build/system/<board>
+ * unless --output says another.
  * Exit code 1: it cannot be built, and why; 2: usage; 3: a program is missing, or packages of Debian that are not in the cache.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { buildBootloader } from "./bootloader.mjs";
@@ -30,7 +31,7 @@ import { checkAddresses, uBootAddresses, writeScripts } from "./scripts.mjs";
 import { BuildError, folderOf, hashOf, MissingError, ROOT, SYSTEM } from "./shell.mjs";
 
 const BOARDS = ["qemu", "vck190"];
-const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update]`;
+const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update] [--output FOLDER]`;
 
 /** All files here, and those of boards/ that they read. */
 function inputs(board) {
@@ -51,10 +52,18 @@ function loadedSizes(folder) {
   };
 }
 
-async function build(board, update) {
+/** What is in the place of the folder is replaced: that must be one of ours. */
+function checkOutput(folder) {
+  if (existsSync(folder) && !existsSync(join(folder, "stamp"))) {
+    throw new BuildError(`--output ${folder}: expected nothing there, or what an earlier build has written`);
+  }
+}
+
+async function build({ board, update, output = join(ROOT, "build", "system", board) }) {
+  checkOutput(resolve(output));
   const packages = await debianPackages({ update });
   const hash = hashOf([board, JSON.stringify(packages)], inputs(board));
-  return folderOf(`system for ${board}`, join(ROOT, "build", "system", board), hash, async (folder) => {
+  return folderOf(`system for ${board}`, resolve(output), hash, async (folder) => {
     buildDeviceTree(board, folder);
     await buildKernel(packages, folder);
     await buildBootloader(packages, folder);
@@ -66,11 +75,9 @@ async function build(board, update) {
 }
 
 function options(args) {
+  const update = { type: "boolean", default: false };
   try {
-    const { values } = parseArgs({
-      args,
-      options: { board: { type: "string" }, update: { type: "boolean", default: false } },
-    });
+    const { values } = parseArgs({ args, options: { board: { type: "string" }, output: { type: "string" }, update } });
     return BOARDS.includes(values.board) ? values : undefined;
   } catch {
     return undefined;
@@ -84,7 +91,7 @@ async function main(args) {
     return 2;
   }
   try {
-    const folder = await build(asked.board, asked.update);
+    const folder = await build(asked);
     process.stdout.write(`${JSON.stringify({ folder })}\n`);
     return 0;
   } catch (error) {
