@@ -19,6 +19,8 @@ export interface Instance {
   name: string;
   /** Key of `Netlist.modules`: a module with certain parameters. */
   module: string;
+  /** What is at each of its ports: variables, those of a concatenation from the highest to the lowest. */
+  connections: Map<string, string[]>;
 }
 
 /** An array: so many words of so many bits. */
@@ -36,6 +38,8 @@ export interface Module {
   parameters: Map<string, number>;
   instances: Instance[];
   memories: Memory[];
+  /** Variables that always have the same value. */
+  constants: Map<string, bigint>;
 }
 
 export interface Netlist {
@@ -114,9 +118,10 @@ function* below(element: Element, tag: string, scope = ""): Generator<Element & 
 const only = (element: Element, tag: string): Element => below(element, tag).next().value as Element;
 
 /** 32'sh1f, as it stands in XML. */
-function constant(text: string): number {
-  const digits = /^\d+&apos;s?h([0-9a-f]+)$/.exec(text)?.[1];
-  return digits === undefined ? Number.NaN : Number.parseInt(digits, 16);
+function constant({ attributes }: Element): bigint {
+  const digits = /^\d+&apos;s?h([0-9a-f]+)$/.exec(attributes.name!)?.[1];
+  if (digits === undefined) throw new RangeError(`Verilator's XML: ${attributes.name} is no number`);
+  return BigInt(`0x${digits}`);
 }
 
 // ------------------------------------------------------------------------------------------------------------ netlist
@@ -150,22 +155,31 @@ function readModule(element: Element, types: Map<string, Element>): Module {
       output: one.attributes.dir === "output",
     })),
     parameters: new Map(
-      variables
-        .filter(isConstant)
-        .map((one) => [
-          one.scope + one.attributes.name!,
-          constant(one.children.find((c) => c.tag === "const")?.attributes.name ?? ""),
-        ]),
+      variables.filter(isConstant).flatMap(({ scope, attributes, children }): [string, number][] => {
+        const value = children.find(({ tag }) => tag === "const");
+        return value === undefined ? [] : [[scope + attributes.name!, Number(constant(value))]];
+      }),
     ),
-    instances: [...below(element, "instance")].map(({ attributes, scope }) => ({
+    instances: [...below(element, "instance")].map(({ attributes, scope, children }) => ({
       name: scope + attributes.name!,
       module: attributes.defName!,
+      connections: new Map(
+        children.map((port) => [port.attributes.name!, [...below(port, "varref")].map((one) => one.attributes.name!)]),
+      ),
     })),
     memories: variables
       .filter((one) => !isConstant(one) && one.attributes.vartype !== "wire")
       .filter((one) => types.get(one.attributes.dtype_id!)!.tag === "unpackarraydtype")
       .map((one) => ({ name: one.scope + one.attributes.name!, ...shapeOf(one.attributes.dtype_id!, types) })),
+    constants: new Map([...below(element, "initial")].flatMap(constantOf)),
   };
+}
+
+/** Assigned where everything begins, and a constant: that is what Verilator makes of a wire that has one. */
+function constantOf({ children: [assign] }: Element): [string, bigint][] {
+  const [value, variable, ...more] = assign?.tag === "assign" ? assign.children : [];
+  if (value?.tag !== "const" || variable?.tag !== "varref" || more.length > 0) return [];
+  return [[variable.attributes.name!, constant(value)]];
 }
 
 /** Words and bits of a type; an array of arrays has as many words as both together. */
@@ -178,7 +192,7 @@ function shapeOf(id: string, types: Map<string, Element>): { words: number; bits
   }
   const inner = attributes.sub_dtype_id === undefined ? { words: 1, bits: 0 } : shapeOf(attributes.sub_dtype_id, types);
   if (tag !== "unpackarraydtype" && tag !== "packarraydtype") return inner;
-  const [a, b] = children.find((child) => child.tag === "range")!.children.map((c) => constant(c.attributes.name!));
+  const [a, b] = children.find((child) => child.tag === "range")!.children.map((one) => Number(constant(one)));
   const count = Math.abs(a! - b!) + 1;
   return tag === "packarraydtype"
     ? { words: 1, bits: inner.bits * count }

@@ -15,9 +15,11 @@ const noVerilator = !starts("verilator") && `no Verilator ${hint}`;
 const noYosys = noVerilator || (spawnSync("yosys", ["-V"]).error !== undefined && `no yosys ${hint}`);
 
 const module = (name: string, rest: Partial<Module>): Module => ({
-  ...{ name, ports: [], parameters: new Map(), instances: [], memories: [] },
+  ...{ name, ports: [], parameters: new Map(), instances: [], memories: [], constants: new Map() },
   ...rest,
 });
+
+const instance = (name: string, of: string) => ({ name, module: of, connections: new Map() });
 
 describe("Verilator's XML", () => {
   const types = `<typetable><basicdtype id="1" name="logic"/><basicdtype id="2" name="logic" left="7" right="0"/>
@@ -40,10 +42,14 @@ describe("Verilator's XML", () => {
     ]);
   });
 
-  it("has parameters and instances of generate blocks", () => {
-    const { parameters, instances } = read(`<var name="P" dtype_id="3" param="true"><const name="32&apos;sh1f"/></var>
+  it("has parameters and instances, those of generate blocks too, connections, and variables that are constant", () => {
+    const { parameters, instances, constants } =
+      read(`<var name="P" dtype_id="3" param="true"><const name="32&apos;sh1f"/></var>
       <begin name="g[2]"><var name="U" dtype_id="3" localparam="true"><const name="32&apos;h2"/></var>
-      <begin><instance name="u_b" defName="b__D4"><port name="clk"/></instance></begin></begin>`);
+      <begin><instance name="u_b" defName="b__D4"><port name="clk"/>
+      <port name="d"><concat><varref name="b1"/><sel><varref name="b0"/></sel></concat></port></instance></begin></begin>
+      <initial><assign><const name="64&apos;hffffffffffffffff"/><varref name="ones"/></assign></initial>
+      <initial><begin><assign><const name="1&apos;h0"/><varref name="later"/></assign></begin></initial>`);
     assert.deepEqual(
       [...parameters],
       [
@@ -51,7 +57,12 @@ describe("Verilator's XML", () => {
         ["g[2].U", 2],
       ],
     );
-    assert.deepEqual(instances, [{ name: "g[2].u_b", module: "b__D4" }]);
+    const connections = new Map([
+      ["clk", []],
+      ["d", ["b1", "b0"]],
+    ]);
+    assert.deepEqual(instances, [{ name: "g[2].u_b", module: "b__D4", connections }]);
+    assert.deepEqual([...constants], [["ones", 2n ** 64n - 1n]]);
   });
 
   it("has arrays: neither wires nor constants", () => {
@@ -80,17 +91,14 @@ describe("whose an array is", () => {
   const netlist = (names: readonly string[], parameters: [string, number][]): Netlist => ({
     top: module("lm_top", {
       parameters: new Map([...units, ...parameters]),
-      instances: names.map((name) => ({ name, module: "unit" })),
+      instances: names.map((name) => instance(name, "unit")),
       memories: [queue],
     }),
     modules: new Map([
       [
         "unit",
         module("unit", {
-          instances: [
-            { name: "a", module: "q" },
-            { name: "b", module: "q" },
-          ],
+          instances: [instance("a", "q"), instance("b", "q")],
         }),
       ],
       ["q", module("q", { memories: [queue, { name: "small", words: 2, bits: 511 }] })],

@@ -529,6 +529,14 @@ describe("npm run vivado", { skip }, () => {
     });
   }
 
+  it("a folder that cannot be made is a wrong argument, and nothing is left", () => {
+    const file = join(scratch, "file");
+    writeFileSync(file, "");
+    const { status, stderr } = run("--board", "u280", "-o", file);
+    assert.match(stderr, /vivado: .*file: cannot be written: /);
+    assert.equal(status, 2);
+  });
+
   it("a folder without the files is a failed check", () => {
     const { status, stdout } = run("--board", "u280", "--check", scratch);
     assert.equal(status, 6);

@@ -11,6 +11,7 @@ export function checkPackage(design: Design, calls: readonly Call[], netlist: Ne
     ...differs("top", netlist.top.name, properties(calls, "top").get("sources_1")),
     ...checkSources(calls, netlist),
     ...checkParameters(design, netlist),
+    ...checkWiring(design, netlist),
     ...checkPorts(design, calls, netlist.top),
     ...axis(design).flatMap((one) => checkInterface(design, one, calls, netlist.top)),
     ...checkReset(design, calls),
@@ -43,6 +44,37 @@ function checkParameters({ board }: Design, { top, modules }: Netlist): Problem[
   return Object.entries({ ports: board.ports.length, ...build }).flatMap(([name, expected]) =>
     differs(`parameter ${name.toUpperCase()} of lm_top`, expected, inner.parameters.get(name.toUpperCase())),
   );
+}
+
+/** What is at lm_top's ports: masters together, port 0 lowest; and what says how wide and long a transfer is. */
+function checkWiring({ flow, registers, masters, interrupt }: Design, { top, modules }: Netlist): Problem[] {
+  const inner = (name: string) => top.instances.find(({ module }) => modules.get(module)?.name === name)?.connections;
+  const at = (name: string, port: string) => inner(name)?.get(port)?.join(" ");
+  const wanted = (port: string): string | undefined => {
+    const [, side, signal] = /^([ms])_(\w+)$/.exec(port) ?? [];
+    if (side === undefined) return { clk: flow.clock, rst_n: flow.reset }[port];
+    return side === "s"
+      ? `${registers.name}_${signal}`
+      : masters
+          .map(({ name }) => `${name}_${signal}`)
+          .reverse()
+          .join(" ");
+  };
+  const ports = [...(inner("lm_top")?.keys() ?? [])].filter((port) => wanted(port) !== undefined);
+  const widths = masters.flatMap(({ name }) => {
+    const bytes = (top.ports.find((port) => port.name === `${name}_wdata`)?.width ?? 0) / 8;
+    return [
+      ...["awsize", "arsize"].map((signal) => [`${name}_${signal}`, BigInt(Math.log2(bytes))] as const),
+      ...["awburst", "arburst"].map((signal) => [`${name}_${signal}`, 1n] as const),
+      [`${name}_wstrb`, 2n ** BigInt(bytes) - 1n] as const,
+    ];
+  });
+  return [
+    ...ports.flatMap((port) => differs(`at lm_top's port ${port}`, wanted(port), at("lm_top", port))),
+    ...differs("at lm_irq's port pulse", at("lm_top", "irq"), at("lm_irq", "pulse")),
+    ...differs("at lm_irq's port level", interrupt, at("lm_irq", "level")),
+    ...widths.flatMap(([port, value]) => differs(`value of ${port}`, `${value}`, top.constants.get(port)?.toString())),
+  ];
 }
 
 /** Port of the top → interface/logical name. */

@@ -2,6 +2,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { isDirectory, systemReason } from "../../checkpoint/file.ts";
 import { EXIT, LightMambaError } from "../../errors.ts";
 import { runScript } from "../script.ts";
 import { checkFolder } from "./check.ts";
@@ -62,13 +63,14 @@ function main(): void {
 
 /** Each beside its place first, so that none is ever half written. */
 function write(folder: string, files: { [name: string]: string }): void {
-  mkdirSync(folder, { recursive: true });
   const temporary = (name: string) => join(folder, `.${name}.${process.pid}.tmp`);
   try {
+    mkdirSync(folder, { recursive: true });
     for (const [name, text] of Object.entries(files)) writeFileSync(temporary(name), text);
     for (const name of Object.keys(files)) renameSync(temporary(name), join(folder, name));
-  } finally {
-    for (const name of Object.keys(files)) rmSync(temporary(name), { force: true });
+  } catch (error) {
+    if (isDirectory(folder)) for (const name of Object.keys(files)) rmSync(temporary(name), { force: true });
+    throw new LightMambaError("usage", `cannot be written: ${systemReason(error)}`, { file: folder });
   }
 }
 
