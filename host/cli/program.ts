@@ -25,6 +25,7 @@ export const COMMANDS: Record<string, Entry> = {
     summary: "check that a device computes what WebAssembly does",
     load: () => import("./commands/selftest.ts"),
   },
+  image: { summary: "build, examine and boot SD card images", load: () => import("./commands/image.ts") },
   doctor: { summary: "check this machine and this installation", load: () => import("./commands/doctor.ts") },
 };
 
@@ -45,6 +46,11 @@ function settle(command: Command): Command {
     .showSuggestionAfterError(true);
 }
 
+function settleAll(command: Command): Command {
+  for (const below of command.commands) settle(below);
+  return settle(command);
+}
+
 /** The first word that is not an option names the command. Global options have no values, so nothing is skipped. */
 export function chosenCommand(args: readonly string[]): string | undefined {
   const words = args.filter((arg) => !arg.startsWith("-"));
@@ -62,7 +68,7 @@ export async function buildProgram(output: Output, args: readonly string[]): Pro
     .addHelpText("after", EXAMPLES);
   const chosen = chosenCommand(args);
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
-    const command = name === chosen ? settle((await load()).define(output)) : new Command(name);
+    const command = name === chosen ? settleAll((await load()).define(output)) : new Command(name);
     program.addCommand(command.summary(summary));
   }
   return program;

@@ -12,6 +12,7 @@ export {
   Simulator,
   type SimulatorOptions,
   simulatorPath,
+  startOn,
   timing,
   verilatorVersion,
 } from "./simulator.ts";

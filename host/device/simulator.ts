@@ -111,6 +111,33 @@ export function timing(board: Board): string[] {
   return [...drams, ...ports];
 }
 
+/** The simulated accelerator on memory that belongs to another: QEMU's guest. */
+export interface SharedMemory {
+  file: string;
+  /** Where the register page and the memories of the board lie in it. */
+  registers: number;
+  regions: readonly Region[];
+}
+
+/**
+ * Starts it as a process that ends with this one, or on SIGTERM. Its fd 3 is a pipe: a byte for each interrupt; standard error has its last
+ * words.
+ */
+export function startOn({ file, registers, regions }: SharedMemory, build: string, board: Board): ChildProcess {
+  const args = ["--file", file, "--registers", String(registers), "--parent", String(process.pid), "--irq", "3"];
+  for (const { address, bytes, offset } of regions) args.push("--region", `${address},${bytes},${offset}`);
+  return spawn(programOf(build), [...args, ...timing(board)], { stdio: ["ignore", "ignore", "pipe", "pipe"] });
+}
+
+function programOf(build: string): string {
+  const program = simulatorPath(build);
+  if (existsSync(program)) return program;
+  throw new LightMambaError("prerequisite", "the accelerator's simulation is not built", {
+    file: program,
+    hint: `firmware/tools/install.sh installs Verilator, then: node ${BUILD_SCRIPT} ${build}`,
+  });
+}
+
 export class Simulator {
   readonly device: Device;
   readonly memory: DeviceMemory;
@@ -134,12 +161,7 @@ export class Simulator {
   }
 
   static start(options: SimulatorOptions = {}): Simulator {
-    const program = simulatorPath(options.build ?? "top");
-    if (!existsSync(program))
-      throw new LightMambaError("prerequisite", "the accelerator's simulation is not built", {
-        file: program,
-        hint: `firmware/tools/install.sh installs Verilator, then: node ${BUILD_SCRIPT} ${options.build ?? "top"}`,
-      });
+    const program = programOf(options.build ?? "top");
     const board: Board = options.board ?? BOARDS.sim;
     const memory = DeviceMemory.create(0, regionsOf(board, [options.memoryBytes ?? 64 * 2 ** 20].flat()));
     const log = unnamedFile();

@@ -16,6 +16,7 @@
 //       --trace PATH,FROM,TO      waveforms of these cycles (build top-trace)
 //       --hang CYCLE              from there on the memory answers nothing (tests)
 //       --parent PID              end when that process does
+//       --irq FD                  a byte is written there for each interrupt, once the registers of its cause are in the file
 //
 // The clock only runs while the device has something to do. Ends with 0 on SIGINT, SIGTERM, or when its parent is gone; with 2 when the
 // command line or the file is not usable, 3 when the model stops by itself; the reason is the last line of stderr.
@@ -66,6 +67,7 @@ struct Options {
   int fd = -1;
   uint64_t registers = 0, traceFrom = 0, traceTo = 0;
   int parent = 0;
+  int irq = -1;
 };
 
 static std::vector<std::string> parts(const std::string &text, size_t count, const std::string &option) {
@@ -126,6 +128,7 @@ static void parse(int argc, char **argv, Options &o, Memory &m) {
       o.traceTo = number(p[2], option);
     } else if (option == "--hang") m.hangAt = number(text, option);
     else if (option == "--parent") o.parent = int(number(text, option));
+    else if (option == "--irq") o.irq = int(number(text, option));
     else fail(option + ": unknown option");
   }
   if (m.drams.empty()) m.drams.emplace_back();
@@ -200,6 +203,7 @@ class Simulation {
   std::vector<uint32_t> values;
   size_t at = 0;
   int quietPasses = 0;
+  int passesToIrq = 0;
   bool first = true;
 
   uint32_t word(uint32_t offset) {
@@ -287,6 +291,8 @@ void Simulation::publish() {
   first = false;
   at = 0;
   quietPasses++;
+  // Nobody reads: who waits looks by himself now and then
+  if (passesToIrq > 0 && --passesToIrq == 0 && write(o.irq, "!", 1) < 0 && errno != EAGAIN) o.irq = -1;
 }
 
 void Simulation::drive(size_t p) {
@@ -368,6 +374,7 @@ void Simulation::tick() {
   top.eval();
   const bool awready = top.s_awready, arready = top.s_arready, rvalid = top.s_rvalid;
   const uint32_t rdata = top.s_rdata;
+  const bool irq = top.irq;
   for (size_t p = 0; p < PORTS; p++) answer(p);
 #if VM_TRACE
   if (!o.trace.empty() && m.cycle >= o.traceFrom && m.cycle < o.traceTo) {
@@ -387,6 +394,8 @@ void Simulation::tick() {
     }
   }
 #endif
+  // The pass that is under way may have read the words already
+  if (irq && o.irq >= 0) passesToIrq = 2, quietPasses = 0;
   afterRegisters(awready, arready, rvalid, rdata);
   m.cycle++;
 }
@@ -441,6 +450,8 @@ int main(int argc, char **argv) {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGHUP, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  if (options.irq >= 0 && fcntl(options.irq, F_SETFL, O_NONBLOCK) != 0) fail("--irq: no such descriptor");
   action.sa_handler = onBus;
   sigaction(SIGBUS, &action, nullptr);
   memory.file = openFile(options, memory);

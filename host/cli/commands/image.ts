@@ -1,0 +1,221 @@
+import { existsSync } from "node:fs";
+import { Command } from "commander";
+import { LightMambaError } from "../../errors.ts";
+import { bootImage, type Milestone } from "../../image/boot.ts";
+import { type BuiltImage, buildImage, IMAGE_BOARDS, type ImageBoard } from "../../image/build.ts";
+import { inspectImage } from "../../image/inspect.ts";
+import { verifyImage } from "../../image/verify.ts";
+import { defineCommand } from "../command.ts";
+import { onInterrupt } from "../interrupt.ts";
+import { integer, oneOf } from "../options.ts";
+import type { Output } from "../output.ts";
+import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
+
+interface BuildOptions {
+  board: ImageBoard;
+  /** False: --no-model. */
+  model: string | false;
+  bootBin?: string;
+  basePdi?: string;
+  output: string;
+}
+
+interface BootOptions {
+  device: "rtl" | "wasm";
+  prompt: string;
+  tokens: number;
+  seed: number;
+  timeout: number;
+}
+
+export function define(output: Output): Command {
+  return new Command("image")
+    .description("Build, examine and boot SD card images for a board.")
+    .addCommand(defineBuild(output))
+    .addCommand(defineInspect(output))
+    .addCommand(defineVerify(output))
+    .addCommand(defineBoot(output));
+}
+
+function defineBuild(output: Output): Command {
+  return defineCommand("build", "Build an SD card image.", [
+    ["a card for QEMU, with the embedded model", "image build --board qemu -o sdcard.img"],
+    [
+      "for the board, with what Vivado made",
+      "image build --board vck190 --model my-w4a4 --base-pdi base.pdi -o sdcard.img",
+    ],
+  ])
+    .requiredOption("--board <name>", `for which board: ${IMAGE_BOARDS.join(" or ")}`, oneOf(IMAGE_BOARDS))
+    .option("-m, --model <dir>", "model directory to put on it", EMBEDDED_MODEL)
+    .option("--no-model", "leave the data partition empty")
+    .option("--boot-bin <file>", "a BOOT.BIN to put on it as it is")
+    .option("--base-pdi <file>", "the PDI that Vivado made: BOOT.BIN is packed from it")
+    .requiredOption("-o, --output <file>", "image to write; beside it .bmap, .sha256 and .manifest.json")
+    .action((options: BuildOptions) => build(options, output));
+}
+
+async function build(options: BuildOptions, output: Output): Promise<void> {
+  const { board, model, bootBin, basePdi } = options;
+  if (bootBin !== undefined && basePdi !== undefined)
+    throw usage("--base-pdi", "not beside --boot-bin, which is complete");
+  for (const [field, file] of [
+    ["--boot-bin", bootBin],
+    ["--base-pdi", basePdi],
+  ] as const)
+    if (file !== undefined && !existsSync(file)) throw usage(field, "no such file", file);
+  const built = await interruptible(output, (step) =>
+    buildImage(options.output, {
+      ...step,
+      board,
+      ...(model === false ? {} : { model: modelDir(model) }),
+      ...(bootBin === undefined ? {} : { bootBin }),
+      ...(basePdi === undefined ? {} : { basePdi }),
+    }),
+  );
+  showBuilt(built, output);
+}
+
+function showBuilt({ image, bytes, sha256, boots, manifest }: BuiltImage, output: Output): void {
+  if (output.json) output.record({ image, bytes, sha256, boots, components: manifest.components.length });
+  else {
+    output.line(`${image}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256}`);
+    output.line(`${image}.bmap, .sha256, .manifest.json: ${manifest.components.length} components with their licences`);
+  }
+  if (boots) return;
+  output.warn(
+    "no BOOT.BIN on it: a VCK190 does not start from this card yet. What only Vivado can make is the base PDI, with",
+  );
+  output.warn(
+    "platform management, memory controllers and the accelerator's logic: docs/board.md; then add --base-pdi.",
+  );
+}
+
+function defineInspect(output: Output): Command {
+  return defineCommand("inspect", "Show what is in an image.", [
+    ["partitions, files, model", "image inspect sdcard.img"],
+  ])
+    .argument("<image>", "image file")
+    .action(async (image: string) => {
+      const found = await inspectImage(image);
+      if (output.json) {
+        output.record(found);
+        return;
+      }
+      for (const { name, offset, size, files } of found.partitions) {
+        output.line(
+          output.style("bold", `${name}: ${(size / 2 ** 20).toFixed(1)} MiB from ${offset / 2 ** 20} MiB on`),
+        );
+        for (const { path, bytes } of files) output.line(`  ${String(bytes).padStart(10)}  ${path}`);
+      }
+      output.line(
+        `model: ${found.model === undefined ? "none" : `${found.model.generator}, for ${found.model.board}, ${found.model.runtime}`}`,
+      );
+    });
+}
+
+function defineVerify(output: Output): Command {
+  return defineCommand("verify", "Check an image: partitions, file systems, every file, the model.", [
+    ["against its manifest", "image verify sdcard.img"],
+  ])
+    .argument("<image>", "image file; .manifest.json and .sha256 beside it are used where they are")
+    .option("--board <name>", "fail where the image is for another board", oneOf(IMAGE_BOARDS))
+    .action(async (image: string, { board }: { board?: ImageBoard }) => {
+      const checks = await interruptible(output, (step) =>
+        verifyImage(image, { ...step, ...(board ? { board } : {}) }),
+      );
+      if (output.json) output.record({ image, ok: true, checks });
+      else for (const check of checks) output.line(`${output.style("green", "ok")}    ${check}`);
+    });
+}
+
+function defineBoot(output: Output): Command {
+  return defineCommand("boot", "Boot an image in QEMU and generate text there.", [
+    ["on the accelerator's RTL", 'image boot sdcard.img --device rtl --prompt "Once upon a time" -n 16'],
+    ["on the emulated processor alone", "image boot sdcard.img --device wasm -n 32"],
+  ])
+    .argument("<image>", "image file; it is not changed")
+    .option("--board <name>", "which machine: qemu", oneOf(["qemu"]), "qemu")
+    .option(
+      "--device <name>",
+      "where the board computes: rtl, the accelerator in simulation, or wasm",
+      oneOf(["rtl", "wasm"]),
+      "rtl",
+    )
+    .option("--prompt <text>", "text to continue", "Once upon a time")
+    .option("-n, --tokens <count>", "how many tokens to generate at most", integer({ min: 1, max: 1 << 20 }), 16)
+    .option("--seed <number>", "seed of the sampler", integer({ min: 0, max: 0xffff_ffff }), 0)
+    .option("--timeout <seconds>", "give up then", integer({ min: 1, max: 86_400 }), 300)
+    .action((image: string, options: BootOptions) => boot(image, options, output));
+}
+
+/** A token as the board's `run --json` writes it. */
+interface Token {
+  id: number;
+  text: string;
+}
+
+async function boot(
+  image: string,
+  { device, prompt, tokens, seed, timeout }: BootOptions,
+  output: Output,
+): Promise<void> {
+  const words = [
+    "--json",
+    "--device",
+    device === "rtl" ? "board" : "wasm",
+    "--seed",
+    String(seed),
+    "-n",
+    String(tokens),
+  ];
+  const command = ["run", prompt, "--model", "/data/model", ...words];
+  let streaming = false;
+  const onLine = (line: string) => {
+    const token = tokenOf(line);
+    if (output.json) {
+      if (token) output.record(token);
+      return;
+    }
+    if (token !== undefined && !streaming) output.data(prompt);
+    if (token === undefined && streaming) output.line();
+    streaming = token !== undefined;
+    if (token) output.data(token.text);
+    else output.note(line);
+  };
+  const { exit, timeline } = await interruptible(output, (step) =>
+    bootImage(image, { ...step, device, command, timeoutSeconds: timeout, onLine }),
+  );
+  if (output.json) output.record({ exit, timeline });
+  else output.note(formatTimeline(timeline));
+  if (exit === 0) return;
+  const found = exit === undefined ? "it switched off without a word" : `exit code ${exit}`;
+  throw new LightMambaError("device", "the board's program failed", { file: image, expected: "exit code 0", found });
+}
+
+function tokenOf(line: string): Token | undefined {
+  if (!line.startsWith('{"id":')) return undefined;
+  const { id, text } = JSON.parse(line) as Token;
+  return { id, text };
+}
+
+function formatTimeline(timeline: readonly Milestone[]): string {
+  return `[${timeline.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)} s`).join(", ")}]`;
+}
+
+/** Ctrl-C ends what is under way, and its parts are removed. */
+async function interruptible<T>(
+  output: Output,
+  action: (step: { say: (text: string) => void; signal: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController();
+  const release = onInterrupt(() => abort.abort());
+  try {
+    return await action({ say: (text) => output.note(text), signal: abort.signal });
+  } finally {
+    release();
+  }
+}
+
+function usage(field: string, what: string, found?: string): LightMambaError {
+  return new LightMambaError("usage", what, { field, ...(found === undefined ? {} : { found }) });
+}

@@ -1,0 +1,58 @@
+/** Images to test with. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+
+const ROOT = join(import.meta.dirname, "../..");
+const MISSING = 3;
+
+/** Why no image can be built here, if so: for the option `skip`. Builds what is in one, which takes minutes once. */
+export function skipImages(): string | false {
+  const builds = [
+    ["firmware/system/build.mjs", "--board", "qemu"],
+    ["firmware/runner/build.mjs", "--target", "aarch64"],
+  ];
+  for (const args of builds) {
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
+    if (status === MISSING) return stderr.trim().split("\n").at(-1) ?? "";
+    if (status !== 0) throw new Error(`${args.join(" ")}: exit code ${status}\n${stderr}`);
+  }
+  return false;
+}
+
+export function withoutProgram(program: string): string | false {
+  return spawnSync(program, ["--version"]).error ? `no ${program} (firmware/tools/install.sh installs it)` : false;
+}
+
+/** Gone after the tests of the file. */
+export function scratchFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "lightmamba-images-"));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** What bootgen makes of a program that is none: a PDI by its headers, of the part with this IDCODE. */
+export function makePdi(folder: string, idCode: string): string {
+  const elf = Buffer.alloc(84 + 4096, 0x55);
+  elf.write("\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0", 0, "latin1");
+  const header = [2, 189].flatMap((half) => [half & 255, half >> 8]);
+  elf.set(header, 16);
+  const words = [1, 0xf0200000, 52, 0, 0];
+  for (const [i, word] of words.entries()) elf.writeUInt32LE(word, 20 + 4 * i);
+  for (const [i, half] of [52, 32, 1, 0, 0, 0].entries()) elf.writeUInt16LE(half, 40 + 2 * i);
+  for (const [i, word] of [1, 84, 0xf0200000, 0xf0200000, 4096, 4096, 5, 4].entries())
+    elf.writeUInt32LE(word, 52 + 4 * i);
+  writeFileSync(join(folder, "plm.elf"), elf);
+  writeFileSync(
+    join(folder, "base.bif"),
+    `all: { id_code = ${idCode} extended_id_code = 0x01 id = 0x2
+      image { name = pmc_subsys, id = 0x1c000001 { type = bootloader, file = ${folder}/plm.elf } } }`,
+  );
+  const path = join(folder, `${idCode}.pdi`);
+  const args = ["-arch", "versal", "-image", join(folder, "base.bif"), "-w", "-o", path];
+  const { status, stdout, stderr } = spawnSync("bootgen", args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`bootgen: ${stdout}${stderr}`);
+  return path;
+}
