@@ -39,6 +39,11 @@ export function promptIds(model: Model, text: string): number[] {
   return [model.tokenizer.bosTokenId ?? bosTokenId ?? eosTokenIds[0] ?? 0];
 }
 
+/** Ids that end a text. */
+export function endIds({ config, tokenizer }: Model): ReadonlySet<number> {
+  return new Set([...config.eosTokenIds, ...tokenizer.eosTokenIds]);
+}
+
 /**
  * Feeds `prompt` and draws tokens until the count, an end-of-text token or a stop text. Streams: pull one token at a
  * time; the return value is the summary.
@@ -52,7 +57,7 @@ export function* generate(
   const { tokens: limit = 256, stop = [] } = options;
   // A restored state has no logits: without a token to feed there is nothing to draw from.
   if (prompt.length === 0) throw new LightMambaError("usage", "nothing to go on from", { hint: "give a prompt" });
-  const ends = new Set([...model.config.eosTokenIds, ...model.tokenizer.eosTokenIds]);
+  const ends = endIds(model);
   const decoder = model.tokenizer.streamDecoder();
   const filter = new StopFilter(stop);
   const start = performance.now();

@@ -56,7 +56,7 @@ export interface Accelerator {
 }
 
 /** Limits of a build in the order of misfit in assembly/accel-build.ts. */
-const LIMITS: readonly (readonly [field: string, what: string])[] = [
+export const LIMITS: readonly (readonly [field: string, what: string])[] = [
   ["units", "the device lacks units"],
   ["state_bits", "the device has no such state"],
   ["activation_bits", "the device is not built for such activations"],
@@ -189,10 +189,8 @@ function planDevice(
 ): { data: number; weights: number[]; memories: number[] } {
   const { exports } = engine;
   exports.setBuild(...BUILD_ORDER.map((name) => build[name] ?? OPEN));
-  const ports = withPorts(board, build.ports ?? 1);
-  const memories = portMemories(ports);
-  const patterns = [inProjShares(header, ports), portShares(ports, 1, 0)].map((shares) => portPattern(shares));
-  const [inProj, others, memoriesAt] = [...patterns.map((pattern) => [pattern.length, ...pattern]), memories].map(
+  const plan = portPlan(header, board, build.ports ?? 1);
+  const [inProj, others, memoriesAt] = [withLength(plan.inProj), withLength(plan.others), plan.memories].map(
     (bytes) => {
       const at = allocate(engine, 1 + lm.PORT_PATTERN, "what ports have");
       new Uint8Array(engine.memory.buffer, at, bytes.length).set(bytes);
@@ -202,8 +200,28 @@ function planDevice(
   const mask = serial.reduce((bits, overlap) => bits | (1 << OVERLAPS.indexOf(overlap)), 0);
   const misfit = exports.planDevice(inProj!, others!, memoriesAt!, Number(partition === "split"), mask);
   if (misfit > 0) throw misfitError(exports, header, build, misfit);
-  const weights = Array.from({ length: Math.max(...memories) + 1 }, (_, i) => Number(exports.deviceWeightBytes(i)));
-  return { data: Number(exports.deviceDataBytes()), weights, memories };
+  const weights = Array.from({ length: Math.max(...plan.memories) + 1 }, (_, i) =>
+    Number(exports.deviceWeightBytes(i)),
+  );
+  return { data: Number(exports.deviceDataBytes()), weights, memories: plan.memories };
+}
+
+function withLength(pattern: readonly number[]): number[] {
+  return [pattern.length, ...pattern];
+}
+
+/** Arguments of planDevice for so many ports: who has block b of in_proj, and of the other matrices; and in which memory each port is. */
+export function portPlan(
+  header: ModelHeader,
+  board: Board,
+  count: number,
+): Record<"inProj" | "others" | "memories", number[]> {
+  const ports = withPorts(board, count);
+  return {
+    inProj: [...portPattern(inProjShares(header, ports))],
+    others: [...portPattern(portShares(ports, 1, 0))],
+    memories: portMemories(ports),
+  };
 }
 
 /** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */

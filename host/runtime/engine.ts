@@ -124,7 +124,7 @@ export interface Engine {
 
 const FILES: Record<Variant, string> = { relaxed: "runtime.relaxed.wasm", plain: "runtime.wasm" };
 /** What the exported functions mean: assembly/index.ts, version(). */
-const RUNTIME_VERSION = 2;
+export const RUNTIME_VERSION = 2;
 const MEMORY = { initial: 16, maximum: 65536, shared: true };
 
 /** (func (param v128 v128) (result v128) i16x8.relaxed_dot_i8x16_i7x16_s): valid where relaxed SIMD is on. */
@@ -137,12 +137,16 @@ export function bestVariant(): Variant {
   return WebAssembly.validate(RELAXED_PROBE) ? "relaxed" : "plain";
 }
 
+/** The module's file, which must have been built. */
+export function runtimePath(variant: Variant): string {
+  const path = join(packageRoot(), "build", FILES[variant]);
+  if (existsSync(path)) return path;
+  throw new LightMambaError("prerequisite", "the runtime is not built", { file: path, hint: "npm run build" });
+}
+
 /** A fresh instance with a memory of its own, and threads - 1 helpers on it. */
 export function instantiate(variant: Variant = bestVariant(), threads = 1): Engine {
-  const path = join(packageRoot(), "build", FILES[variant]);
-  if (!existsSync(path)) {
-    throw new LightMambaError("prerequisite", "the runtime is not built", { file: path, hint: "npm run build" });
-  }
+  const path = runtimePath(variant);
   const memory = new WebAssembly.Memory(MEMORY);
   const module = new WebAssembly.Module(readFileSync(path));
   const link = new DeviceLink(memory);

@@ -21,14 +21,26 @@ const ADDRESS_SPACE = 2 ** 32;
 /** Address of a tensor by name. */
 export type Addresses = (name: string) => number;
 
-export function loadWeights(engine: Engine, header: ModelHeader): void {
+/** Where in memory a range of the weights' file lies, byte for byte. */
+export interface FileRange {
+  at: number;
+  offset: number;
+  bytes: number;
+}
+
+/** Returns where the weights lie, on a page boundary of memory and file. */
+export function loadWeights(engine: Engine, header: ModelHeader): FileRange {
   const path = join(header.dir, MODEL_FILES.weights);
   const file = SafetensorsFile.open(path);
   try {
+    const range = { at: 0, ...rangeOfTensors(file) };
     installTensors(engine, header, path, (specs) => {
       checkTensors(file, specs, path);
-      return readTensors(engine, file, path);
+      range.at = reserve(engine, range.bytes, path);
+      file.file.readInto(new Uint8Array(engine.memory.buffer, range.at, range.bytes), range.offset);
+      return (name) => range.at + file.tensors.get(name)!.begin - range.offset;
     });
+    return range;
   } finally {
     file.close();
   }
@@ -115,14 +127,10 @@ function scaledEpsilon(value: number, f: number): bigint {
   });
 }
 
-/** Reads the whole file behind its header in one piece, so that tensors keep the alignment they have on disk. */
-function readTensors(engine: Engine, file: SafetensorsFile, path: string): Addresses {
-  // A page boundary in the file, so that what is on one there is on one in memory.
-  const first = Math.floor(Math.min(...[...file.tensors.values()].map(({ begin }) => begin)) / PAGE) * PAGE;
-  const size = file.file.size - first;
-  const start = reserve(engine, size, path);
-  file.file.readInto(new Uint8Array(engine.memory.buffer, start, size), first);
-  return (name) => start + file.tensors.get(name)!.begin - first;
+/** The whole file behind its header, in one piece and from a page boundary on: tensors keep the alignment they have on disk. */
+function rangeOfTensors(file: SafetensorsFile): { offset: number; bytes: number } {
+  const offset = Math.floor(Math.min(...[...file.tensors.values()].map(({ begin }) => begin)) / PAGE) * PAGE;
+  return { offset, bytes: file.file.size - offset };
 }
 
 /** Memory for all weights, from a page boundary on. */

@@ -7,11 +7,10 @@ import type { Engine } from "./engine.ts";
 import { allocate } from "./load.ts";
 
 export interface SamplerOptions {
-  /** 0: always the likeliest token. Default 0.8. */
+  /** 0: always the likeliest token. */
   temperature?: number;
-  /** 0 (default): all. */
+  /** 0: all. */
   topK?: number;
-  /** Default 0.95. */
   topP?: number;
   minP?: number;
   repetitionPenalty?: number;
@@ -20,6 +19,17 @@ export interface SamplerOptions {
   /** Same seed, same tokens on every machine. Default 0. */
   seed?: number;
 }
+
+/** In the order of the runtime's setSampler. */
+export const DEFAULT_SAMPLER: Required<Omit<SamplerOptions, "seed">> = {
+  temperature: 0.8,
+  topK: 0,
+  topP: 0.95,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+};
 
 /** What a session needs of its model. */
 export interface SessionOwner {
@@ -87,15 +97,16 @@ export class Session {
 
   /** Changes the sampler's rules; what it has seen and its random numbers go on. */
   setSampler(options: SamplerOptions): void {
+    const rule = (name: keyof typeof DEFAULT_SAMPLER) => options[name] ?? DEFAULT_SAMPLER[name];
     this.#owner.engine.exports.setSampler(
       this.#sampler,
-      options.temperature ?? 0.8,
-      options.topK ?? 0,
-      options.topP ?? 0.95,
-      options.minP ?? 0,
-      options.repetitionPenalty ?? 1,
-      options.presencePenalty ?? 0,
-      options.frequencyPenalty ?? 0,
+      rule("temperature"),
+      rule("topK"),
+      rule("topP"),
+      rule("minP"),
+      rule("repetitionPenalty"),
+      rule("presencePenalty"),
+      rule("frequencyPenalty"),
       this.#owner.vocabUsed,
     );
   }

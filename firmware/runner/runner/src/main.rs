@@ -1,0 +1,66 @@
+//! `lightmamba` on a board: the same tokens as the host's program, from a model that the host prepared. docs/runner.md.
+mod accelerate;
+mod choose;
+mod cli;
+mod device;
+mod durable;
+mod error;
+mod generate;
+mod link;
+mod load;
+mod model;
+mod output;
+mod run;
+mod runtime;
+mod session;
+mod setup;
+mod state;
+mod stop;
+mod text;
+
+use clap::{Parser, error::ErrorKind};
+use cli::{Cli, Command};
+use error::{Error, Exit};
+use output::Output;
+use std::{env, process::ExitCode, time::Instant};
+
+fn main() -> ExitCode {
+    let start = Instant::now();
+    // Before the arguments are parsed, since a fault in them is reported in the form that they ask for.
+    let flag = |names: &[&str]| {
+        env::args()
+            .take_while(|arg| arg != "--")
+            .any(|arg| names.contains(&arg.as_str()))
+    };
+    let output = Output {
+        json: flag(&["--json"]),
+        quiet: flag(&["-q", "--quiet"]),
+    };
+    let result = match Cli::try_parse() {
+        Ok(cli) => execute(&cli.command, output, start),
+        Err(error) if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind()) => {
+            output.data(&error.to_string())
+        }
+        Err(error) => Err(usage_error(&error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+fn execute(command: &Command, output: Output, start: Instant) -> error::Result<()> {
+    match command {
+        Command::Run(args) => run::run(args, output, start),
+    }
+}
+
+/// clap's text is `error: what`, then more on lines of its own.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Error::new(Exit::Usage, first.trim_start_matches("error: ")).hint("add --help for help")
+}
