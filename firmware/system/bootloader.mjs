@@ -2,7 +2,7 @@
 import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
-import { BuildError, CACHE, folderOf, hashOf, run, SYSTEM } from "./shell.mjs";
+import { BuildError, cacheFolder, hashOf, run, SYSTEM } from "./shell.mjs";
 
 const CROSS = "CROSS_COMPILE=aarch64-linux-gnu-";
 const JOBS = `-j${Math.min(4, availableParallelism())}`;
@@ -11,13 +11,13 @@ const CONFIG = join(SYSTEM, "uboot.config");
 /** Sources are unpacked to `source`, beside what is built. */
 function unpackSource(packages, name, folder) {
   const source = join(folder, "source");
-  run("dpkg-source", ["--no-check", "-x", packages.path(name), source]);
+  run("dpkg-source", ["-x", packages.path(name), source]);
   return source;
 }
 
 function uBootFolder(packages) {
   const hash = hashOf([packages.packages["u-boot"].sha256], [CONFIG, join(SYSTEM, "bootloader.mjs")]);
-  return folderOf("U-Boot", join(CACHE, "u-boot"), hash, (folder) => {
+  return cacheFolder("U-Boot", "u-boot", hash, (folder) => {
     const source = unpackSource(packages, "u-boot", folder);
     const build = join(folder, "build");
     mkdirSync(build);
@@ -48,7 +48,7 @@ function checkConfig(made) {
 function tfaFolder(packages) {
   const source = packages.packages["arm-trusted-firmware"];
   const hash = hashOf([source.sha256], [join(SYSTEM, "bootloader.mjs")]);
-  return folderOf("TF-A", join(CACHE, "tf-a"), hash, (folder) => {
+  return cacheFolder("TF-A", "tf-a", hash, (folder) => {
     const tree = unpackSource(packages, "arm-trusted-firmware", folder);
     const options = ["PLAT=versal", "RESET_TO_BL31=1", "VERSAL_PLATFORM=silicon", "LDFLAGS=--no-warn-rwx-segments"];
     // It says both on the console

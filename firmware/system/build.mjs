@@ -17,7 +17,7 @@
  * unless --output says another.
  * Exit code 1: it cannot be built, and why; 2: usage; 3: a program is missing, or packages of Debian that are not in the cache.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
@@ -28,17 +28,10 @@ import { buildDeviceTree, rangesOf } from "./devicetree.mjs";
 import { buildKernel } from "./kernel.mjs";
 import { buildOverlay } from "./overlay.mjs";
 import { checkAddresses, uBootAddresses, writeScripts } from "./scripts.mjs";
-import { BuildError, folderOf, hashOf, MissingError, ROOT, SYSTEM } from "./shell.mjs";
+import { BuildError, folderOf, hashOf, MissingError, ownFiles, ROOT } from "./shell.mjs";
 
 const BOARDS = ["qemu", "vck190"];
 const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update] [--output FOLDER]`;
-
-/** All files here, and those of boards/ that they read. */
-function inputs(board) {
-  const own = readdirSync(SYSTEM, { recursive: true }).map((name) => join(SYSTEM, name));
-  const files = own.filter((path) => statSync(path).isFile() && !path.endsWith(".md")).sort();
-  return [...files, ...[board, "contract"].map((name) => join(ROOT, "boards", `${name}.yaml`))];
-}
 
 /** Bytes behind the addresses of U-Boot: the kernel is unpacked from one to the other. */
 function loadedSizes(folder) {
@@ -62,7 +55,8 @@ function checkOutput(folder) {
 async function build({ board, update, output = join(ROOT, "build", "system", board) }) {
   checkOutput(resolve(output));
   const packages = await debianPackages({ update });
-  const hash = hashOf([board, JSON.stringify(packages)], inputs(board));
+  const boards = [board, "contract"].map((name) => join(ROOT, "boards", `${name}.yaml`));
+  const hash = hashOf([board, JSON.stringify(packages)], [...ownFiles(), ...boards]);
   return folderOf(`system for ${board}`, resolve(output), hash, async (folder) => {
     buildDeviceTree(board, folder);
     await buildKernel(packages, folder);

@@ -1,7 +1,7 @@
 /** What is in the image of others' work, and under which licences: components.json. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hashOf, ROOT, SYSTEM } from "./shell.mjs";
+import { hashOf, ownFiles, ROOT } from "./shell.mjs";
 
 /** Files by their names in the folder; of archives, everyone who is in it. */
 function components({ packages, kernel }, folder) {
@@ -30,15 +30,10 @@ function components({ packages, kernel }, folder) {
     {
       name: "lightmamba-system",
       licence: "Apache-2.0",
-      origin: { name: "firmware/system", version, sha256: ownHash() },
+      origin: { name: "firmware/system", version, sha256: hashOf([], ownFiles()) },
       files: ["system.dtb", "accelerator.dtsi", "extlinux.conf", "boot.scr", "initramfs.cpio.gz", "overlay"],
     },
   ];
-}
-
-function ownHash() {
-  const names = readdirSync(SYSTEM, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  return hashOf([], names.map((entry) => join(entry.parentPath, entry.name)).sort());
 }
 
 /** Writes components.json. sha256 is that of the package of Debian which `source` names. */

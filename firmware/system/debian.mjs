@@ -3,15 +3,13 @@
  * machine's apt is left as it is. The archive offers one version of a package for some weeks only: what it offers when the packages
  * are first fetched is kept (packages.json) until `update` asks for newer ones.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError, CACHE, folderOf, hashOf, MissingError, run, sha256 } from "./shell.mjs";
 
 const RELEASE = "bookworm";
 /** Modules are compiled by programs of this machine. */
-const HOST = { x64: "amd64", arm64: "arm64" }[process.arch];
-const FOLDER = join(CACHE, "debian");
-
+export const HOST = { x64: "amd64", arm64: "arm64" }[process.arch];
 const KERNEL = "linux-image-arm64:arm64";
 const SOURCES = ["u-boot", "arm-trusted-firmware"];
 
@@ -27,6 +25,9 @@ const PACKAGES = ({ kernel, version }) => {
     busybox: "busybox-static:arm64",
   };
 };
+
+const HASH = hashOf([RELEASE, HOST ?? "", PACKAGES.toString(), SOURCES.join()]);
+const FOLDER = join(CACHE, `debian-${HASH.slice(0, 12)}`);
 
 /** Lines of a sources.list with what this machine's apt uses of Debian. */
 function sourcesList() {
@@ -51,14 +52,6 @@ function privateApt(folder) {
     ...[HOST, "arm64"].map((name) => `APT::Architectures::=${name}`),
   ].flatMap((option) => ["-o", option]);
   return (program, ...args) => run(program, [...options, "-q", ...args], { cwd: folder });
-}
-
-function updateLists(apt) {
-  try {
-    apt("apt-get", "update", "--error-on=any");
-  } catch (error) {
-    throw new MissingError(`packages of Debian cannot be fetched: ${error.message}`);
-  }
 }
 
 /** The kernel that the archive offers, like { kernel: "6.1.0-56", version: "6.1.192-2" }. */
@@ -91,7 +84,7 @@ function fetchAll(folder) {
   if (HOST === undefined)
     throw new MissingError(`kernel modules are compiled on x86-64 or arm64, not on ${process.arch}`);
   const apt = privateApt(folder);
-  updateLists(apt);
+  apt("apt-get", "update", "--error-on=any");
   const kernel = newestKernel(apt);
   const packages = {};
   for (const [name, specification] of Object.entries(PACKAGES(kernel))) {
@@ -108,14 +101,43 @@ function fetchAll(folder) {
   writeFileSync(join(folder, "packages.json"), `${JSON.stringify({ ...kernel, packages }, undefined, 2)}\n`);
 }
 
-/** The packages: { kernel, version, packages: name → { name, version, files, sha256 } }, and paths of their files by `paths(name)`. */
-export async function debianPackages({ update = false } = {}) {
-  const hash = hashOf([RELEASE, HOST ?? "", PACKAGES.toString(), SOURCES.join()]);
+/** Offline, or with an archive that is out of order, there is nothing that a change here could do. */
+function fetchOrMiss(folder) {
+  try {
+    fetchAll(folder);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    throw new MissingError(`packages of Debian cannot be fetched: ${error.message}`);
+  }
+}
+
+/** Fetches them again. Where that cannot be, those that are there are kept. */
+async function refetch() {
+  const stamp = join(FOLDER, "stamp");
+  const kept = existsSync(stamp) ? readFileSync(stamp) : undefined;
   // Without its stamp a folder is made anew
-  if (update) rmSync(join(FOLDER, "stamp"), { force: true });
-  await folderOf("packages of Debian", FOLDER, hash, fetchAll);
+  rmSync(stamp, { force: true });
+  try {
+    await folderOf("packages of Debian", FOLDER, HASH, fetchOrMiss);
+  } catch (error) {
+    if (kept !== undefined) writeFileSync(stamp, kept);
+    throw error;
+  }
+}
+
+function pathOf({ name, files, sha256: expected }) {
+  const path = join(FOLDER, files[0]);
+  const found = sha256(path);
+  if (found === expected) return path;
+  throw new BuildError(`${path} (${name}): expected SHA-256 ${expected}, found ${found}: --update fetches it again`);
+}
+
+/** The packages: { kernel, version, packages: name → { name, version, files, sha256 } }, and `path(name)`, a package's first file. */
+export async function debianPackages({ update = false } = {}) {
+  if (update) await refetch();
+  else await folderOf("packages of Debian", FOLDER, HASH, fetchOrMiss);
   const found = JSON.parse(readFileSync(join(FOLDER, "packages.json"), "utf8"));
-  return { ...found, path: (name) => join(FOLDER, found.packages[name].files[0]) };
+  return { ...found, path: (name) => pathOf(found.packages[name]) };
 }
 
 export function unpack(file, folder) {

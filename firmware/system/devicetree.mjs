@@ -64,10 +64,9 @@ export function acceleratorNodes(board) {
 /** Writes <folder>/system.dtb, and beside it accelerator.dtsi, for device trees of others. */
 export function buildDeviceTree(board, folder) {
   mkdirSync(folder, { recursive: true });
-  const nodes = join(folder, "accelerator.dtsi");
   const dtb = join(folder, "system.dtb");
-  writeFileSync(nodes, acceleratorNodes(board));
+  writeFileSync(join(folder, "accelerator.dtsi"), acceleratorNodes(board));
   const args = ["-I", "dts", "-O", "dtb", "-i", folder, "-i", SYSTEM, "-o", dtb, join(SYSTEM, `${board}.dts`)];
   run("dtc", args);
-  return { dtb, nodes };
+  return dtb;
 }

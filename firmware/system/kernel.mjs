@@ -2,11 +2,11 @@
  * Linux: Debian's kernel for arm64, the modules that the board needs, and the one that Debian does not build, uio_pdrv_genirq, compiled from
  * Debian's sources against Debian's headers; the initramfs, since the card's driver and the root's file system are modules.
  */
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { unpack } from "./debian.mjs";
-import { BuildError, CACHE, folderOf, hashOf, run, SOURCE_DATE_EPOCH, SYSTEM } from "./shell.mjs";
+import { HOST, unpack } from "./debian.mjs";
+import { allow, BuildError, cacheFolder, hashOf, run, SOURCE_DATE_EPOCH, SYSTEM } from "./shell.mjs";
 
 /** Modules by name, with options; those that they depend on come by themselves. */
 const INITRAMFS_MODULES = ["sdhci-of-arasan", "squashfs"];
@@ -35,7 +35,7 @@ function compileModule(packages, folder) {
   run("tar", ["-xf", join(tree, "usr", "src", archive), ...place, `${archive.replace(/\.tar\.xz$/, "")}/${source}`]);
   writeFileSync(join(module, "Makefile"), `obj-m := ${UIO_MODULE}.o\n`);
   const names = `KCFLAGS=-fmacro-prefix-map=${module}/=drivers/uio/`;
-  const debian = ["DEB_BUILD_ARCH=amd64", "DEB_HOST_ARCH=arm64", "DEB_HOST_GNU_TYPE=aarch64-linux-gnu"];
+  const debian = [`DEB_BUILD_ARCH=${HOST}`, "DEB_HOST_ARCH=arm64", "DEB_HOST_GNU_TYPE=aarch64-linux-gnu"];
   run("make", ["-C", headers, `M=${module}`, "ARCH=arm64", ...debian, "CONFIG_DEBUG_INFO=", names, "modules"]);
   copyFileSync(join(module, `${UIO_MODULE}.ko`), join(folder, `${UIO_MODULE}.ko`));
   rmSync(tree, { recursive: true });
@@ -46,34 +46,27 @@ function compileModule(packages, folder) {
 function kernelFolder(packages) {
   const { kernel, headers, common, kbuild, source, busybox } = packages.packages;
   const inputs = [kernel, headers, common, kbuild, source, busybox].map((one) => one.sha256);
-  return folderOf(
-    "kernel and modules",
-    join(CACHE, "kernel"),
-    hashOf(inputs, [join(SYSTEM, "kernel.mjs")]),
-    (folder) => {
-      compileModule(packages, folder);
-      const tree = join(folder, "tree");
-      unpack(packages.path("kernel"), tree);
-      unpack(packages.path("busybox"), tree);
-      const modules = run("find", [join(tree, "lib", "modules"), "-name", "*.ko"])
-        .trim()
-        .split("\n");
-      const byName = new Map(modules.map((path) => [basename(path, ".ko"), path]));
-      byName.set(UIO_MODULE, join(folder, `${UIO_MODULE}.ko`));
-      for (const name of new Set([
-        ...withDependencies(INITRAMFS_MODULES, byName),
-        ...withDependencies(ROOT_MODULES, byName),
-      ])) {
-        const [module] = name.split(" ");
-        if (module !== UIO_MODULE) copyFileSync(byName.get(module), join(folder, `${module}.ko`));
-      }
-      const vmlinuz = join(tree, "boot", `vmlinuz-${packages.kernel}-arm64`);
-      writeFileSync(join(folder, "Image"), imageOf(readFileSync(vmlinuz)));
-      run("gzip", ["-9n", join(folder, "Image")]);
-      copyFileSync(join(tree, "bin", "busybox"), join(folder, "busybox"));
-      rmSync(tree, { recursive: true });
-    },
-  );
+  const hash = hashOf(inputs, [join(SYSTEM, "kernel.mjs")]);
+  return cacheFolder("kernel and modules", "kernel", hash, (folder) => {
+    compileModule(packages, folder);
+    const tree = join(folder, "tree");
+    unpack(packages.path("kernel"), tree);
+    unpack(packages.path("busybox"), tree);
+    const modules = run("find", [join(tree, "lib", "modules"), "-name", "*.ko"])
+      .trim()
+      .split("\n");
+    const byName = new Map(modules.map((path) => [basename(path, ".ko"), path]));
+    byName.set(UIO_MODULE, join(folder, `${UIO_MODULE}.ko`));
+    for (const line of withDependencies([...INITRAMFS_MODULES, ...ROOT_MODULES], byName)) {
+      const [name] = line.split(" ");
+      if (name !== UIO_MODULE) copyFileSync(byName.get(name), join(folder, `${name}.ko`));
+    }
+    const vmlinuz = join(tree, "boot", `vmlinuz-${packages.kernel}-arm64`);
+    writeFileSync(join(folder, "Image"), imageOf(readFileSync(vmlinuz)));
+    run("gzip", ["-9n", join(folder, "Image")]);
+    copyFileSync(join(tree, "bin", "busybox"), join(folder, "busybox"));
+    rmSync(tree, { recursive: true });
+  });
 }
 
 const GZIP = 0x8b1f;
@@ -112,12 +105,12 @@ export function withDependencies(modules, byName) {
 
 function copyModules(from, lines, folder) {
   mkdirSync(folder, { recursive: true });
-  for (const line of lines)
-    copyFileSync(join(from, `${line.split(" ")[0]}.ko`), join(folder, `${line.split(" ")[0]}.ko`));
+  for (const name of lines.map((line) => `${line.split(" ")[0]}.ko`))
+    copyFileSync(join(from, name), join(folder, name));
   writeFileSync(join(folder, "order"), lines.map((line) => `${line}\n`).join(""));
 }
 
-/** A cpio archive with nothing of this machine in it: one owner, one time, sorted. */
+/** An archive with nothing of this machine in it: one owner, one time, sorted. */
 function packInitramfs(tree, file) {
   run("find", [tree, "-exec", "touch", "-h", "-d", `@${SOURCE_DATE_EPOCH}`, "{}", "+"]);
   const names = run("find", [".", "-print"], { cwd: tree }).trim().split("\n").sort().join("\n");
@@ -148,7 +141,7 @@ export async function buildKernel(packages, folder) {
   copyFileSync(join(from, "busybox"), join(tree, "bin", "busybox"));
   copyModules(from, early, join(tree, "lib", "modules"));
   copyFileSync(join(SYSTEM, "initramfs", "init"), join(tree, "init"));
-  for (const name of ["init", "bin/busybox"]) chmodSync(join(tree, name), 0o755);
+  allow(tree);
   packInitramfs(tree, join(folder, "initramfs.cpio.gz"));
   rmSync(tree, { recursive: true });
 }

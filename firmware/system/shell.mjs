@@ -1,7 +1,7 @@
 /** What the parts of the system's build share: programs that are run, hashes, the cache. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,6 +48,18 @@ export function hashOf(texts, files = []) {
   return hash.digest("hex");
 }
 
+/** All files of firmware/system but what explains them. */
+export function ownFiles() {
+  const entries = readdirSync(SYSTEM, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && !entry.name.endsWith(".md"));
+  return files.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
+}
+
+/** Whoever built it, with whatever umask: all may read, and run what its owner may run. */
+export function allow(tree) {
+  run("chmod", ["-R", "u=rwX,go=rX", tree]);
+}
+
 export function sha256(file) {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
@@ -60,4 +72,9 @@ export async function folderOf(title, folder, hash, make) {
   };
   await cached(title, folder, hash, action);
   return folder;
+}
+
+/** The same in the cache, where each hash has a folder of its own: working copies that differ do not take turns. */
+export function cacheFolder(title, name, hash, make) {
+  return folderOf(title, join(CACHE, `${name}-${hash.slice(0, 12)}`), hash, make);
 }

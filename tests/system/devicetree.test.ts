@@ -22,7 +22,7 @@ const scratch = scratchFolder();
 for (const board of ["qemu", "vck190"] as const) {
   describe(`device tree of ${board}`, { skip }, () => {
     if (skip) return;
-    const { dtb } = buildDeviceTree(board, join(scratch, board));
+    const dtb = buildDeviceTree(board, join(scratch, board));
     const { registers, memories, interrupt } = BOARDS[board];
     const accelerator = `/accelerator@${registers.address.toString(16)}`;
     const get = (node: string, property: string, type: string) => run("fdtget", ["-t", type, dtb, node, property]);

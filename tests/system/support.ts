@@ -19,7 +19,7 @@ export interface Range {
 
 export interface DeviceTree {
   rangesOf(board: string): Range[];
-  buildDeviceTree(board: string, folder: string): { dtb: string; nodes: string };
+  buildDeviceTree(board: string, folder: string): string;
 }
 
 export interface Scripts {
