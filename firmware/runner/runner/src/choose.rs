@@ -22,7 +22,7 @@ pub enum Chosen {
 }
 
 /// How the device tree names it, and so does its UIO node.
-const NAME: &str = "lightmamba";
+const NAME: &str = "accelerator";
 const UIO_CLASS: &str = "/sys/class/uio";
 const DEVICE_TREE: &str = "/proc/device-tree";
 const DEFAULT_UIO: &str = "/dev/uio0";

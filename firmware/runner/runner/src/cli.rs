@@ -37,6 +37,67 @@ pub enum Command {
   lightmamba run --load-state story.state -n 10
   lightmamba run \"Once\" -n 4 --device board --partition split")]
     Run(RunArgs),
+    /// A conversation on the console, or on a socket
+    #[command(after_help = "Examples:
+  lightmamba serve
+  lightmamba serve --listen unix:/run/lightmamba
+  lightmamba serve --listen 127.0.0.1:4000")]
+    Serve(ServeArgs),
+    /// How fast this machine reads and generates
+    Bench(BenchArgs),
+    /// Check device, model and text, from small things to large ones
+    Selftest(SelftestArgs),
+    /// What this machine has, and what is wrong with it
+    Doctor(DoctorArgs),
+    /// Saved conversations
+    #[command(subcommand)]
+    State(StateCommand),
+}
+
+#[derive(Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// Serve on a socket: unix:PATH or ADDRESS:PORT. Nobody is asked who he is
+    #[arg(long, value_name = "PLACE")]
+    pub listen: Option<String>,
+    /// Folder of saved conversations [default: states, beside the model's]
+    #[arg(long, value_name = "DIR")]
+    pub states: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Tokens to generate
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub tokens: u32,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub prefill: u32,
+}
+
+#[derive(Args)]
+pub struct SelftestArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Subcommand)]
+pub enum StateCommand {
+    /// Copy a saved conversation, once it is known to be whole
+    Fork { from: PathBuf, to: PathBuf },
+    /// Whether a file holds a whole conversation, and whose
+    Show { file: PathBuf },
 }
 
 #[derive(Args)]

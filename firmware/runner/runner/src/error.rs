@@ -14,7 +14,6 @@ pub enum Exit {
     Verification = 6,
     BadInput = 7,
     Unsupported = 8,
-    Interrupted = 130,
 }
 
 impl Exit {
@@ -27,7 +26,6 @@ impl Exit {
             Exit::Verification => "verification",
             Exit::BadInput => "badInput",
             Exit::Unsupported => "unsupported",
-            Exit::Interrupted => "interrupted",
         }
     }
 }
@@ -66,6 +64,21 @@ impl Error {
         };
         let text = error.to_string();
         Self::new(exit, text.split(" (os error").next().unwrap_or(&text).to_lowercase()).file(path)
+    }
+
+    /// Once more, for whoever tells it and goes on.
+    pub fn same(&self) -> Self {
+        let [file, field, expected, found, hint] =
+            [&self.file, &self.field, &self.expected, &self.found, &self.hint].map(Clone::clone);
+        Self {
+            exit: self.exit,
+            what: self.what.clone(),
+            file,
+            field,
+            expected,
+            found,
+            hint,
+        }
     }
 
     pub fn file(mut self, path: &Path) -> Self {

@@ -1,8 +1,10 @@
 //! `lightmamba` on a board: the same tokens as the host's program, from a model that the host prepared. docs/runner.md.
 mod accelerate;
+mod bench;
 mod choose;
 mod cli;
 mod device;
+mod doctor;
 mod durable;
 mod error;
 mod generate;
@@ -12,6 +14,8 @@ mod model;
 mod output;
 mod run;
 mod runtime;
+mod selftest;
+mod serve;
 mod session;
 mod setup;
 mod state;
@@ -55,6 +59,11 @@ fn main() -> ExitCode {
 fn execute(command: &Command, output: Output, start: Instant) -> error::Result<()> {
     match command {
         Command::Run(args) => run::run(args, output, start),
+        Command::Serve(args) => serve::run(args, output),
+        Command::Bench(args) => bench::run(args, output),
+        Command::Selftest(args) => selftest::run(args, output),
+        Command::Doctor(args) => doctor::run(args, output),
+        Command::State(args) => state::run(args, output),
     }
 }
 

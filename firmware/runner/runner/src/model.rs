@@ -70,12 +70,6 @@ impl Model {
             ids
         })
     }
-
-    /// Of the token fed last: int32 Q16, little-endian.
-    pub fn logits(&mut self) -> Result<Vec<u8>> {
-        let at = self.runtime.logits_at()?;
-        self.runtime.read(at, 4 * self.setup.model.vocab_size as usize)
-    }
 }
 
 pub fn compiled_path(folder: &Path, setup: &Setup) -> PathBuf {

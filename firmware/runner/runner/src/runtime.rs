@@ -160,10 +160,6 @@ impl Runtime {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         Ok(())
     }
-
-    pub fn memory_bytes(&self) -> usize {
-        self.memory.data_size()
-    }
 }
 
 fn span(memory: &SharedMemory, at: u32, bytes: usize) -> Result<*mut u8> {
@@ -175,7 +171,8 @@ fn span(memory: &SharedMemory, at: u32, bytes: usize) -> Result<*mut u8> {
     Ok(range.as_ptr() as *mut u8)
 }
 
-fn read_module(engine: &Engine, path: &Path, wanted: &RuntimeId) -> Result<Module> {
+/// The code of a file that is whole, for this machine, and compiled from `wanted`.
+fn read_compiled(path: &Path, wanted: &RuntimeId) -> Result<Vec<u8>> {
     let file = read_limited(path, MOST_CODE_BYTES)?;
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let (header, code) = cwasm::open(&file, &target).map_err(|m| {
@@ -185,14 +182,23 @@ fn read_module(engine: &Engine, path: &Path, wanted: &RuntimeId) -> Result<Modul
             .expected(m.expected)
             .found(m.found)
     })?;
-    if header.runtime_sha256 != wanted.sha256 {
-        let error = Error::new(Exit::Verification, "the model was prepared for another runtime").file(path);
-        let error = error
-            .field("runtime_sha256")
-            .expected(&wanted.sha256)
-            .found(&header.runtime_sha256);
-        return Err(error.hint("prepare the model with the same version of lightmamba"));
+    if header.runtime_sha256 == wanted.sha256 {
+        return Ok(code.to_vec());
     }
+    let error = Error::new(Exit::Verification, "the model was prepared for another runtime").file(path);
+    let error = error
+        .field("runtime_sha256")
+        .expected(&wanted.sha256)
+        .found(&header.runtime_sha256);
+    Err(error.hint("prepare the model with the same version of lightmamba"))
+}
+
+pub fn check_compiled(path: &Path, wanted: &RuntimeId) -> Result<()> {
+    read_compiled(path, wanted).map(|_| ())
+}
+
+fn read_module(engine: &Engine, path: &Path, wanted: &RuntimeId) -> Result<Module> {
+    let code = read_compiled(path, wanted)?;
     // SAFETY: these are the bytes that our own compiler made for this version and this target: cwasm::open compared their SHA-256.
     unsafe { Module::deserialize(engine, code) }.map_err(|error| bad_input(format!("{error:#}")).file(path))
 }

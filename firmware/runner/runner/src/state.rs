@@ -1,8 +1,10 @@
 //! A conversation in a file: the format of the host, byte for byte (docs/format.md, Saved state).
 use crate::{
+    cli::StateCommand,
     durable,
     error::{Error, Exit, Result, bad_input},
     model::Model,
+    output::Output,
     session::Session,
     setup::read_limited,
 };
@@ -150,6 +152,26 @@ fn part<'a>(data: &'a [u8], name: &str, tensor: &Tensor, begin: usize) -> Result
             .field(name)
             .found(format!("{from} to {to}"))
     })
+}
+
+/// `lightmamba state`.
+pub fn run(command: &StateCommand, output: Output) -> Result<()> {
+    match command {
+        StateCommand::Fork { from, to } => Saved::read(from)?.write(to),
+        StateCommand::Show { file } => {
+            let Saved {
+                model,
+                last_token,
+                state,
+                sampler,
+            } = Saved::read(file)?;
+            let bytes = state.len() + sampler.len();
+            if output.json {
+                return output.record(&serde_json::json!({ "model": model, "bytes": bytes, "lastToken": last_token }));
+            }
+            output.line(&format!("{}: {bytes} bytes, of model {model}", file.display()))
+        }
+    }
 }
 
 impl Session {
