@@ -6,6 +6,7 @@ use crate::{
     model::Model,
     output::Output,
     session::Session,
+    setup::Sampler,
     state::Saved,
 };
 use std::{
@@ -20,7 +21,7 @@ const MOST_LINE_BYTES: u64 = 65536;
 const MOST_NAME_BYTES: usize = 64;
 const UNIX: &str = "unix:";
 const HELP: &str = "a line       text to continue; an empty one goes on
-/reset       forget the conversation
+/reset       forget the conversation; the seed begins anew
 /seed N      of what is drawn from here on
 /tokens N    how many at most for each line
 /save NAME   write the conversation to the states folder
@@ -47,6 +48,9 @@ pub fn run(args: &ServeArgs, output: Output) -> Result<()> {
 
 struct Server {
     session: Session,
+    rules: Sampler,
+    /// The last that was given: /reset begins with it anew.
+    seed: u32,
     tokens: u32,
     stop: Vec<String>,
     states: PathBuf,
@@ -58,10 +62,13 @@ struct Server {
 impl Server {
     fn new(model: &mut Model, args: &ServeArgs, states: PathBuf) -> Result<Self> {
         let rules = args.text.sampler(&model.setup.sampler);
+        let seed = args.text.seed.unwrap_or(0);
         let session = Session::new(model, &rules)?;
-        session.seed(model, args.text.seed.unwrap_or(0).into())?;
+        session.seed(model, seed.into())?;
         Ok(Self {
             session,
+            rules,
+            seed,
             tokens: args.text.tokens,
             stop: args.text.stop.clone(),
             states,
@@ -156,12 +163,14 @@ impl Server {
             "help" => say(into, HELP),
             "reset" => {
                 self.session.reset(model)?;
+                self.session.set_sampler(model, &self.rules)?;
+                self.session.seed(model, self.seed.into())?;
                 (self.pending, self.fed) = (None, false);
                 say(into, "ok\n")
             }
             "seed" => {
-                let seed: u32 = number(rest)?;
-                self.session.seed(model, seed.into())?;
+                self.seed = number(rest)?;
+                self.session.seed(model, self.seed.into())?;
                 say(into, "ok\n")
             }
             "tokens" => {
