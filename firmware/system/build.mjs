@@ -28,7 +28,7 @@ import { buildDeviceTree, rangesOf } from "./devicetree.mjs";
 import { buildKernel } from "./kernel.mjs";
 import { buildOverlay } from "./overlay.mjs";
 import { checkAddresses, uBootAddresses, writeScripts } from "./scripts.mjs";
-import { BuildError, folderOf, hashOf, MissingError, ownFiles, ROOT } from "./shell.mjs";
+import { allow, BuildError, folderOf, hashOf, MissingError, ownFiles, ROOT } from "./shell.mjs";
 
 const BOARDS = ["qemu", "vck190"];
 const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update] [--output FOLDER]`;
@@ -65,6 +65,7 @@ async function build({ board, update, output = join(ROOT, "build", "system", boa
     checkAddresses(uBootAddresses(readFileSync(join(folder, "u-boot.bin"))), loadedSizes(folder), rangesOf(board));
     const components = writeComponents(packages, folder);
     buildOverlay(components, board, folder);
+    allow(folder);
   });
 }
 

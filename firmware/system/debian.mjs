@@ -107,7 +107,7 @@ function fetchOrMiss(folder) {
     fetchAll(folder);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    throw new MissingError(`packages of Debian cannot be fetched: ${error.message}`);
+    throw new MissingError(`${error.message}\npackages of Debian cannot be fetched`);
   }
 }
 

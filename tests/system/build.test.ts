@@ -151,9 +151,18 @@ for (const board of ["qemu", "vck190"]) {
       assert.ok(statSync(join(folder, "overlay", "etc", "init.d", "start")).mode & 0o100);
     });
 
-    it("is the same when it is made again, elsewhere", () => {
+    it("is the same when it is made again, elsewhere, by someone more private", () => {
       const again = join(scratch, "elsewhere", board);
+      const umask = process.umask(0o077);
       assert.equal(buildSystem("--board", board, "--output", again).status, 0);
+      process.umask(umask);
+      const modes = (path: string) => spawnSync("find", [".", "-printf", "%P %M\n"], { cwd: path, encoding: "utf8" });
+      const listed = (path: string) =>
+        modes(path)
+          .stdout.split("\n")
+          .filter((line) => !line.startsWith("stamp "))
+          .sort();
+      assert.deepEqual(listed(again), listed(folder));
       const { stdout } = spawnSync("diff", ["-r", "--no-dereference", folder, again], { encoding: "utf8" });
       assert.equal(stdout, "");
     });
