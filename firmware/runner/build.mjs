@@ -6,12 +6,12 @@
  * Prints one line of JSON, { "runner": …, "cwasm": { "relaxed": …, "plain": … }, "components": […] }. aarch64 is the board: ARMv8.0, linked statically;
  * native is this machine, for tests. Exit code 1: it cannot be built, and why; 2: usage; 3: a program that it needs is missing.
  */
-import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BuildError, CACHE, folderOf, hashOf, MissingError, ROOT, run } from "../system/shell.mjs";
+import { rustFor } from "./rust.mjs";
 
 const RUNNER = dirname(fileURLToPath(import.meta.url));
 const CARGO = join(CACHE, "runner", "cargo");
@@ -58,29 +58,18 @@ function cargo(args, env = {}) {
   return run("cargo", args, { cwd: RUNNER, env: { CARGO_TARGET_DIR: CARGO, ...env } });
 }
 
-/** Rust's own libraries for the board: rustup has them, or brings them. */
-function checkTarget(triple) {
-  const folder = run("rustc", ["--print", "target-libdir", "--target", triple]).trim();
-  if (existsSync(folder)) return;
-  const { status, stderr, error } = spawnSync("rustup", ["target", "add", triple], { encoding: "utf8" });
-  if (status === 0) return;
-  const why = (error?.message ?? stderr).trim().split("\n").at(-1);
-  throw new MissingError(`no Rust for ${triple}: rustup target add ${triple} (${why})`);
-}
-
 async function build(name) {
   const { triple, profile, args, env } = TARGETS[name];
   if (!existsSync(join(ROOT, "build", WASM.plain))) throw new MissingError("no runtime: npm run build");
-  const version = run("cargo", ["--version"]);
-  if (name === "aarch64") {
-    run(LINKER, ["--version"]);
-    checkTarget(triple);
-  }
-  const hash = hashOf([name, version], sources());
+  run("cargo", ["--version"]);
+  if (name === "aarch64") run(LINKER, ["--version"]);
+  const rust = await rustFor(triple);
+  const hash = hashOf([name, rust.version], sources());
   const folder = await folderOf(`runner for ${name}`, join(ROOT, "build", "runner", name), hash, (scratch) => {
     cargo(["build", "--locked", "-p", "aot"]);
-    cargo(["build", "--locked", "-p", "runner", ...args], env);
-    copyFileSync(join(CARGO, profile, "lightmamba"), join(scratch, "lightmamba"));
+    const objects = join(CACHE, "runner", rust.cargo);
+    cargo(["build", "--locked", "-p", "runner", ...args], { ...env, ...rust.env, CARGO_TARGET_DIR: objects });
+    copyFileSync(join(objects, profile, "lightmamba"), join(scratch, "lightmamba"));
     mkdirSync(join(scratch, "cwasm"));
     for (const [variant, file] of Object.entries(WASM))
       run(join(CARGO, "debug", "aot"), [triple, join(ROOT, "build", file), join(scratch, "cwasm", `${variant}.cwasm`)]);

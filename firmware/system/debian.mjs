@@ -40,7 +40,7 @@ function sourcesList() {
 }
 
 /** An apt whose state is in this folder: program, arguments → what it printed. */
-function privateApt(folder) {
+export function privateApt(folder) {
   const state = join(folder, "apt");
   mkdirSync(join(state, "lists", "partial"), { recursive: true });
   mkdirSync(join(state, "cache", "archives", "partial"), { recursive: true });
