@@ -1,5 +1,5 @@
 /** Brings a model onto a device: what it needs, whether the build holds it, and the device itself. docs/accelerator.md. */
-import { BLOCK_ROWS, STATE_GROUP } from "../../assembly/contract.ts";
+import { STATE_GROUP } from "../../assembly/contract.ts";
 import * as lm from "../../assembly/device.generated.ts";
 import { BOARDS, UNIT_NAMES } from "../device/boards.generated.ts";
 import {
@@ -16,7 +16,7 @@ import type { ModelHeader } from "../model/description.ts";
 import { modelTensors } from "../model/tensors.ts";
 import type { Engine, RuntimeExports } from "./engine.ts";
 import { allocate } from "./load.ts";
-import { portMemories, portPattern, portShares, withPorts } from "./ports.ts";
+import { portMemories, portPatterns, withPorts } from "./ports.ts";
 
 /** fused: the device does everything from the embedding to the logits. split: matrices and SSM alone, WebAssembly the rest. Same bits. */
 export type Partition = "fused" | "split";
@@ -217,21 +217,8 @@ export function portPlan(
   count: number,
 ): Record<"inProj" | "others" | "memories", number[]> {
   const ports = withPorts(board, count);
-  return {
-    inProj: [...portPattern(inProjShares(header, ports))],
-    others: [...portPattern(portShares(ports, 1, 0))],
-    memories: portMemories(ports),
-  };
-}
-
-/** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */
-function inProjShares({ config, description }: ModelHeader, board: Board): number[] {
-  // A model of lm_head alone has none
-  if (config.nLayers === 0) return portShares(board, 1, 0);
-  const [blocks, bytes] = modelTensors(config, description.weights).get("layers.0.in_proj.frames")!.shape;
-  const groups = config.dInner * Math.ceil(config.dState / STATE_GROUP);
-  const constants = blocks! * (BLOCK_ROWS * (lm.ROW_RECORD + 2 * Int16Array.BYTES_PER_ELEMENT) + lm.BLOCK_RECORD);
-  return portShares(board, blocks! * bytes!, 2 * groups * (STATE_GROUP + 1) + constants);
+  const { inProj, others } = portPatterns(header, ports);
+  return { inProj: [...inProj], others: [...others], memories: portMemories(ports) };
 }
 
 function misfitError(

@@ -1,8 +1,11 @@
 /**
  * How the blocks of a matrix are dealt out to the memory ports: so that all ports are done at the same time. docs/accelerator.md.
  */
+import { BLOCK_ROWS, STATE_GROUP } from "../../assembly/contract.ts";
 import * as lm from "../../assembly/device.generated.ts";
 import { type Board, memoriesInUse } from "../device/index.ts";
+import type { ModelHeader } from "../model/description.ts";
+import { modelTensors } from "../model/tensors.ts";
 
 /** So many ports of the board; where it has fewer, the same ones again. */
 export function withPorts(board: Board, count: number): Board {
@@ -82,4 +85,22 @@ function interleave(counts: readonly number[]): Uint8Array {
     due[next]! -= 1;
     return next;
   });
+}
+
+/** What decides sizes. */
+type Shape = Pick<ModelHeader, "config" | "description">;
+
+/** Patterns of in_proj, and of out_proj and lm_head. */
+export function portPatterns(header: Shape, board: Board): { inProj: Uint8Array; others: Uint8Array } {
+  return { inProj: portPattern(inProjShares(header, board)), others: portPattern(portShares(board, 1, 0)) };
+}
+
+/** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */
+function inProjShares({ config, description }: Shape, board: Board): number[] {
+  // A model of lm_head alone has none
+  if (config.nLayers === 0) return portShares(board, 1, 0);
+  const [blocks, bytes] = modelTensors(config, description.weights).get("layers.0.in_proj.frames")!.shape;
+  const groups = config.dInner * Math.ceil(config.dState / STATE_GROUP);
+  const constants = blocks! * (BLOCK_ROWS * (lm.ROW_RECORD + 2 * Int16Array.BYTES_PER_ELEMENT) + lm.BLOCK_RECORD);
+  return portShares(board, blocks! * bytes!, 2 * groups * (STATE_GROUP + 1) + constants);
 }

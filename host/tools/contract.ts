@@ -31,6 +31,7 @@ export interface Contract {
 
 export interface Figure {
   value: number;
+  band?: [low: number, high: number];
   source: string;
   confidence: "chosen" | "documented" | "measured" | "assumed";
 }
@@ -42,6 +43,7 @@ export interface Board {
   registers: { address: number };
   /** Number of the SPI. */
   interrupt?: Figure;
+  processor?: { clock_mhz: Figure; instructions_per_cycle: Figure; doorbell_us: Figure; sampling_us: Figure };
   memories: {
     name: string;
     address: number;
@@ -88,6 +90,13 @@ export function parseBoard(text: string, file: string): Board {
     for (const b of board.memories)
       if (a !== b && a.address < b.address + b.bytes && b.address < a.address + a.bytes)
         throw badInput(`memories ${a.name} and ${b.name} overlap`, { file });
+  for (const [path, { value, band }] of figuresOf(board))
+    if (band !== undefined && !(band[0] <= value && value <= band[1]))
+      throw badInput("the value is not within its band", {
+        file,
+        field: path,
+        found: `${value}, band ${band.join(" to ")}`,
+      });
   if (!Number.isInteger(Math.log2(board.build.prefetch!)))
     throw badInput("is no power of two", { file, field: "build.prefetch", found: board.build.prefetch! });
   return board;
@@ -218,6 +227,13 @@ export function constants(c: Contract): string {
   return [`// ${SOURCE} What the numbers mean: docs/device.md.`, ...body, ""].join("\n");
 }
 
+/** Every figure below a part of a board, and where: "memories.0.efficiency". */
+function figuresOf(value: unknown, path = ""): [path: string, figure: Figure][] {
+  if (value === null || typeof value !== "object") return [];
+  if ("confidence" in value) return [[path, value as Figure]];
+  return Object.entries(value).flatMap(([key, inner]) => figuresOf(inner, path === "" ? key : `${path}.${key}`));
+}
+
 /** Texts and boards, for the host. */
 export function hostTables(c: Contract, boards: Board[]): string {
   const texts = Object.fromEntries(Object.entries(c.statuses).map(([name, s]) => [s.code, { name, text: s.text }]));
@@ -236,7 +252,25 @@ export function hostTables(c: Contract, boards: Board[]): string {
     "/** Numbers without their sources: those are in boards/*.yaml. */",
     `export const BOARDS = ${JSON.stringify(Object.fromEntries(boards.map((b) => [b.name, plain(b)])), null, 2)} as const;`,
     "",
+    "/** Where the numbers of BOARDS come from, and how far they may be off: by path. */",
+    "export const FIGURES: {",
+    "  readonly [board: string]: { readonly [path: string]: Figure };",
+    "} = {",
+    ...boards.flatMap((b) => [`  ${b.name}: {`, ...figuresOf(b).map(figureLine), "  },"]),
+    "};",
+    "",
+    "export interface Figure {",
+    "  readonly value: number;",
+    "  readonly band?: readonly [low: number, high: number];",
+    "  readonly source: string;",
+    "  readonly confidence: string;",
+    "}",
+    "",
   ].join("\n");
+}
+
+function figureLine([path, figure]: [string, Figure]): string {
+  return `    ${JSON.stringify(path)}: ${JSON.stringify(figure)},`;
 }
 
 function plain(value: unknown): unknown {

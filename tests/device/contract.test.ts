@@ -56,6 +56,13 @@ describe("boards", () => {
     ["an unknown key at the top", (t) => `${t}colour: red\n`, /^b:\d+:1$/, /unknown key colour/],
     ["a missing key", (t) => t.replace(/ {2}tokens:.*\n/, ""), /^b:\d+:\d+$/, /key tokens is missing/],
     [
+      "a value outside its band",
+      (t) => t.replace("band: [0.8, 0.95]", "band: [0.91, 0.95]"),
+      /^b$/,
+      /value is not within its band.*found 0.9, band 0.91 to 0.95/,
+    ],
+    ["a band of one number", (t) => t.replace("band: [0.8, 0.95]", "band: [0.8]"), /^b:\d+:\d+$/, /has 1 entries/],
+    [
       "a word for a number",
       (t) => t.replace("lanes: 1", "lanes: one"),
       new RegExp(`^b:${line}:10$`),

@@ -1,0 +1,144 @@
+import { type Command, Option } from "commander";
+import { BOARDS, FIGURES } from "../../device/boards.generated.ts";
+import type { BoardName } from "../../device/index.ts";
+import { LightMambaError } from "../../errors.ts";
+import {
+  bandedBoard,
+  type Configuration,
+  type EstimateBoard,
+  estimate,
+  estimatePass,
+} from "../../estimate/estimate.ts";
+import { type BuildLimits, checkFit } from "../../estimate/fit.ts";
+import { type Assumption, type EstimateReport, formatEstimate } from "../../estimate/report.ts";
+import { type ActivationBits, readModelHeader } from "../../model/description.ts";
+import { type ShapeName, shapeConfig } from "../../model/shapes.ts";
+import { OVERLAPS, type Overlap, type Partition } from "../../runtime/accelerator.ts";
+import { withPorts } from "../../runtime/ports.ts";
+import { syntheticDescription } from "../../runtime/synthetic.ts";
+import { defineCommand } from "../command.ts";
+import { decimal, integer, listOf, oneOf, shapeName } from "../options.ts";
+import type { Output } from "../output.ts";
+import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
+
+interface EstimateFlags {
+  model?: string;
+  shape?: ShapeName;
+  activationBits?: ActivationBits;
+  headBits?: 4 | 8;
+  board: BoardName;
+  ports?: number;
+  clock?: number;
+  partition: Partition;
+  serial: Overlap[];
+  stateLanes: number;
+  tokens?: number;
+  prompt: number;
+}
+
+const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
+const MOST_PORTS = 32;
+
+export function define(output: Output): Command {
+  return defineCommand(
+    "estimate",
+    "Tell how fast a model would be on a board, from a simulation of units and memory.",
+    [
+      ["the largest published shape on VCK190", "estimate --shape 2.7b"],
+      ["the embedded model, through one port", "estimate --ports 1"],
+      ["what the processor costs where norm and codes are its own", "estimate --shape 2.7b --partition split"],
+      ["without the paper's reordering, for a program", "estimate --shape 2.7b --serial ssm --json"],
+      [
+        "8-bit activations and lm_head on another board",
+        "estimate --shape 1.3b --activation-bits 8 --head-bits 8 --board sim",
+      ],
+    ],
+  )
+    .addOption(new Option("-m, --model <dir>", `model directory (default: ${EMBEDDED_MODEL})`).conflicts("shape"))
+    .option("--shape <name>", "a published shape: 130m, 370m, 780m, 1.3b or 2.7b", shapeName)
+    .option("--activation-bits <bits>", "with --shape: 4, 5, 6 or 8 (default: 4)", oneOf([4, 5, 6, 8]))
+    .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf([4, 8]))
+    .option("--board <name>", `memories, ports and processor: ${BOARD_NAMES.join(", ")}`, oneOf(BOARD_NAMES), "vck190")
+    .option(
+      "--ports <count>",
+      "memory ports that stream weights (default: all of the board)",
+      integer({ min: 1, max: MOST_PORTS }),
+    )
+    .option("--clock <mhz>", "of the logic (default: the board's plan)", decimal({ min: 10, max: 1000 }))
+    .option(
+      "--partition <name>",
+      "fused: all on the device; split: vectors on the processor",
+      oneOf(["fused", "split"]),
+      "fused",
+    )
+    .option("--serial <list>", `what does not overlap: ${OVERLAPS.join(", ")}`, listOf(oneOf(OVERLAPS)), [])
+    .option("--state-lanes <count>", "groups of 16 state values a cycle: 1, 2 or 4", oneOf([1, 2, 4]), 2)
+    .option(
+      "-t, --tokens <count>",
+      "of a prompt in one pass (default: what the board's build takes)",
+      integer({ min: 1, max: 16 }),
+    )
+    .option("--prompt <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 128)
+    .action((flags: EstimateFlags) => run(flags, output));
+}
+
+function run(flags: EstimateFlags, output: Output): void {
+  const report = reportOf(flags);
+  if (output.json) output.record(report);
+  else output.line(formatEstimate(report));
+}
+
+function reportOf(flags: EstimateFlags): EstimateReport {
+  const { board: name, partition, serial, stateLanes, prompt } = flags;
+  const { model, ...shape } = subjectOf(flags);
+  const known: EstimateBoard & { build: BuildLimits } = BOARDS[name];
+  const tokens = flags.tokens ?? known.build.tokens;
+  const configure = (board: EstimateBoard): Configuration => ({
+    board: {
+      ...board,
+      ...withPorts(board, flags.ports ?? board.ports.length),
+      clock_mhz: flags.clock ?? board.clock_mhz,
+    },
+    build: { stateLanes, prefetch: known.build.prefetch },
+    ...{ partition, serial },
+  });
+  const configuration = configure(known);
+  checkFit(shape, { ...configuration.board, build: known.build }, { partition, tokens });
+  const end = (which: "worst" | "best") => {
+    const board = configure(bandedBoard(known, FIGURES[name]!, which));
+    return 1 / estimatePass(shape, board, { tokens: 1, logits: true }).seconds;
+  };
+  return {
+    ...{ model, board: name, clockMhz: configuration.board.clock_mhz, ports: configuration.board.ports.length },
+    ...{ partition, serial, activationBits: shape.description.activationBits },
+    headBits: shape.description.weights.wide.includes("lm_head") ? 8 : 4,
+    ...estimate(shape, configuration, { tokens, prompt }),
+    band: [end("worst"), end("best")],
+    assumptions: assumptionsOf(name),
+  };
+}
+
+function subjectOf({ model, shape, activationBits, headBits }: EstimateFlags) {
+  if (shape !== undefined) {
+    const config = shapeConfig(shape);
+    const recipe = { activationBits: activationBits ?? 4, headBits: headBits ?? 4 };
+    return { model: shape as string, config, description: syntheticDescription(config, recipe) };
+  }
+  if (activationBits !== undefined || headBits !== undefined) {
+    throw new LightMambaError("usage", "a model directory has its widths already", { hint: "add --shape <name>" });
+  }
+  const dir = modelDir(model ?? EMBEDDED_MODEL);
+  const { config, description } = readModelHeader(dir);
+  return { model: model ?? EMBEDDED_MODEL, config, description };
+}
+
+/** Figures that nobody has documented or measured, and every band; of those that are alike the first. */
+function assumptionsOf(board: BoardName): Assumption[] {
+  const found = new Map<string, Assumption>();
+  for (const [path, figure] of Object.entries(FIGURES[board]!)) {
+    if (figure.confidence !== "assumed" && figure.confidence !== "chosen" && figure.band === undefined) continue;
+    const alike = `${path.split(".").at(-1)} ${JSON.stringify(figure)}`;
+    if (!found.has(alike)) found.set(alike, { path, ...figure });
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,94 @@
+/** An estimate as text. */
+import { type Column, formatTable } from "../bench/table.ts";
+import type { Figure } from "../device/boards.generated.ts";
+import { UNITS, type UnitName } from "./device.ts";
+import type { Estimate } from "./estimate.ts";
+
+export interface Assumption extends Figure {
+  /** In boards/<board>.yaml; of several alike the first. */
+  path: string;
+}
+
+export interface EstimateReport extends Estimate {
+  model: string;
+  board: string;
+  clockMhz: number;
+  ports: number;
+  partition: string;
+  serial: readonly string[];
+  activationBits: number;
+  headBits: number;
+  /** Tokens a second with every figure that has a band at its worst, and at its best. */
+  band: [low: number, high: number];
+  /** What was not documented or measured: figures of the board. */
+  assumptions: Assumption[];
+}
+
+const TITLES: { [unit in UnitName]: string } = { mmu: "MMU", ssmu: "SSMU", htu: "HTU", nqu: "NQU", embed: "EMBED" };
+
+export function formatEstimate(report: EstimateReport): string {
+  const { decode, prompt, clockMhz, band } = report;
+  const milliseconds = (seconds: number) => `${(seconds * 1000).toFixed(2)} ms`;
+  const onDevice = decode.cycles / (clockMhz * 1e6);
+  const serial = report.serial.length > 0 ? `, in turn: ${report.serial.join(", ")}` : "";
+  const rows: [string, string][] = [
+    ["model", `${report.model}, W4A${report.activationBits}, lm_head of ${report.headBits} bits`],
+    ["device", `${report.board}, ${report.ports} ports, ${clockMhz} MHz, ${report.partition}${serial}`],
+    ["speed", `${report.tokensPerSecond.toFixed(2)} tok/s (${band.map((end) => end.toFixed(1)).join(" to ")})`],
+    [
+      "a token",
+      `${milliseconds(decode.seconds)}: ${milliseconds(onDevice)} device, ${milliseconds(decode.processorSeconds)} processor`,
+    ],
+    ["memory", `${megabytes(decode.bytesRead)} read, ${megabytes(decode.bytesWritten)} written, ${gigabytes(report)}`],
+    [
+      "of the bound",
+      `${(100 * report.shareOfBound).toFixed(1)} % (${whole(decode.boundCycles)} of ${whole(decode.cycles)} cycles)`,
+    ],
+    ["first token", `${milliseconds(prompt.seconds)} after a prompt of ${prompt.tokens}, ${prompt.tokensAPass} a pass`],
+  ];
+  return [
+    ...rows.map(([label, value]) => `${label.padEnd(14)}${value}`),
+    "",
+    formatTable(unitRows(report), COLUMNS),
+    "",
+    "Simulated, not measured: nothing has run on silicon, and the clock is a plan. What is assumed:",
+    formatTable(report.assumptions, ASSUMED),
+  ].join("\n");
+}
+
+function gigabytes({ decode, clockMhz }: EstimateReport): string {
+  const seconds = decode.cycles / (clockMhz * 1e6);
+  return `${((decode.bytesRead + decode.bytesWritten) / seconds / 1e9).toFixed(1)} GB/s`;
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
+const whole = (value: number) => Math.round(value).toLocaleString("en-US");
+
+interface UnitRow {
+  unit: UnitName;
+  cycles: number;
+  exposed: number;
+  share: number;
+}
+
+function unitRows({ decode }: EstimateReport): UnitRow[] {
+  return UNITS.map((unit) => {
+    const cycles = decode.unitCycles[unit];
+    return { unit, cycles, exposed: decode.exposedCycles[unit], share: cycles / decode.cycles };
+  });
+}
+
+const COLUMNS: readonly Column<UnitRow>[] = [
+  { title: "unit", left: true, cell: ({ unit }) => TITLES[unit] },
+  { title: "own cycles", cell: ({ cycles }) => whole(cycles) },
+  { title: "of the token's", cell: ({ share }) => `${(100 * share).toFixed(1)} %` },
+  { title: "following nobody", cell: ({ exposed }) => whole(exposed) },
+];
+
+const ASSUMED: readonly Column<Assumption>[] = [
+  { title: "figure", left: true, cell: ({ path }) => path },
+  { title: "value", cell: ({ value }) => String(value) },
+  { title: "band", cell: ({ band }) => band?.join(" to ") },
+  { title: "confidence", left: true, cell: ({ confidence }) => confidence },
+  { title: "source", left: true, cell: ({ source }) => source },
+];
