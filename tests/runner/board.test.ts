@@ -5,35 +5,43 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
-import { DeviceMemory, simulatorPath } from "../../host/device/index.ts";
+import { prepareBoardModel } from "../../host/board/prepare.ts";
+import { buildName, DeviceMemory, simulatorPath } from "../../host/device/index.ts";
 import { EXIT } from "../../host/errors.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { skipModels } from "../device/support.ts";
-import { boardModel, run, runnerFor, scratchFolder, start } from "./support.ts";
+import { skipReason } from "../rtl/support.ts";
+import { boardModel, MODEL, run, runnerFor, scratchFolder, start } from "./support.ts";
 
 const skip = runnerFor("native").skip || skipModels();
 const folder = scratchFolder();
 const model = skip ? "" : boardModel(folder);
 const BYTES = 2 ** 24;
 const ADDRESS = 0x6000_0000;
+const FAR = 0x500_0000_0000;
 const file = join(folder, "uio");
-const board = ["--model", model, "--device", "board", "--uio", file, "--memory", `${file},${ADDRESS},${BYTES},4096`];
+const board = boardOptions(model, [`${ADDRESS},${BYTES},4096`]);
 
 let simulator: ChildProcess | undefined;
 
-async function startSimulator(): Promise<void> {
+function boardOptions(model: string, places: readonly string[]): string[] {
+  const memories = places.flatMap((place) => ["--memory", `${file},${place}`]);
+  return ["--model", model, "--device", "board", "--uio", file, ...memories];
+}
+
+/** On a file with the register page, and memories behind it. */
+async function startSimulator(build = "top", places = [`${ADDRESS},${BYTES},4096`]): Promise<void> {
   writeFileSync(file, "");
-  truncateSync(file, 4096 + BYTES);
-  simulator = spawn(simulatorPath("top"), ["--file", file, "--region", `${ADDRESS},${BYTES},4096`], {
-    stdio: "ignore",
-  });
+  truncateSync(file, 4096 + places.length * BYTES);
+  const regions = places.flatMap((place) => ["--region", place]);
+  simulator = spawn(simulatorPath(build), ["--file", file, ...regions], { stdio: "ignore" });
   const shared = DeviceMemory.open(file, 0, []);
   while (shared.readRegister(lm.REG_ID) !== lm.ID) await new Promise((resolve) => setTimeout(resolve, 5));
   shared.close();
 }
 
 describe("on the accelerator", { skip }, () => {
-  before(startSimulator);
+  before(() => startSimulator());
   after(() => simulator?.kill("SIGKILL"));
 
   for (const partition of ["fused", "split"]) {
@@ -82,5 +90,30 @@ describe("on the accelerator", { skip }, () => {
     }
     assert.match(text, /error: .*has ended/);
     child.kill();
+  });
+});
+
+describe("on an accelerator with four ports at two memories", { skip: skip || skipReason("top-p4") }, () => {
+  const places = [`${ADDRESS},${BYTES},4096`, `${FAR},${BYTES},${4096 + BYTES}`];
+  const prepared = join(folder, "model-vck190");
+  const options = boardOptions(prepared, places);
+  const text = ["run", "Once upon", "--seed", "3", "-n", "3"];
+  before(async () => {
+    prepareBoardModel(MODEL, prepared, { board: "vck190" });
+    await startSimulator(buildName(4), places);
+  });
+  after(() => simulator?.kill("SIGKILL"));
+
+  it("the tokens of the host", async () => {
+    const expected = await lightmamba(text);
+    const { code, stdout, stderr } = run([...text, ...options]);
+    assert.deepEqual([code, stdout], [0, expected.stdout], stderr);
+    assert.match(stderr, /\[board, fused, 4 ports: \d+ cycles a token\]/);
+  });
+
+  it("a memory that is missing is named", () => {
+    const { code, stderr } = run([...text, ...boardOptions(prepared, places.slice(0, 1))]);
+    assert.match(stderr, /memory 1: the device's memory is too small for the model/);
+    assert.equal(code, EXIT.device);
   });
 });

@@ -62,7 +62,13 @@ pub fn choose(
         (Wish::Auto, None) => match find(Path::new(UIO_CLASS), Path::new(DEVICE_TREE))? {
             Some(uio) => {
                 let why = format!("board, {}", uio.display());
-                Ok((board(Place { uio, memory: None }), Some(why)))
+                Ok((
+                    board(Place {
+                        uio,
+                        memories: Vec::new(),
+                    }),
+                    Some(why),
+                ))
             }
             None => Ok((Chosen::Wasm, Some("wasm: no accelerator in the device tree".into()))),
         },
@@ -73,7 +79,7 @@ fn default_place() -> Place {
     let found = find(Path::new(UIO_CLASS), Path::new(DEVICE_TREE)).ok().flatten();
     Place {
         uio: found.unwrap_or_else(|| DEFAULT_UIO.into()),
-        memory: None,
+        memories: Vec::new(),
     }
 }
 

@@ -49,6 +49,11 @@ pub enum Command {
     Selftest(SelftestArgs),
     /// What this machine has, and what is wrong with it
     Doctor(DoctorArgs),
+    /// Turn text into token ids, or ids into text
+    #[command(after_help = "Examples:
+  lightmamba tokenize \"Once upon a time\"
+  lightmamba tokenize --decode 47,1307,586,259,567")]
+    Tokenize(TokenizeArgs),
     /// Saved conversations
     #[command(subcommand)]
     State(StateCommand),
@@ -92,6 +97,21 @@ pub struct DoctorArgs {
     pub model: ModelArgs,
 }
 
+#[derive(Args)]
+pub struct TokenizeArgs {
+    /// Text; - reads standard input
+    pub text: Option<String>,
+    /// Directory that `lightmamba image build` prepared
+    #[arg(short, long, value_name = "DIR", default_value = MODEL, env = "LIGHTMAMBA_MODEL")]
+    pub model: PathBuf,
+    /// Read the text from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub file: Option<PathBuf>,
+    /// Turn ids into text
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["text", "file"])]
+    pub decode: Vec<u32>,
+}
+
 #[derive(Subcommand)]
 pub enum StateCommand {
     /// Copy a saved conversation, once it is known to be whole
@@ -102,8 +122,11 @@ pub enum StateCommand {
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// Text to continue
+    /// Text to continue; - reads standard input
     pub prompt: Option<String>,
+    /// Read the prompt from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    pub prompt_file: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -133,9 +156,9 @@ pub struct ModelArgs {
     /// UIO node of the accelerator
     #[arg(long, value_name = "NODE")]
     pub uio: Option<PathBuf>,
-    /// Memory of the accelerator, as file,address,bytes[,offset] [default: map 1 of the node]
+    /// Memory of the accelerator, as file,address,bytes[,offset]; again for each further one [default: maps of the node]
     #[arg(long, value_name = "PLACE", value_parser = memory)]
-    pub memory: Option<Memory>,
+    pub memory: Vec<Memory>,
     /// With a device: fused, all of a token on it, or split, its matrices and SSM alone [default: fused]
     #[arg(long, value_name = "NAME")]
     pub partition: Option<Partition>,
@@ -174,7 +197,7 @@ pub struct TextArgs {
     #[arg(long)]
     pub greedy: bool,
     /// End when the model has written this text; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub stop: Vec<String>,
 }
 
@@ -192,9 +215,9 @@ impl ModelArgs {
     pub fn choose(&self, output: Output) -> Result<Chosen> {
         let place = self.uio.clone().map(|uio| Place {
             uio,
-            memory: self.memory.clone(),
+            memories: self.memory.clone(),
         });
-        let (chosen, why) = choose(self.device, place, self.memory.is_some(), self.partition)?;
+        let (chosen, why) = choose(self.device, place, !self.memory.is_empty(), self.partition)?;
         if let Some(why) = why {
             output.note(&format!("device: {why}"));
         }

@@ -12,11 +12,11 @@ const OK: c_int = 0;
 const ARGUMENT: c_int = 1;
 const COMMAND: c_int = 7;
 
-/// Where the device is. Without `memory` it is map 1 of the node.
+/// Where the device is. Memories that are not named are the maps of the node.
 #[derive(Clone, Debug)]
 pub struct Place {
     pub uio: PathBuf,
-    pub memory: Option<Memory>,
+    pub memories: Vec<Memory>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +106,14 @@ const _: () = {
 unsafe extern "C" {
     fn lm_dma_open(options: *const Options, device: *mut *mut c_void, error: *mut Failure) -> c_int;
     fn lm_dma_close(device: *mut c_void);
+    fn lm_dma_add_memory(
+        device: *mut c_void,
+        path: *const c_char,
+        address: u64,
+        bytes: u64,
+        offset: u64,
+        error: *mut Failure,
+    ) -> c_int;
     fn lm_dma_start(device: *mut c_void, start: *const Start, error: *mut Failure) -> c_int;
     fn lm_dma_build(device: *const c_void) -> Build;
     fn lm_dma_layout(device: *const c_void) -> Layout;
@@ -149,12 +157,16 @@ impl Device {
             CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| usage("a path with a NUL in it"))
         };
         let uio = text(&place.uio)?;
-        let memory = place.memory.as_ref().map(|memory| text(&memory.path)).transpose()?;
-        let part = |of: fn(&Memory) -> u64| place.memory.as_ref().map_or(0, of);
+        let paths: Vec<CString> = place
+            .memories
+            .iter()
+            .map(|memory| text(&memory.path))
+            .collect::<Result<_>>()?;
+        let part = |of: fn(&Memory) -> u64| place.memories.first().map_or(0, of);
         let options = Options {
             registers: uio.as_ptr(),
             register_offset: 0,
-            memory: memory.as_ref().map_or(null(), |path| path.as_ptr()),
+            memory: paths.first().map_or(null(), |path| path.as_ptr()),
             memory_address: part(|memory| memory.address),
             memory_bytes: part(|memory| memory.bytes),
             memory_offset: part(|memory| memory.offset),
@@ -167,6 +179,15 @@ impl Device {
         let handle = &raw mut device.handle;
         // SAFETY, here and below: the structures have the layout of lm_dma.h, pointers are valid for the call, and the handle is open.
         device.act(|_, error| unsafe { lm_dma_open(&options, handle, error) })?;
+        for (path, more) in paths.iter().zip(&place.memories).skip(1) {
+            let (
+                path,
+                Memory {
+                    address, bytes, offset, ..
+                },
+            ) = (path.as_ptr(), more);
+            device.act(|handle, error| unsafe { lm_dma_add_memory(handle, path, *address, *bytes, *offset, error) })?;
+        }
         let start = Start {
             timeout_ms: TIMEOUT_MS,
             ..Start::default()

@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, whatever ends this program or its power.
 use crate::error::{Error, Exit, Result};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     process,
@@ -19,7 +19,8 @@ pub fn write(path: &Path, parts: &[&[u8]]) -> Result<()> {
 }
 
 fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    // What a power cut left under this name is of a process that had the same number.
+    let mut file = File::create(path)?;
     for part in parts {
         file.write_all(part)?;
     }

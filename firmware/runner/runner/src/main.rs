@@ -8,6 +8,7 @@ mod doctor;
 mod durable;
 mod error;
 mod generate;
+mod input;
 mod link;
 mod load;
 mod model;
@@ -21,6 +22,7 @@ mod setup;
 mod state;
 mod stop;
 mod text;
+mod tokenize;
 
 use clap::{Parser, error::ErrorKind};
 use cli::{Cli, Command};
@@ -63,6 +65,7 @@ fn execute(command: &Command, output: Output, start: Instant) -> error::Result<(
         Command::Bench(args) => bench::run(args, output),
         Command::Selftest(args) => selftest::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
+        Command::Tokenize(args) => tokenize::run(args, output),
         Command::State(args) => state::run(args, output),
     }
 }

@@ -2,7 +2,7 @@
 use crate::{
     accelerate::{self, Accelerator},
     choose::Chosen,
-    error::Result,
+    error::{Result, usage},
     load::load,
     runtime::Runtime,
     session::SessionMemory,
@@ -36,10 +36,13 @@ pub struct Parts {
 impl Model {
     pub fn load(parts: &Parts, device: &Chosen) -> Result<Self> {
         let setup = Setup::read(&parts.model)?;
-        let threads = if device.is_board() {
-            1
-        } else {
-            parts.threads.unwrap_or_else(|| useful_threads(&setup))
+        let threads = match (device.is_board(), parts.threads) {
+            (true, Some(found)) if found > 1 => {
+                let error = usage("threads have nothing to do where a device computes").field("--threads");
+                return Err(error.expected(1).found(found).hint("leave --threads out"));
+            }
+            (true, _) => 1,
+            (false, threads) => threads.unwrap_or_else(|| useful_threads(&setup)),
         };
         let path = compiled_path(&parts.runtime, &setup);
         let mut runtime = Runtime::load(&path, &setup.runtime, threads)?;

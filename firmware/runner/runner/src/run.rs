@@ -3,6 +3,7 @@ use crate::{
     cli::RunArgs,
     error::{Error, Result},
     generate::{Options, Summary, generate},
+    input::text_input,
     model::Model,
     output::Output,
     session::Session,
@@ -14,6 +15,7 @@ use std::{fs, io::Read, path::Path, time::Instant};
 const DEFAULT_PROMPT: &str = "Once upon a time";
 
 pub fn run(args: &RunArgs, output: Output, start: Instant) -> Result<()> {
+    let text = text_input(args.prompt.as_deref(), args.prompt_file.as_deref())?;
     let chosen = args.model.choose(output)?;
     let mut model = Model::load(&args.model.parts(), &chosen)?;
     let rules = args.text.sampler(&model.setup.sampler);
@@ -31,7 +33,7 @@ pub fn run(args: &RunArgs, output: Output, start: Instant) -> Result<()> {
     if let Some(seed) = seed {
         session.seed(&mut model, seed.into())?;
     }
-    let (ids, shown) = prompt(&model, args.prompt.as_deref(), pending)?;
+    let (ids, shown) = prompt(&model, text.as_deref(), pending)?;
     if !output.json && !shown.is_empty() {
         output.data(&shown)?;
     }
