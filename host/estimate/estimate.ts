@@ -12,7 +12,7 @@ import { htuCycles, htuTraffic } from "./units/htu.ts";
 import { mmuCycles, mmuTraffic } from "./units/mmu.ts";
 import { nquCycles, nquTraffic } from "./units/nqu.ts";
 import { ssmuCycles, ssmuTraffic } from "./units/ssmu.ts";
-import { headBlocks, type Pass, passLists, type Shape } from "./workload.ts";
+import { headBlocks, passLists, type Shape } from "./workload.ts";
 
 export interface EstimateBoard extends Board {
   readonly processor?: Processor;
@@ -51,13 +51,12 @@ const HEAD_BLOCKS = 1024;
 
 export function estimatePass(
   shape: Shape,
-  { board, build, partition, serial }: Configuration,
+  configuration: Configuration,
   { tokens, logits }: { tokens: number; logits: boolean },
 ): PassEstimate {
-  const patterns = portPatterns(shape, board);
-  const pass: Pass = { tokens, partition, serial, patterns, maxLog2: board.build.max_log2, logits };
+  const { board, build, partition } = configuration;
   const short = shortened(shape);
-  const simulated = simulate(short, pass, board, build);
+  const simulated = summarize(short, simulatePass(short, configuration, { tokens, logits }));
   const layers = shape.config.nLayers - short.config.nLayers;
   const blocks = logits ? headBlocks(shape) - headBlocks(short) : 0;
   const extra = blocks * simulated.cyclesABlock;
@@ -66,7 +65,7 @@ export function estimatePass(
   exposedCycles.mmu += extra;
   const unitCycles = perUnit(() => 0);
   const traffic: Traffic = { read: 0, written: 0 };
-  for (const command of passLists(shape, pass).flat()) {
+  for (const command of passOf(shape, configuration, { tokens, logits }).flat()) {
     const { read, written, cycles } = costOf(command, board.ports.length, build);
     traffic.read += read;
     traffic.written += written;
@@ -104,10 +103,28 @@ function perUnit(value: (unit: UnitName) => number): PerUnit {
   return Object.fromEntries(UNITS.map((unit) => [unit, value(unit)])) as PerUnit;
 }
 
-/** A pass, and the last layer of it alone. */
-function simulate(shape: Shape, pass: Pass, board: Board, build: Build): Work & { layer: Work; cyclesABlock: number } {
-  const device = new Accelerator(board, build);
-  for (const list of passLists(shape, pass)) device.run(list);
+/** The whole pass, command by command. */
+export function simulatePass(
+  shape: Shape,
+  configuration: Configuration,
+  pass: { tokens: number; logits: boolean },
+): Accelerator {
+  const device = new Accelerator(configuration.board, configuration.build);
+  for (const list of passOf(shape, configuration, pass)) device.run(list);
+  return device;
+}
+
+function passOf(
+  shape: Shape,
+  { board, partition, serial }: Configuration,
+  pass: { tokens: number; logits: boolean },
+): Command[][] {
+  const patterns = portPatterns(shape, board);
+  return passLists(shape, { ...pass, partition, serial, patterns, maxLog2: board.build.max_log2 });
+}
+
+/** What of it belongs to the last layer. */
+function summarize(shape: Shape, device: Accelerator): Work & { layer: Work; cyclesABlock: number } {
   const last = shape.config.nLayers - 1;
   const of = (layer: number) => device.done.filter(({ command }) => command.layer === layer);
   const start = (layer: number) => Math.min(...of(layer).map((done) => done.busy));

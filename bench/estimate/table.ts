@@ -1,0 +1,70 @@
+/** The figures of the RTL that are kept, and the model beside them. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Column, formatTable } from "../../host/bench/table.ts";
+import { ROOT } from "../paths.ts";
+import { type Case, type Measured, model } from "./cases.ts";
+
+const RESULTS = join(ROOT, "bench", "results", "estimate.json");
+/** What the model may be off: less than the 5 % that are promised, so that a drift shows. */
+export const TOLERANCE = 0.03;
+
+/** What the RTL said. */
+export interface Row extends Measured {
+  title: string;
+  case: Case;
+}
+
+export interface Compared {
+  title: string;
+  cycles: number;
+  modelled: number;
+  /** Of the RTL's cycles: how much the model is above. */
+  off: number;
+}
+
+export function readRows(): Row[] {
+  return (JSON.parse(readFileSync(RESULTS, "utf8")) as { rows: Row[] }).rows;
+}
+
+export function writeRows(rows: readonly Row[]): void {
+  const lines = rows.map((row) => `    ${JSON.stringify(row)}`);
+  writeText(RESULTS, `{\n  "by": "npm run estimate:validate",\n  "rows": [\n${lines.join(",\n")}\n  ]\n}\n`);
+}
+
+/** Beside it, then renamed. */
+export function writeText(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+export function compare({ title, case: one, cycles }: Row): Compared {
+  const { cycles: modelled } = model(one);
+  return { title, cycles, modelled, off: modelled / cycles - 1 };
+}
+
+const whole = (value: number) => value.toLocaleString("en-US");
+const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+
+const COLUMNS: readonly Column<Compared>[] = [
+  { title: "configuration", left: true, cell: ({ title }) => title },
+  { title: "RTL, cycles", cell: ({ cycles }) => whole(cycles) },
+  { title: "model", cell: ({ modelled }) => whole(modelled) },
+  { title: "off", cell: ({ off }) => percent(off) },
+];
+
+export function formatCompared(rows: readonly Compared[]): string {
+  return `${formatTable(rows, COLUMNS)}\n\n${summary(rows)}`;
+}
+
+export function markdownCompared(rows: readonly Compared[]): string {
+  const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
+  const body = rows.map((row) => line(COLUMNS.map(({ cell }) => cell(row)!)));
+  return [line(COLUMNS.map(({ title }) => title)), "|---|--:|--:|--:|", ...body, "", summary(rows)].join("\n");
+}
+
+function summary(rows: readonly Compared[]): string {
+  const errors = rows.map(({ off }) => Math.abs(off));
+  const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  return `${rows.length} configurations: off by ${percent(mean)} on average, ${percent(Math.max(...errors))} at most.`;
+}
