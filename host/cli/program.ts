@@ -27,6 +27,7 @@ export const COMMANDS: Record<string, Entry> = {
     load: () => import("./commands/selftest.ts"),
   },
   image: { summary: "build, examine and boot SD card images", load: () => import("./commands/image.ts") },
+  flash: { summary: "write an image to a card, without fear", load: () => import("./commands/flash.ts") },
   doctor: { summary: "check this machine and this installation", load: () => import("./commands/doctor.ts") },
 };
 

@@ -56,12 +56,16 @@ function openImage(path: string): number {
   }
 }
 
-/** The partitions of an image or a drive that is one of ours; `badInput` otherwise. */
+/** The partitions of an image that is one of ours; `badInput` otherwise. */
 export function readPartitions(path: string): Partition[] {
   const size = imageBytes(path);
+  return parsePartitions(readAt(path, 0, Math.min(size, SECTOR)), size, path);
+}
+
+/** `sector` is the first of `size` bytes; `path` is for messages. */
+export function parsePartitions(sector: Buffer, size: number, path: string): Partition[] {
   if (size < SECTOR)
     throw badInput("not an image: too short", { file: path, expected: `${SECTOR} bytes`, found: size });
-  const sector = readAt(path, 0, SECTOR);
   const signed = sector.readUInt16LE(510) === 0xaa55;
   if (!signed) throw badInput("not an image: no partition table", { file: path });
   const signature = sector.readUInt32LE(440);

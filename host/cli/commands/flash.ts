@@ -1,0 +1,220 @@
+import { existsSync } from "node:fs";
+import { type Command, InvalidArgumentError } from "commander";
+import { EXIT, LightMambaError } from "../../errors.ts";
+import { type CheckedImage, checkImage } from "../../flash/check.ts";
+import { chooseDrive, obstacle, shownDrives } from "../../flash/choose.ts";
+import { type Drive, type ListDrives, listDrives } from "../../flash/drives.ts";
+import { openDrive, type Target } from "../../flash/target.ts";
+import { type CardState, type Written, writeImage } from "../../flash/write.ts";
+import { defineCommand } from "../command.ts";
+import { onInterrupt } from "../interrupt.ts";
+import type { Output } from "../output.ts";
+import { phaseProgress } from "../progress.ts";
+import { type Confirm, confirmOnTerminal } from "../prompt.ts";
+
+interface FlashOptions {
+  drive?: string;
+  yes?: boolean;
+  dryRun?: boolean;
+  verify: boolean;
+  bmap: boolean;
+  sha256?: string;
+}
+
+/** What a test replaces: with it, no real drive is ever seen. */
+export interface FlashSurroundings {
+  list: ListDrives;
+  open: (drive: Drive, list: ListDrives) => Promise<Target>;
+  confirm: Confirm;
+}
+
+const REAL: FlashSurroundings = { list: listDrives, open: openDrive, confirm: confirmOnTerminal };
+/** Cards are smaller; a drive of this size is more likely somebody's backup. */
+const LARGE_BYTES = 128e9;
+
+export function define(output: Output, surroundings: FlashSurroundings = REAL): Command {
+  return defineCommand("flash", "Write an image to a card: removable drives only, checked before and after.", [
+    ["which drives could be meant", "flash list"],
+    ["to the only card that is there, after a question", "flash sdcard.img"],
+    ["what would be done", "flash sdcard.img.gz --drive /dev/sdb --dry-run"],
+    ["in a script", "flash sdcard.img --drive /dev/disk/by-id/usb-Generic_Reader_0001 --yes"],
+  ])
+    .argument("<image>", "image of `image build`, as it is or packed with gzip or zstd")
+    .option("-d, --drive <path>", "whole drive to write to; needed where there are several, and with --yes")
+    .option("-y, --yes", "do not ask")
+    .option("--dry-run", "check everything, and write nothing")
+    .option("--no-verify", "do not read back what was written")
+    .option("--no-bmap", "write every block, not only those that the .bmap beside the image names")
+    .option("--sha256 <hex>", "what the unpacked image must have; default: the .sha256 beside it", sha256)
+    .action((image: string, options: FlashOptions) => flash(image, options, output, surroundings))
+    .addCommand(defineList(output, surroundings));
+}
+
+function sha256(text: string): string {
+  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError("Expected 64 hexadecimal digits.");
+}
+
+// ------------------------------------------------------------------------------------------------ list
+
+function defineList(output: Output, { list }: FlashSurroundings): Command {
+  return defineCommand("list", "Show the drives that an image could be written to.", [
+    ["drives of this system are not among them", "flash list"],
+  ]).action(async () => {
+    const all = await list();
+    const drives = shownDrives(all);
+    if (output.json) {
+      output.record({ drives: drives.map((drive) => ({ ...drive, obstacle: obstacle(drive) ?? null })) });
+      return;
+    }
+    for (const drive of drives) showDrive(drive, output);
+    const hidden = all.length - drives.length;
+    if (drives.length === 0) output.note("no removable drive here");
+    if (hidden > 0) output.note(`(${hidden} not shown: not removable, or part of this system)`);
+  });
+}
+
+function showDrive(drive: Drive, output: Output): void {
+  const why = obstacle(drive);
+  output.line(`${output.style("bold", drive.path)}  ${describeDrive(drive)}${why === undefined ? "" : `; ${why}`}`);
+  for (const line of partitionLines(drive)) output.line(`  ${line}`);
+}
+
+function describeDrive({ model, bytes, bus, serial }: Drive): string {
+  return [model || "unknown maker", size(bytes), bus, serial && `serial ${serial}`].filter(Boolean).join(", ");
+}
+
+function partitionLines({ partitions }: Drive): string[] {
+  return partitions.map(({ path, bytes, fileSystem, label }) =>
+    [path, size(bytes), fileSystem, label].filter(Boolean).join("  "),
+  );
+}
+
+function size(bytes: number): string {
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+// ------------------------------------------------------------------------------------------------ flash
+
+async function flash(
+  image: string,
+  options: FlashOptions,
+  output: Output,
+  { list, open, confirm }: FlashSurroundings,
+): Promise<void> {
+  if (options.yes === true && options.drive === undefined)
+    throw new LightMambaError("usage", "with --yes, a drive must be named", { field: "--drive" });
+  if (!existsSync(image)) throw new LightMambaError("usage", "no such file", { file: image });
+  const drives = await list();
+  const drive = chooseDrive(drives, options.drive, image);
+  const checked = await checkWithProgress(image, drive, options, output);
+  if (!output.json) showPlan(checked, drive, output);
+  if (options.dryRun === true) {
+    if (output.json) output.record({ ...planOf(checked, drive), dryRun: true });
+    else output.line("nothing was written: --dry-run");
+    return;
+  }
+  if (options.yes !== true) await ask(drive, output, confirm);
+  const target = await open(drive, list);
+  try {
+    const written = await writeWithState(target, checked, options, output);
+    report(checked, drive, written, output);
+  } finally {
+    await target.close();
+  }
+}
+
+async function checkWithProgress(
+  image: string,
+  { bytes: room }: Drive,
+  { bmap, sha256 }: FlashOptions,
+  output: Output,
+): Promise<CheckedImage> {
+  const progress = output.progress("check");
+  try {
+    return await checkImage(image, {
+      room,
+      bmap,
+      ...(sha256 === undefined ? {} : { sha256 }),
+      progress: progress.update,
+    });
+  } finally {
+    progress.done();
+  }
+}
+
+function showPlan(image: CheckedImage, drive: Drive, output: Output): void {
+  const { path, bytes, extents, sha256, checkedAgainst } = image;
+  const mapped = extents.reduce((sum, extent) => sum + extent.bytes, 0);
+  output.line(
+    `image  ${path}: ${size(bytes)}, ${mapped < bytes ? `${size(mapped)} of it to write` : "all of it to write"}`,
+  );
+  output.line(`       sha256 ${sha256}`);
+  if (checkedAgainst.length > 0) output.line(`       as in ${checkedAgainst.join(", ")}`);
+  output.line(`drive  ${output.style("bold", drive.path)}: ${describeDrive(drive)}`);
+  for (const line of partitionLines(drive)) output.line(`       ${line}`);
+  if (drive.bytes > LARGE_BYTES) output.warn(`${drive.path} is large for a card: is it the right one?`);
+}
+
+function planOf({ path, packing, bytes, sha256, extents, partitions }: CheckedImage, drive: Drive) {
+  return { image: { path, packing, bytes, sha256, extents: extents.length, partitions }, drive };
+}
+
+async function ask(drive: Drive, output: Output, confirm: Confirm): Promise<void> {
+  if (output.json)
+    throw new LightMambaError("cancelled", "with --json nobody is asked", { hint: "--yes, where it is meant" });
+  if (await confirm(`All that is on ${drive.path} will be lost. Type yes to write:`)) return;
+  throw new LightMambaError("cancelled", "nothing was written", { file: drive.path });
+}
+
+const STATES: Record<CardState, string> = {
+  untouched: "nothing was written to it",
+  incomplete: "it is incomplete and does not boot: write it again",
+  complete: "it is complete",
+};
+
+/** However the work ends, the user learns what the card is then. */
+async function writeWithState(
+  target: Target,
+  image: CheckedImage,
+  { verify }: FlashOptions,
+  output: Output,
+): Promise<Written> {
+  let state: CardState = "untouched";
+  const heard = onInterrupt(() => {
+    const message = `${target.path}: interrupted: ${STATES[state]}`;
+    if (output.json)
+      output.record({ error: { exit: "interrupted", code: EXIT.interrupted, message, detail: { state } } });
+    else output.warn(`\nlightmamba: ${message}`);
+  });
+  const phases = phaseProgress(output);
+  try {
+    return await writeImage(target, image, {
+      verify,
+      progress: phases.update,
+      onState: (now) => {
+        state = now;
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof LightMambaError)) throw error;
+    const { hint, ...detail } = error.detail;
+    throw LightMambaError.revive({
+      ...error,
+      message: error.message,
+      detail: { ...detail, hint: [STATES[state], hint].filter(Boolean).join("; ") },
+    });
+  } finally {
+    phases.done();
+    heard();
+  }
+}
+
+function report(image: CheckedImage, drive: Drive, written: Written, output: Output): void {
+  if (output.json) {
+    output.record({ ...planOf(image, drive), ...written });
+    return;
+  }
+  const verified = written.bytesVerified > 0 ? "read back, and the same" : "not read back";
+  output.line(`${image.path} is on ${drive.path}: ${size(written.bytesWritten)} written, ${verified}`);
+}
