@@ -9,7 +9,7 @@ import {
   openBoard,
   Simulator,
 } from "../device/index.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { abortable } from "./interrupt.ts";
 import { memoryPlaces } from "./options.ts";
 import type { Output } from "./output.ts";
 
@@ -33,16 +33,11 @@ export function addBoardOptions(command: Command): Command {
 }
 
 /** Builds what a device needs, if anything; Ctrl-C ends it. */
-export async function buildFor(device: "rtl" | "board", ports: number, output: Output): Promise<void> {
-  const abort = new AbortController();
-  const release = onInterrupt(() => abort.abort());
-  const options = { say: (text: string) => output.note(text), signal: abort.signal };
-  try {
-    if (device === "rtl") await buildSimulation(buildName(ports), options);
-    else await buildAddon(options);
-  } finally {
-    release();
-  }
+export function buildFor(device: "rtl" | "board", ports: number, output: Output): Promise<void> {
+  const say = (text: string) => output.note(text);
+  return abortable((signal) =>
+    device === "rtl" ? buildSimulation(buildName(ports), { say, signal }) : buildAddon({ say, signal }),
+  );
 }
 
 /** Whoever opens it closes its memory. */

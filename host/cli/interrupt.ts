@@ -11,6 +11,17 @@ export function onInterrupt(cleanup: () => void): () => void {
   return () => void cleanups.delete(cleanup);
 }
 
+/** Ctrl-C aborts `action`; whoever hears of it there and then can still clean up, nobody later. */
+export async function abortable<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const abort = new AbortController();
+  const release = onInterrupt(() => abort.abort());
+  try {
+    return await action(abort.signal);
+  } finally {
+    release();
+  }
+}
+
 export function installSignalHandlers(): void {
   process.on("SIGINT", () => {
     for (const cleanup of cleanups) cleanup();

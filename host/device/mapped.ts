@@ -77,7 +77,7 @@ export async function buildAddon({ say, signal }: BuildOptions = {}): Promise<vo
     });
   }
   if (!there) say?.("the add-on for boards is being built, once");
-  const { code, text } = await runScript(SCRIPT, "addon", signal);
+  const { code, text } = await runScript(SCRIPT, ["addon"], { signal });
   if (code === 0 || (code === PROGRAM_MISSING && there)) return;
   throw new LightMambaError("prerequisite", `the add-on for boards cannot be built: ${text}`, { hint: HINT });
 }

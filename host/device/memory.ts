@@ -27,6 +27,16 @@ export interface Region {
 /** Memory in the folder for it, if there is one: a file elsewhere might reach a disk. */
 const SHARED_MEMORY = "/dev/shm";
 
+/** A file without a name: gone with the last process that has it open, whatever ends that process. */
+export function unnamedFile(parent: string): number {
+  const folder = mkdtempSync(join(parent, "lightmamba-device-"));
+  try {
+    return openSync(join(folder, "file"), "wx+", 0o600);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** A test or a board may override how it is reached. */
@@ -47,7 +57,7 @@ export class DeviceMemory {
     this.regions = regions;
   }
 
-  /** A file without a name: gone with the last process that has it open, whatever ends that process. */
+  /** In a file without a name. */
   static create(registers: number, regions: readonly Region[]): DeviceMemory {
     const size = Math.max(registers + 4096, ...regions.map((r) => r.offset + r.bytes));
     const errors: string[] = [];
@@ -56,14 +66,9 @@ export class DeviceMemory {
         // The file takes its room when it is written, too late for an error that helps
         const { bavail, bsize } = statfsSync(parent);
         if (bavail * bsize < size) throw new Error(`${parent}: ${bavail * bsize} bytes free`);
-        const folder = mkdtempSync(join(parent, "lightmamba-device-"));
-        try {
-          const fd = openSync(join(folder, "memory"), "wx+", 0o600);
-          ftruncateSync(fd, size);
-          return new DeviceMemory(fd, registers, regions);
-        } finally {
-          rmSync(folder, { recursive: true, force: true });
-        }
+        const fd = unnamedFile(parent);
+        ftruncateSync(fd, size);
+        return new DeviceMemory(fd, registers, regions);
       } catch (error) {
         errors.push((error as Error).message);
       }

@@ -1,6 +1,6 @@
 /** The accelerator's own RTL as a process (firmware/rtl/sim/accelerator.cpp) on a file that both share. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, readFileSync, readSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { REGISTER_PAGE } from "../../assembly/device.generated.ts";
@@ -8,7 +8,7 @@ import { LightMambaError } from "../errors.ts";
 import { packageRoot } from "../package.ts";
 import { BOARDS } from "./boards.generated.ts";
 import { Device, type DeviceOptions } from "./device.ts";
-import { DeviceMemory, type Region } from "./memory.ts";
+import { DeviceMemory, type Region, unnamedFile } from "./memory.ts";
 import { type BuildOptions, hasScript, PROGRAM_MISSING, runScript } from "./script.ts";
 
 export type BoardName = keyof typeof BOARDS;
@@ -85,7 +85,7 @@ export async function buildSimulation(build: string, { say, signal }: BuildOptio
   }
   const there = existsSync(simulatorPath(build));
   if (!there) say?.("the accelerator's simulation is being built: some minutes, once");
-  const { code, text } = await runScript(BUILD_SCRIPT, build, signal);
+  const { code, text } = await runScript(BUILD_SCRIPT, [build], { signal });
   if (code === 0 || (code === PROGRAM_MISSING && there)) return;
   const what = code === PROGRAM_MISSING ? "no Verilator" : `the accelerator's simulation cannot be built: ${text}`;
   throw new LightMambaError("prerequisite", what, {
@@ -111,22 +111,22 @@ export function timing(board: Board): string[] {
   return [...drams, ...ports];
 }
 
-/** The simulated accelerator on memory that belongs to another: QEMU's guest. */
-export interface SharedMemory {
-  file: string;
-  /** Where the register page and the memories of the board lie in it. */
-  registers: number;
-  regions: readonly Region[];
+/** A file with a register page and memories in it. */
+type Place = Pick<DeviceMemory, "fd" | "registers" | "regions">;
+
+/** Options for a file that the simulator gets as its descriptor 3. */
+function placeArguments({ registers, regions }: Omit<Place, "fd">): string[] {
+  const named = regions.flatMap(({ address, bytes, offset }) => ["--region", `${address},${bytes},${offset}`]);
+  return ["--fd", "3", "--registers", String(registers), "--parent", String(process.pid), ...named];
 }
 
 /**
- * Starts it as a process that ends with this one, or on SIGTERM. Its fd 3 is a pipe: a byte for each interrupt; standard error has its last
- * words.
+ * The simulated accelerator on memory that belongs to another, QEMU's guest: a process that ends with this one, or on SIGTERM. Its descriptor 4
+ * is a pipe, a byte for each interrupt; standard error has its last words.
  */
-export function startOn({ file, registers, regions }: SharedMemory, build: string, board: Board): ChildProcess {
-  const args = ["--file", file, "--registers", String(registers), "--parent", String(process.pid), "--irq", "3"];
-  for (const { address, bytes, offset } of regions) args.push("--region", `${address},${bytes},${offset}`);
-  return spawn(programOf(build), [...args, ...timing(board)], { stdio: ["ignore", "ignore", "pipe", "pipe"] });
+export function startOn(place: Place, build: string, board: Board): ChildProcess {
+  const args = [...placeArguments(place), "--irq", "4", ...timing(board)];
+  return spawn(programOf(build), args, { stdio: ["ignore", "ignore", "pipe", place.fd, "pipe"] });
 }
 
 function programOf(build: string): string {
@@ -164,7 +164,8 @@ export class Simulator {
     const program = programOf(options.build ?? "top");
     const board: Board = options.board ?? BOARDS.sim;
     const memory = DeviceMemory.create(0, regionsOf(board, [options.memoryBytes ?? 64 * 2 ** 20].flat()));
-    const log = unnamedFile();
+    // Messages that can be read without the event loop
+    const log = unnamedFile(tmpdir());
     const child = spawn(program, simulatorArguments(board, memory.regions, options), {
       stdio: ["ignore", "ignore", log, memory.fd],
     });
@@ -216,23 +217,11 @@ function regionsOf(board: Board, bytes: readonly number[]): Region[] {
 }
 
 function simulatorArguments(board: Board, regions: readonly Region[], options: SimulatorOptions): string[] {
-  const args = ["--fd", "3", "--registers", "0", "--parent", String(process.pid)];
-  for (const { address, bytes, offset } of regions) args.push("--region", `${address},${bytes},${offset}`);
-  args.push(...timing(board));
+  const args = [...placeArguments({ registers: 0, regions }), ...timing(board)];
   if (options.stall !== undefined) args.push("--stall", String(options.stall), "--seed", String(options.seed ?? 1));
   if (options.hangAt !== undefined) args.push("--hang", String(options.hangAt));
   if (options.trace) args.push("--trace", [options.trace.file, options.trace.from, options.trace.to].join(","));
   return args;
-}
-
-/** A file for its messages that can be read without the event loop. */
-function unnamedFile(): number {
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-device-"));
-  try {
-    return openSync(join(folder, "log"), "wx+", 0o600);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 /** A letter, or undefined when it is gone; one that ended but was not collected yet counts as gone. */
