@@ -3,25 +3,21 @@
  * it is.
  */
 import type { ChildProcess } from "node:child_process";
-import {
-  constants,
-  copyFileSync,
-  existsSync,
-  mkdtempSync,
-  rmSync,
-  statfsSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, openSync, truncateSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { BOARDS } from "../device/boards.generated.ts";
-import { buildSimulation, startOn } from "../device/index.ts";
+import { buildSimulation, DeviceMemory, startOn, unnamedFile } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import { buildSystem, type StepOptions } from "./components.ts";
 import { imageBytes, readPartitions } from "./layout.ts";
-import { GUEST_MEMORY, InterruptLine, startMachine } from "./qemu.ts";
+import { programFailure, runProgram, startFailure } from "./programs.ts";
+import { GUEST_MEMORY, interruptLine, type Machine, startMachine } from "./qemu.ts";
+import { readManifest } from "./read.ts";
+import { withScratch } from "./scratch.ts";
+import { checkBoard } from "./verify.ts";
 
 export interface BootOptions extends StepOptions {
   device: "rtl" | "wasm";
@@ -53,109 +49,119 @@ const MILESTONES: readonly [name: string, line: RegExp][] = [
 const EXIT_LINE = /^lightmamba: exit (\d+)$/;
 
 export async function bootImage(image: string, options: BootOptions): Promise<BootResult> {
-  readPartitions(image);
+  const { device, say, signal } = options;
+  const [boot] = readPartitions(image);
+  checkBoard(image, await readManifest(image, boot!, signal), "qemu");
   const { folder: system } = await buildSystem("qemu", options);
-  if (options.device === "rtl") await buildSimulation("top", options.say ? { say: options.say } : {});
-  const folder = mkdtempSync(join(memoryFolder(), "lightmamba-boot-"));
+  if (device === "rtl") await buildSimulation("top", { say, signal });
+  const { registers } = BOARDS.qemu;
+  const memory = DeviceMemory.create(registers.address, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
+  const files = [memory.fd, await copyOfCard(image, signal), fileOf(`lightmamba=${kernelArguments(options)}\n`)];
   const children: ChildProcess[] = [];
   try {
-    const memory = join(folder, "memory");
-    writeFileSync(memory, "");
-    truncateSync(memory, GUEST_MEMORY);
-    const card = copyOfCard(image, folder);
-    const variables = join(folder, "variables");
-    writeFileSync(variables, `lightmamba=${kernelArguments(options)}\n`);
-    const accelerator = options.device === "rtl" ? startAccelerator(memory) : undefined;
-    if (accelerator) children.push(accelerator);
-    const machine = startMachine({ system, memory, card, variables, folder });
-    children.push(machine);
-    const line = accelerator ? connectInterrupt(accelerator, folder) : undefined;
-    const result = await watch(machine, options);
-    (await line)?.close();
+    const [, card, variables] = files;
+    const machine = startMachine({ system, memory: memory.fd, card: card!, variables: variables! });
+    children.push(machine.process);
+    if (device === "wasm") return await watch(machine, options);
+    const accelerator = startAccelerator(memory);
+    children.push(accelerator);
+    const [result] = await Promise.all([watch(machine, options, accelerator), connect(accelerator, machine)]);
     return result;
   } finally {
     for (const child of children) child.kill("SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
+    for (const fd of files) closeSync(fd);
   }
 }
 
-/** Where files are memory, if there is room for what a guest touches: on a disk they would be written all the time. */
-function memoryFolder(): string {
-  if (!existsSync("/dev/shm")) return tmpdir();
-  const { bavail, bsize } = statfsSync("/dev/shm");
-  return bavail * bsize >= GUEST_MEMORY ? "/dev/shm" : tmpdir();
+/** Without a name, as memory is; QEMU's card has a power of two of bytes. */
+function copyOfCard(image: string, signal: AbortSignal | undefined): Promise<number> {
+  return withScratch(async (folder) => {
+    const card = join(folder, "card");
+    const sparse = ["--sparse=always", "--reflink=auto", "--no-preserve=mode"];
+    await runProgram("cp", [...sparse, "--", image, card], { signal });
+    truncateSync(card, 2 ** Math.ceil(Math.log2(imageBytes(image))));
+    return openSync(card, "r+");
+  }, signal);
 }
 
-/** QEMU's card has a power of two of bytes. */
-function copyOfCard(image: string, folder: string): string {
-  const card = join(folder, "card");
-  copyFileSync(image, card, constants.COPYFILE_FICLONE);
-  truncateSync(card, 2 ** Math.ceil(Math.log2(imageBytes(image))));
-  return card;
+function fileOf(text: string): number {
+  const fd = unnamedFile(tmpdir());
+  writeSync(fd, text);
+  return fd;
 }
 
 /** docs/boot.md: words percent-encoded, + between them. */
 function kernelArguments({ command, device }: BootOptions): string {
   const words = command.map((word) =>
-    encodeURIComponent(word).replaceAll(/[!'()*~+]/g, (c) => `%${c.charCodeAt(0).toString(16)}`),
+    encodeURIComponent(word).replaceAll(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16)}`),
   );
   const own = [`lightmamba.run=${words.join("+")}`, "lightmamba.poweroff"];
   // Without an accelerator there is nothing to test
   return [...own, ...(device === "wasm" ? ["lightmamba.noselftest"] : [])].join(" ");
 }
 
-function startAccelerator(file: string): ChildProcess {
-  const { registers, memories } = BOARDS.qemu;
-  // Below 2 GiB the guest's addresses are offsets in the file
-  const regions = memories.map(({ address, bytes }) => ({ address, bytes, offset: address }));
-  return startOn({ file, registers: registers.address, regions }, "top", BOARDS.qemu);
+/** Below 2 GiB the guest's addresses are offsets in the file. */
+function startAccelerator({ fd, registers }: DeviceMemory): ChildProcess {
+  const regions = BOARDS.qemu.memories.map(({ address, bytes }) => ({ address, bytes, offset: address }));
+  return startOn({ fd, registers, regions }, "top", BOARDS.qemu);
 }
 
-async function connectInterrupt(accelerator: ChildProcess, folder: string): Promise<InterruptLine> {
-  const line = await InterruptLine.open(folder);
-  accelerator.stdio[3]!.on("data", () => line.raise());
-  return line;
+async function connect(accelerator: ChildProcess, machine: Machine): Promise<void> {
+  const raise = await interruptLine(machine);
+  (accelerator.stdio[4] as Readable).on("data", raise);
 }
 
-function watch(machine: ChildProcess, options: BootOptions): Promise<BootResult> {
+/** Until the machine is off. Without its accelerator it would wait for nothing. */
+function watch(machine: Machine, options: BootOptions, accelerator?: ChildProcess): Promise<BootResult> {
   const start = performance.now();
   const result: BootResult = { exit: undefined, timeline: [] };
   const reached = (name: string) => {
     if (result.timeline.some((one) => one.name === name)) return;
     result.timeline.push({ name, seconds: (performance.now() - start) / 1000 });
   };
-  return new Promise((resolve, reject) => {
-    let said = "";
-    const timer = setTimeout(() => {
-      const last = result.timeline.at(-1)?.name ?? "nothing";
-      const detail = {
-        expected: `an end within ${options.timeoutSeconds} s`,
-        found: `${last} was the last that was seen`,
-      };
-      reject(new LightMambaError("device", "the board did not come to its end", detail));
-    }, 1000 * options.timeoutSeconds);
-    options.signal?.addEventListener("abort", () => machine.kill("SIGKILL"));
-    machine.stderr!.setEncoding("utf8").on("data", (chunk: string) => {
-      said += chunk;
-    });
-    createInterface({ input: machine.stdout! }).on("line", (text) => {
-      const line = text.replaceAll("\r", "");
-      for (const [name, pattern] of MILESTONES) if (pattern.test(line)) reached(name);
-      const exit = EXIT_LINE.exec(line);
-      if (exit) result.exit = Number(exit[1]);
-      options.onLine(line);
-    });
-    machine.on("error", (error: NodeJS.ErrnoException) => {
-      clearTimeout(timer);
-      const missing = error.code === "ENOENT";
-      const hint = missing ? { hint: "firmware/tools/install.sh installs it" } : {};
-      reject(new LightMambaError(missing ? "prerequisite" : "bug", missing ? "no QEMU" : error.message, hint));
-    });
-    machine.on("close", (code) => {
-      clearTimeout(timer);
+  const { process, console, messages } = machine;
+  const said = collect(messages);
+  const last = collect(accelerator?.stderr);
+  options.signal?.addEventListener("abort", () => process.kill("SIGKILL"));
+  createInterface({ input: console }).on("line", (text) => {
+    const line = text.replaceAll(/\p{Cc}/gu, "");
+    for (const [name, pattern] of MILESTONES) if (pattern.test(line)) reached(name);
+    const exit = EXIT_LINE.exec(line);
+    if (exit) result.exit = Number(exit[1]);
+    options.onLine(line);
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const ended = new Promise<BootResult>((resolve, reject) => {
+    timer = setTimeout(() => reject(late(options.timeoutSeconds, result)), 1000 * options.timeoutSeconds);
+    process.on("error", (error: NodeJS.ErrnoException) => reject(startFailure("setpriv", error)));
+    process.on("close", (code, signal) => {
       reached("power off");
       if (code === 0) resolve(result);
-      else reject(new LightMambaError("bug", `QEMU ended with ${code}: ${said.trim().split("\n").at(-1) ?? ""}`));
+      // setpriv's, where there is no such program
+      else if (code === 127)
+        reject(startFailure("qemu-system-aarch64", Object.assign(new Error(), { code: "ENOENT" })));
+      else reject(programFailure("QEMU", code ?? signal ?? "?", said()));
     });
+    accelerator?.on("close", () =>
+      reject(new LightMambaError("device", `the simulated accelerator has ended: ${last()}`)),
+    );
   });
+  return ended.finally(() => clearTimeout(timer));
+}
+
+function late(seconds: number, { timeline }: BootResult): LightMambaError {
+  const found = `${timeline.at(-1)?.name ?? "nothing"} was the last that was seen`;
+  return new LightMambaError("device", "the board did not come to its end", {
+    expected: `an end within ${seconds} s`,
+    found,
+  });
+}
+
+/** What has come from a stream so far. */
+function collect(stream: Readable | null | undefined): () => string {
+  let text = "";
+  stream?.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  return () => text.trim();
 }

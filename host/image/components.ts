@@ -1,10 +1,6 @@
 /** What an image is made of beside a model: built by the scripts of firmware/, or taken from their cache. */
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { PROGRAM_MISSING } from "../device/script.ts";
+import { hasScript, PROGRAM_MISSING, runScript } from "../device/script.ts";
 import { LightMambaError } from "../errors.ts";
-import { packageRoot } from "../package.ts";
 
 /** An entry of components.json, as firmware/system and firmware/runner describe what they built. */
 export interface Component {
@@ -32,6 +28,8 @@ export interface RunnerFiles {
 export interface StepOptions {
   say?: (text: string) => void;
   signal?: AbortSignal | undefined;
+  /** A file for what programs say. */
+  log?: string;
 }
 
 export function buildSystem(board: string, options: StepOptions): Promise<SystemFiles> {
@@ -43,35 +41,15 @@ export function buildRunner(options: StepOptions): Promise<RunnerFiles> {
 }
 
 /** A build script that prints one line of JSON; what it says meanwhile is passed on. */
-function runBuild<T>(script: string, args: string[], { say, signal }: StepOptions): Promise<T> {
-  const path = join(packageRoot(), script);
-  if (!existsSync(path)) {
+async function runBuild<T>(script: string, args: string[], { say, signal }: StepOptions): Promise<T> {
+  if (!hasScript(script)) {
     throw new LightMambaError("prerequisite", "the sources of the board's software are not part of the package", {
       file: script,
       hint: "clone the repository, and run it there",
     });
   }
-  return new Promise((resolve, reject) => {
-    const stdio: ["ignore", "pipe", "pipe"] = ["ignore", "pipe", "pipe"];
-    const child = spawn(process.execPath, [path, ...args], { stdio, ...(signal === undefined ? {} : { signal }) });
-    let out = "";
-    let last = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      out += chunk;
-    });
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      for (const line of chunk.trimEnd().split("\n")) say?.(line);
-      last = chunk.trimEnd().split("\n").at(-1) ?? "";
-    });
-    child.on("error", (error) => reject(new LightMambaError("bug", error.message, { file: script })));
-    child.on("close", (code) => {
-      if (code === 0) resolve(JSON.parse(out.trim().split("\n").at(-1)!) as T);
-      else
-        reject(
-          new LightMambaError(code === PROGRAM_MISSING ? "prerequisite" : "bug", `cannot be built: ${last}`, {
-            file: script,
-          }),
-        );
-    });
-  });
+  const { code, stdout, text } = await runScript(script, args, { say, signal });
+  if (code === 0) return JSON.parse(stdout.trim().split("\n").at(-1)!) as T;
+  const exit = code === PROGRAM_MISSING ? "prerequisite" : "bug";
+  throw new LightMambaError(exit, `cannot be built: ${text}`, { file: script });
 }

@@ -1,8 +1,8 @@
 /** What an image holds. */
 import type { BoardSetup } from "../board/prepare.ts";
 import { badInput } from "../errors.ts";
-import { type Partition, readPartitions } from "./layout.ts";
-import type { FileHash } from "./manifest.ts";
+import { type FileSystem, type Partition, readFileSystem, readPartitions } from "./layout.ts";
+import { type FileHash, MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { withFiles } from "./read.ts";
 
 export interface ImageModel {
@@ -12,27 +12,38 @@ export interface ImageModel {
   runtime: string;
 }
 
+export interface InspectedPartition extends Partition, Partial<FileSystem> {
+  files: FileHash[];
+}
+
 export interface InspectedImage {
   image: string;
-  partitions: (Partition & { files: FileHash[] })[];
+  partitions: InspectedPartition[];
+  /** Without its files, which are those of the partitions. */
+  manifest: Omit<Manifest, "files"> | undefined;
   model: ImageModel | undefined;
 }
 
 export const SETUP = "data:model/setup.json";
 
-export function inspectImage(image: string): Promise<InspectedImage> {
+export function inspectImage(image: string, signal?: AbortSignal): Promise<InspectedImage> {
   const partitions = readPartitions(image);
-  return withFiles(image, partitions, (files, read) => {
-    const setup = read(SETUP);
+  const inspect = (all: FileHash[], read: (path: string) => string | undefined): InspectedImage => {
+    const field = `boot:${MANIFEST}`;
+    const [text, setup] = [read(field), read(SETUP)];
+    const { files: _, ...manifest } = text === undefined ? { files: [] } : parseManifest(text, { file: image, field });
     return {
       image,
       partitions: partitions.map((partition) => ({
         ...partition,
-        files: files.filter(({ path }) => path.startsWith(`${partition.name}:`)),
+        ...readFileSystem(image, partition),
+        files: all.filter(({ path }) => path.startsWith(`${partition.name}:`)),
       })),
+      manifest: text === undefined ? undefined : (manifest as Omit<Manifest, "files">),
       model: setup === undefined ? undefined : modelOf(setup, image),
     };
-  });
+  };
+  return withFiles(image, partitions, inspect, signal);
 }
 
 export function modelOf(text: string, image: string): ImageModel {

@@ -17,6 +17,9 @@ export interface Partition {
   size: number;
 }
 
+/** Of the file systems that have one. The board finds its data by it. */
+export const LABELS = { boot: "LM-BOOT", data: "lm-data" } as const;
+
 const EXPECTED: readonly [name: PartitionName, type: number][] = [
   ["boot", 0x0c],
   ["root", 0x83],
@@ -98,4 +101,24 @@ export function parsePartitions(sector: Buffer, size: number, path: string): Par
       throw badInput("reaches beyond the end of the image", { file: path, field, expected: end, found: size });
     return { name, offset, size: bytes };
   });
+}
+
+export interface FileSystem {
+  kind: "FAT32" | "squashfs" | "ext4";
+  /** A squashfs has none. */
+  label?: string;
+}
+
+/** By magic numbers; undefined where they are not those of the kind that this partition has. */
+export function readFileSystem(path: string, { name, offset }: Partition): FileSystem | undefined {
+  const head = readAt(path, offset, 2048);
+  const text = (at: number, bytes: number) => head.toString("latin1", at, at + bytes).replace(/[ \0]+$/, "");
+  switch (name) {
+    case "boot":
+      return text(82, 8) === "FAT32" ? { kind: "FAT32", label: text(71, 11) } : undefined;
+    case "root":
+      return text(0, 4) === "hsqs" ? { kind: "squashfs" } : undefined;
+    case "data":
+      return head.readUInt16LE(0x438) === 0xef53 ? { kind: "ext4", label: text(0x478, 16) } : undefined;
+  }
 }

@@ -4,12 +4,12 @@
  * A Versal PDI begins with the boot header: SMAP bus width words, at 0x10 the width detection word, at 0x14 "XLNX" (UG1304, "Boot Header Format";
  * the same in bootgen's source).
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { badInput } from "../errors.ts";
+import { badInput, LightMambaError } from "../errors.ts";
 import { imageBytes, readAt } from "./layout.ts";
 import { type RunOptions, runProgram } from "./programs.ts";
+import { withScratch } from "./scratch.ts";
 
 const WIDTH_DETECTION = 0xaa995566;
 const IDENTIFICATION = 0x584c4e58;
@@ -33,7 +33,7 @@ export async function checkPdi(path: string, options: RunOptions = {}): Promise<
     if (found !== expected)
       throw badInput("not a PDI", { file: path, field, expected: hex(expected), found: hex(found) });
   }
-  const found = idCode(await runProgram("bootgen", ["-arch", "versal", "-read", path, "iht"], options), path);
+  const found = idCode(await imageHeaderTable(path, options), path);
   if ((found & REVISION) !== (XCVC1902 & REVISION))
     throw badInput("a PDI of another device", {
       file: path,
@@ -41,6 +41,16 @@ export async function checkPdi(path: string, options: RunOptions = {}): Promise<
       expected: `${hex(XCVC1902)} (XCVC1902)`,
       found: hex(found),
     });
+}
+
+/** As text. Damaged ones may make bootgen crash. */
+async function imageHeaderTable(path: string, options: RunOptions): Promise<string> {
+  try {
+    return (await runProgram("bootgen", ["-arch", "versal", "-read", path, "iht"], options)).stdout;
+  } catch (error) {
+    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    throw badInput(`not a PDI that bootgen can read: ${error.message}`, { file: path });
+  }
 }
 
 /** From the text of `bootgen -read … iht`. */
@@ -61,30 +71,26 @@ export async function packBootImage(
   output: string,
   options: RunOptions,
 ): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-boot-"));
-  try {
-    copyFileSync(basePdi, join(folder, "base.pdi"));
-    writeFileSync(join(folder, "boot.bif"), bif(system));
-    await runProgram("bootgen", ["-arch", "versal", "-image", "boot.bif", "-w", "-o", output], {
-      ...options,
-      cwd: folder,
-    });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const args = ["-arch", "versal", "-image", "boot.bif", "-w", "-o", output];
+  // By names that cannot be taken for bootgen's own language
+  const files = [...APU_FILES.map((name) => [join(system, name), name]), [basePdi, "base.pdi"]];
+  await withScratch(async (cwd) => {
+    for (const [from, name] of files) copyFileSync(from!, join(cwd, name!));
+    writeFileSync(join(cwd, "boot.bif"), BIF);
+    await runProgram("bootgen", args, { ...options, cwd });
+  }, options.signal);
 }
 
-function bif(system: string): string {
-  return `all:
+const APU_FILES = ["system.dtb", "bl31.elf", "u-boot.elf"];
+const BIF = `all:
 {
   image { { type=bootimage, file=base.pdi } }
   image
   {
     id=0x1c000000, name=apu_subsystem
-    { type=raw, load=0x00001000, file=${join(system, "system.dtb")} }
-    { core=a72-0, exception_level=el-3, trustzone, file=${join(system, "bl31.elf")} }
-    { core=a72-0, exception_level=el-2, file=${join(system, "u-boot.elf")} }
+    { type=raw, load=0x00001000, file=system.dtb }
+    { core=a72-0, exception_level=el-3, trustzone, file=bl31.elf }
+    { core=a72-0, exception_level=el-2, file=u-boot.elf }
   }
 }
 `;
-}

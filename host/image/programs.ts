@@ -1,11 +1,16 @@
-/** Runs other programs: what they say is kept, and shown only where one fails. */
-import { spawn } from "node:child_process";
+/** Runs other programs. What they say goes to a log, and the last of it into the error where one fails. */
+import { type SpawnOptions, spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { LightMambaError } from "../errors.ts";
 
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
+  /** A descriptor that the program has as 3. */
+  fd?: number;
+  /** A file to which commands and what they say are added. */
+  log?: string | undefined;
 }
 
 /** Where Debian has mke2fs and mkfs.vfat, which is not in everyone's path. */
@@ -13,38 +18,47 @@ const SYSTEM_PROGRAMS = "/usr/sbin:/sbin";
 /** Lines of a program that failed which go into the error. */
 const LAST_LINES = 6;
 
-/** Standard output as text. Throws `prerequisite` where the program is missing, else `exit` with its last words. */
-export function runProgram(program: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+/** Its output, and what it said besides. Throws `prerequisite` where the program is missing, else `bug` with its last words. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<{ stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: ["ignore", "pipe", "pipe"],
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      env: { ...process.env, PATH: `${process.env.PATH}:${SYSTEM_PROGRAMS}`, LC_ALL: "C", ...options.env },
-    });
-    let out = "";
-    let said = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      out += chunk;
-      said += chunk;
-    });
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      said += chunk;
-    });
+    const child = spawn(program, args, spawnOptions(options));
+    const said = { stdout: "", stderr: "" };
+    for (const name of ["stdout", "stderr"] as const) {
+      child[name]!.setEncoding("utf8").on("data", (chunk: string) => {
+        said[name] += chunk;
+      });
+    }
     child.on("error", (error: NodeJS.ErrnoException) => reject(startFailure(program, error)));
     child.on("close", (code, signal) => {
-      if (code === 0) resolve(out);
-      else reject(programFailure(program, code ?? signal ?? "?", said));
+      const all = said.stdout + said.stderr;
+      if (options.log !== undefined) appendFileSync(options.log, `$ ${program} ${args.join(" ")}\n${all}`);
+      if (code === 0) resolve(said);
+      else reject(programFailure(program, code ?? signal ?? "?", all));
     });
   });
 }
 
-function startFailure(program: string, error: NodeJS.ErrnoException): LightMambaError {
+function spawnOptions({ cwd, env, signal, fd }: RunOptions): SpawnOptions {
+  // The same messages, and the same times on FAT, wherever this runs
+  const same = { LC_ALL: "C", TZ: "UTC" };
+  return {
+    stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])],
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(signal === undefined ? {} : { signal }),
+    env: { ...process.env, PATH: `${process.env.PATH}:${SYSTEM_PROGRAMS}`, ...same, ...env },
+  };
+}
+
+export function startFailure(program: string, error: NodeJS.ErrnoException): LightMambaError {
   if (error.code !== "ENOENT") return new LightMambaError("bug", `${program}: ${error.message}`);
   return new LightMambaError("prerequisite", `no ${program}`, { hint: "firmware/tools/install.sh installs it" });
 }
 
-function programFailure(program: string, end: number | string, said: string): LightMambaError {
+export function programFailure(program: string, end: number | string, said: string): LightMambaError {
   const words = said.trim().split("\n").slice(-LAST_LINES).join("\n  ");
   return new LightMambaError("bug", `${program} ended with ${end}${words === "" ? "" : `:\n  ${words}`}`);
 }

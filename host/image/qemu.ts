@@ -1,83 +1,67 @@
-/** QEMU's xlnx-versal-virt with a card in it: the machine of firmware/system/README.md. */
+/**
+ * QEMU's xlnx-versal-virt with a card in it: the machine of firmware/system/README.md. All that it shares with this process are descriptors, and
+ * it ends with this process: nothing is left behind, whatever happens.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Duplex, Readable } from "node:stream";
+import { BOARDS } from "../device/boards.generated.ts";
 import { LightMambaError } from "../errors.ts";
 
 /** Guest memory; U-Boot has its device tree at 1 GiB. */
 export const GUEST_MEMORY = 2 ** 31;
-/** PL_PS_GRP0_IRQ_0 as the GIC counts its shared interrupts. */
-const INTERRUPT = 84;
+const DEVICE_TREE = "0x1000";
 const BOOT_SCRIPT = "0x20000000";
 const VARIABLES = "0x20010000";
+/** Descriptors in QEMU. */
+const FD = { memory: 3, card: 4, variables: 5, monitor: 6, qtest: 7 };
 
-export interface Machine {
+export interface MachineParts {
   /** Of firmware/system/build.mjs --board qemu. */
   system: string;
-  /** A file of GUEST_MEMORY bytes, which others may map. */
-  memory: string;
-  /** Its size is a power of two. */
-  card: string;
-  /** Lines NAME=VALUE for U-Boot. */
-  variables: string;
-  /** Folder for sockets. */
-  folder: string;
+  /** Descriptors of files: GUEST_MEMORY bytes, which others may map; a card, whose size is a power of two; lines NAME=VALUE for U-Boot. */
+  memory: number;
+  card: number;
+  variables: number;
 }
 
-export function startMachine({ system, memory, card, variables, folder }: Machine): ChildProcess {
-  const loader = (file: string, address: string) => ["-device", `loader,file=${file},addr=${address},force-raw=on`];
+export interface Machine {
+  process: ChildProcess;
+  console: Readable;
+  messages: Readable;
+  monitor: Duplex;
+  qtest: Duplex;
+}
+
+const pathOf = (fd: number) => `/proc/self/fd/${fd}`;
+
+export function startMachine({ system, memory, card, variables }: MachineParts): Machine {
+  const load = (file: string, address: string) => ["-device", `loader,file=${file},addr=${address},force-raw=on`];
   const args = [
     ...["-M", "xlnx-versal-virt,memory-backend=ddr", "-m", String(GUEST_MEMORY / 2 ** 20)],
-    ...["-object", `memory-backend-file,id=ddr,size=${GUEST_MEMORY},mem-path=${memory},share=on`],
-    ...[
-      "-accel",
-      "tcg,thread=multi",
-      "-display",
-      "none",
-      "-serial",
-      "stdio",
-      "-monitor",
-      "none",
-      "-no-reboot",
-      "-nic",
-      "none",
-    ],
-    ...["-kernel", join(system, "u-boot.bin"), ...loader(join(system, "system.dtb"), "0x1000")],
-    ...loader(join(system, "jtag.scr"), BOOT_SCRIPT),
-    ...loader(variables, VARIABLES),
-    ...["-drive", `if=sd,index=1,format=raw,file=${card}`],
-    ...["-qmp", `unix:${join(folder, "qmp")},server=on,wait=off`],
-    ...["-qtest", `unix:${join(folder, "qtest")},server=on,wait=off`, "-qtest-log", "none"],
+    ...["-object", `memory-backend-file,id=ddr,size=${GUEST_MEMORY},mem-path=${pathOf(FD.memory)},share=on`],
+    ...["-accel", "tcg,thread=multi", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"],
+    ...["-kernel", join(system, "u-boot.bin"), ...load(join(system, "system.dtb"), DEVICE_TREE)],
+    ...load(join(system, "jtag.scr"), BOOT_SCRIPT),
+    ...load(pathOf(FD.variables), VARIABLES),
+    ...["-drive", `if=sd,index=1,format=raw,file=${pathOf(FD.card)}`],
+    ...["-chardev", `socket,id=monitor,fd=${FD.monitor}`, "-mon", "chardev=monitor,mode=control"],
+    ...["-chardev", `socket,id=qtest,fd=${FD.qtest}`, "-qtest", "chardev:qtest", "-qtest-log", "none"],
   ];
-  return spawn("qemu-system-aarch64", args, { stdio: ["ignore", "pipe", "pipe"] });
+  const stdio = ["ignore", "pipe", "pipe", memory, card, variables, "pipe", "pipe"] as const;
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "qemu-system-aarch64", ...args], { stdio: [...stdio] });
+  const [, console, messages, , , , monitor, qtest] = child.stdio as unknown[];
+  for (const socket of [monitor, qtest]) (socket as Duplex).on("error", () => {});
+  return { process: child, console, messages, monitor, qtest } as Machine;
 }
 
-/** Raises the accelerator's interrupt in the guest, one edge a call. */
-export class InterruptLine {
-  readonly #socket: Socket;
-  readonly #line: string;
-
-  private constructor(socket: Socket, line: string) {
-    this.#socket = socket;
-    this.#line = line;
-    // Its answers say OK
-    socket.resume();
-  }
-
-  static async open(folder: string): Promise<InterruptLine> {
-    const path = await interruptController(join(folder, "qmp"));
-    const socket = await connect(join(folder, "qtest"));
-    return new InterruptLine(socket, `set_irq_in ${path} unnamed-gpio-in ${INTERRUPT}`);
-  }
-
-  raise(): void {
-    this.#socket.write(`${this.#line} 1\n${this.#line} 0\n`);
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
+/** The accelerator's interrupt in the guest, one edge a call. */
+export async function interruptLine({ monitor, qtest }: Machine): Promise<() => void> {
+  const line = `set_irq_in ${await interruptController(monitor)} unnamed-gpio-in ${BOARDS.qemu.interrupt}`;
+  // Its answers say OK
+  qtest.resume();
+  return () => void qtest.write(`${line} 1\n${line} 0\n`);
 }
 
 interface QomEntry {
@@ -86,44 +70,25 @@ interface QomEntry {
 }
 
 /** Where the GIC is among QEMU's objects, which versions of QEMU may place elsewhere. */
-async function interruptController(qmp: string): Promise<string> {
-  const socket = await connect(qmp);
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+async function interruptController(monitor: Duplex): Promise<string> {
+  const lines = createInterface({ input: monitor })[Symbol.asyncIterator]();
   const ask = async (execute: string, args?: object): Promise<QomEntry[]> => {
-    socket.write(`${JSON.stringify({ execute, ...(args ? { arguments: args } : {}) })}\n`);
+    monitor.write(`${JSON.stringify({ execute, ...(args ? { arguments: args } : {}) })}\n`);
     for (;;) {
       const { value, done } = await lines.next();
-      if (done) throw new LightMambaError("bug", "QEMU ended its monitor");
+      // QEMU has ended, and whoever watches it knows why
+      if (done) return [];
       const answer = JSON.parse(value) as { return?: QomEntry[]; error?: { desc: string } };
       if (answer.error) throw new LightMambaError("bug", `QEMU: ${answer.error.desc}`);
       if (answer.return !== undefined) return answer.return;
     }
   };
-  try {
-    await ask("qmp_capabilities");
-    for (const folder of (await ask("qom-list", { path: "/machine" })).filter(({ type }) =>
-      type.startsWith("child<"),
-    )) {
-      const path = `/machine/${folder.name}`;
-      const found = (await ask("qom-list", { path })).find(({ type }) => type === "child<arm-gicv3>");
-      if (found) return `${path}/${found.name}`;
-    }
-    throw new LightMambaError("unsupported", "this QEMU's machine has no interrupt controller where it is looked for");
-  } finally {
-    socket.destroy();
+  await ask("qmp_capabilities");
+  const folders = (await ask("qom-list", { path: "/machine" })).filter(({ type }) => type.startsWith("child<"));
+  for (const { name } of folders) {
+    const found = (await ask("qom-list", { path: `/machine/${name}` })).find(({ type }) => type === "child<arm-gicv3>");
+    if (found) return `/machine/${name}/${found.name}`;
   }
-}
-
-const PATIENCE_MS = 10_000;
-
-/** QEMU makes its sockets a moment after it has started. */
-async function connect(path: string): Promise<Socket> {
-  for (const start = Date.now(); ; await new Promise((resolve) => setTimeout(resolve, 20))) {
-    const socket = createConnection(path);
-    const error = await new Promise<Error | undefined>((resolve) => {
-      socket.once("connect", () => resolve(undefined)).once("error", resolve);
-    });
-    if (error === undefined) return socket.on("error", () => {});
-    if (Date.now() - start > PATIENCE_MS) throw new LightMambaError("bug", `QEMU does not answer: ${error.message}`);
-  }
+  if (folders.length === 0) return "nowhere";
+  throw new LightMambaError("unsupported", "this QEMU's machine has no interrupt controller where it is looked for");
 }

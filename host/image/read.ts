@@ -1,25 +1,11 @@
 /** Files in the partitions of an image, without mounting it: mtools, unsquashfs and debugfs read what is there. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
-import { imageBytes, type Partition } from "./layout.ts";
-import { type FileHash, hashesBelow } from "./manifest.ts";
+import type { Partition } from "./layout.ts";
+import { type FileHash, hashesBelow, MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { runProgram } from "./programs.ts";
-
-/** Unpacks a partition into a folder; `badInput` where its file system cannot be read. */
-export async function unpack(image: string, partition: Partition, into: string, signal?: AbortSignal): Promise<void> {
-  mkdirSync(into, { recursive: true });
-  try {
-    await READERS[partition.name](image, partition, into, signal);
-  } catch (error) {
-    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
-    throw new LightMambaError("verification", `cannot be read: ${error.message}`, {
-      file: image,
-      field: partition.name,
-    });
-  }
-}
+import { withScratch } from "./scratch.ts";
 
 type Reader = (image: string, partition: Partition, into: string, signal?: AbortSignal) => Promise<void>;
 
@@ -31,36 +17,45 @@ const READERS: Record<Partition["name"], Reader> = {
     const flags = ["-no-progress", "-quiet", "-no-xattrs", "-force", "-offset", String(offset)];
     await runProgram("unsquashfs", [...flags, "-dest", into, image], { signal });
   },
-  data: async (image, { offset, size }, into, signal) => {
-    const folder = mkdtempSync(join(tmpdir(), "lightmamba-data-"));
+  data: async (image, { offset }, into, signal) => {
+    const fd = openSync(image, "r");
     try {
-      // debugfs takes no offset
-      const part = join(folder, "data.ext4");
-      const blocks = ["bs=64K", "iflag=skip_bytes,count_bytes", `skip=${offset}`, `count=${size}`, "conv=sparse"];
-      await runProgram("dd", [`if=${image}`, `of=${part}`, "status=none", ...blocks], { signal });
-      if (imageBytes(part) < size) await runProgram("truncate", ["-s", String(size), part], { signal });
-      await runProgram("e2fsck", ["-f", "-n", part], { signal });
-      await runProgram("debugfs", ["-R", `rdump / "${into}"`, part], { signal });
+      // The image's own name may hold a question mark
+      const part = `/proc/self/fd/3?offset=${offset}`;
+      await runProgram("e2fsck", ["-f", "-n", part], { signal, fd });
+      await runProgram("debugfs", ["-R", `rdump / "${into}"`, part], { signal, fd });
       rmSync(join(into, "lost+found"), { recursive: true, force: true });
     } finally {
-      rmSync(folder, { recursive: true, force: true });
+      closeSync(fd);
     }
   },
 };
 
+/** Unpacks a partition into a folder; `verification` where its file system cannot be read. */
+async function unpack(image: string, partition: Partition, into: string, signal?: AbortSignal): Promise<void> {
+  mkdirSync(into, { recursive: true });
+  try {
+    await READERS[partition.name](image, partition, into, signal);
+  } catch (error) {
+    throw unreadable(error, image, partition.name);
+  }
+}
+
+function unreadable(error: unknown, image: string, field: string): unknown {
+  if (!(error instanceof LightMambaError) || error.exit !== "bug") return error;
+  return new LightMambaError("verification", `cannot be read: ${error.message}`, { file: image, field });
+}
+
 /** `action` on the unpacked partitions; files have the paths of the manifest. */
-export async function withFiles<T>(
+export function withFiles<T>(
   image: string,
   partitions: readonly Partition[],
   action: (files: FileHash[], read: (path: string) => string | undefined) => T,
   signal?: AbortSignal,
 ): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-image-"));
-  try {
+  return withScratch(async (folder) => {
     for (const partition of partitions) await unpack(image, partition, join(folder, partition.name), signal);
-    const files = partitions.flatMap(({ name }) =>
-      hashesBelow(join(folder, name)).map((file) => ({ ...file, path: `${name}:${file.path}` })),
-    );
+    const files = partitions.flatMap(({ name }) => hashesBelow(join(folder, name), `${name}:`));
     const read = (path: string) => {
       const [partition, name] = path.split(":", 2);
       return files.some((file) => file.path === path)
@@ -68,7 +63,16 @@ export async function withFiles<T>(
         : undefined;
     };
     return action(files, read);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+  }, signal);
+}
+
+/** The manifest alone, which takes no time. */
+export async function readManifest(image: string, boot: Partition, signal?: AbortSignal): Promise<Manifest> {
+  const where = { file: image, field: `boot:${MANIFEST}` };
+  try {
+    const { stdout } = await runProgram("mtype", ["-i", `${image}@@${boot.offset}`, `::${MANIFEST}`], { signal });
+    return parseManifest(stdout, where);
+  } catch (error) {
+    throw unreadable(error, image, where.field);
   }
 }

@@ -2,38 +2,55 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { BoardSetup } from "../board/prepare.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
-import { badInput, LightMambaError } from "../errors.ts";
+import { badInput, type ErrorDetail, LightMambaError } from "../errors.ts";
 import type { ImageBoard } from "./build.ts";
 import type { StepOptions } from "./components.ts";
 import { modelOf, SETUP } from "./inspect.ts";
-import { readPartitions } from "./layout.ts";
-import { type FileHash, readManifest } from "./manifest.ts";
+import { LABELS, type Partition, readFileSystem, readPartitions } from "./layout.ts";
+import { type FileHash, MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { withFiles } from "./read.ts";
 
 export interface VerifyOptions extends StepOptions {
   board?: ImageBoard;
 }
 
+/** Written by the board. */
+const STATES = "data:states/";
+
 /** What was checked, a line each; throws at the first thing that does not hold. */
 export async function verifyImage(image: string, { board, signal }: VerifyOptions = {}): Promise<string[]> {
-  const done: string[] = [];
   const partitions = readPartitions(image);
-  done.push(
-    `partitions: ${partitions.map(({ name, size }) => `${name} ${(size / 2 ** 20).toFixed(0)} MiB`).join(", ")}`,
-  );
-  done.push(...checkHash(image));
-  return withFiles(
-    image,
-    partitions,
-    (files, read) => {
-      done.push(`file systems: ${files.length} files can be read`);
-      done.push(...checkManifest(image, files, board));
-      const setup = read(SETUP);
-      if (setup !== undefined) done.push(checkModel(image, setup, files, board));
-      return done;
-    },
-    signal,
-  );
+  const done = [
+    `partitions: ${partitions.map((partition) => checkPartition(image, partition)).join(", ")}`,
+    ...checkHash(image),
+  ];
+  const check = (files: FileHash[], read: (path: string) => string | undefined) => {
+    const [text, setup] = [read(`boot:${MANIFEST}`), read(SETUP)];
+    if (text === undefined) throw fault(image, "the image has no manifest", { field: `boot:${MANIFEST}` });
+    const manifest = parseManifest(text, { file: image, field: `boot:${MANIFEST}` });
+    checkBoard(image, manifest, board);
+    return [
+      ...done,
+      ...checkBeside(image, text),
+      checkFiles(image, manifest, files),
+      setup === undefined ? "model: none" : checkModel(image, setup, files, manifest.board),
+    ];
+  };
+  return withFiles(image, partitions, check, signal);
+}
+
+function fault(image: string, what: string, detail: ErrorDetail): LightMambaError {
+  return new LightMambaError("verification", what, { file: image, ...detail });
+}
+
+function checkPartition(image: string, partition: Partition): string {
+  const { name: field, size } = partition;
+  const system = readFileSystem(image, partition);
+  if (system === undefined) throw fault(image, "holds no file system that belongs there", { field });
+  const expected = field === "root" ? undefined : LABELS[field];
+  if (expected !== undefined && system.label !== expected)
+    throw fault(image, "wrong label", { field, expected, found: system.label || "none" });
+  return `${field} ${(size / 2 ** 20).toFixed(0)} MiB ${system.kind}`;
 }
 
 /** Of the whole image, where its hash is beside it. */
@@ -43,60 +60,44 @@ function checkHash(image: string): string[] {
   const expected = /^[0-9a-f]{64}/.exec(readFileSync(path, "utf8"))?.[0];
   if (expected === undefined) throw badInput("not a SHA-256", { file: path });
   const found = fileSha256(image);
-  if (found !== expected)
-    throw new LightMambaError("verification", "the image has changed", { file: image, expected, found });
+  if (found !== expected) throw fault(image, "the image has changed", { expected, found });
   return [`sha256: ${found}`];
 }
 
-function checkManifest(image: string, files: readonly FileHash[], board: ImageBoard | undefined): string[] {
-  const path = `${image}.manifest.json`;
-  if (!existsSync(path)) return [];
-  const manifest = readManifest(path);
-  if (board !== undefined && manifest.board !== board)
-    throw new LightMambaError("verification", "an image for another board", {
-      file: image,
-      expected: board,
-      found: manifest.board,
-    });
-  const found = new Map(files.map((file) => [file.path, file]));
-  for (const { path: name, sha256 } of manifest.files) {
-    const file = found.get(name);
-    if (file === undefined)
-      throw new LightMambaError("verification", "is missing in the image", { file: image, field: name });
-    if (file.sha256 !== sha256)
-      throw new LightMambaError("verification", "has changed", {
-        file: image,
-        field: name,
-        expected: sha256,
-        found: file.sha256,
-      });
-    found.delete(name);
-  }
-  const [more] = found.keys();
-  if (more !== undefined)
-    throw new LightMambaError("verification", "is not in the manifest", { file: image, field: more });
-  return [`manifest: ${manifest.files.length} files as they were written, ${manifest.components.length} components`];
+export function checkBoard(image: string, manifest: Manifest, board: string | undefined): void {
+  if (board === undefined || manifest.board === board) return;
+  throw fault(image, "an image for another board", { expected: board, found: manifest.board });
 }
 
-function checkModel(image: string, text: string, files: readonly FileHash[], board: ImageBoard | undefined): string {
+/** Licences are read there, so it must be of this image. */
+function checkBeside(image: string, text: string): string[] {
+  const path = `${image}.manifest.json`;
+  if (!existsSync(path)) return [];
+  if (readFileSync(path, "utf8") === text) return ["manifest beside it: the same as in it"];
+  throw fault(path, "the manifest of another image", {});
+}
+
+function checkFiles(image: string, manifest: Manifest, files: readonly FileHash[]): string {
+  const found = new Map(files.map((file) => [file.path, file]));
+  for (const { path, sha256, link } of manifest.files) {
+    const file = found.get(path);
+    if (file === undefined) throw fault(image, "is missing in the image", { field: path });
+    if (file.sha256 !== sha256 || file.link !== link)
+      throw fault(image, "has changed", { field: path, expected: sha256, found: file.sha256 });
+    found.delete(path);
+  }
+  const more = [...found.keys()].find((path) => path !== `boot:${MANIFEST}` && !path.startsWith(STATES));
+  if (more !== undefined) throw fault(image, "is not in the manifest", { field: more });
+  return `files: ${manifest.files.length} as they were written, of ${manifest.components.length} components`;
+}
+
+function checkModel(image: string, text: string, files: readonly FileHash[], board: string): string {
   const { generator, board: made, runtime } = modelOf(text, image);
-  if (board !== undefined && made !== board)
-    throw new LightMambaError("verification", "a model for another board", {
-      file: image,
-      field: SETUP,
-      expected: board,
-      found: made,
-    });
+  if (made !== board) throw fault(image, "a model for another board", { field: SETUP, expected: board, found: made });
   for (const [name, { sha256 }] of Object.entries((JSON.parse(text) as BoardSetup).files)) {
-    const path = `data:model/${name}`;
-    const found = files.find((file) => file.path === path)?.sha256;
-    if (found === sha256) continue;
-    throw new LightMambaError("verification", "the model is not whole", {
-      file: image,
-      field: path,
-      expected: sha256,
-      found: found ?? "nothing",
-    });
+    const field = `data:model/${name}`;
+    const found = files.find((file) => file.path === field)?.sha256 ?? "nothing";
+    if (found !== sha256) throw fault(image, "the model is not whole", { field, expected: sha256, found });
   }
   return `model: ${generator}, for ${made}, runtime ${runtime}`;
 }

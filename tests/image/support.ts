@@ -1,9 +1,11 @@
 /** Images to test with. */
+import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
+import { lightmamba } from "../cli/lightmamba.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const MISSING = 3;
@@ -19,11 +21,13 @@ export function skipImages(): string | false {
     if (status === MISSING) return stderr.trim().split("\n").at(-1) ?? "";
     if (status !== 0) throw new Error(`${args.join(" ")}: exit code ${status}\n${stderr}`);
   }
-  return false;
+  return withoutProgram("genimage") || withoutProgram("mcopy") || withoutProgram("debugfs", "-V");
 }
 
-export function withoutProgram(program: string): string | false {
-  return spawnSync(program, ["--version"]).error ? `no ${program} (firmware/tools/install.sh installs it)` : false;
+export function withoutProgram(program: string, version = "--version"): string | false {
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+  const { error } = spawnSync(program, [version], { env });
+  return error ? `no ${program} (firmware/tools/install.sh installs it)` : false;
 }
 
 /** Gone after the tests of the file. */
@@ -31,6 +35,22 @@ export function scratchFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "lightmamba-images-"));
   after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+export async function buildQemu(path: string, ...args: string[]): Promise<void> {
+  const { code, stdout, stderr } = await lightmamba(["image", "build", "--board", "qemu", "-q", "-o", path, ...args]);
+  assert.equal(code, 0, stdout + stderr);
+}
+
+const BESIDE = ["", ".bmap", ".sha256", ".manifest.json"];
+
+/** With what lies beside it. */
+export function copyImage(from: string, to: string): void {
+  for (const suffix of BESIDE) copyFileSync(`${from}${suffix}`, `${to}${suffix}`);
+}
+
+export function removeImage(path: string): void {
+  for (const suffix of BESIDE) rmSync(`${path}${suffix}`, { force: true });
 }
 
 /** What bootgen makes of a program that is none: a PDI by its headers, of the part with this IDCODE. */

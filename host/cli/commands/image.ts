@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
-import type { Command } from "commander";
-import { LightMambaError } from "../../errors.ts";
+import { Command } from "commander";
+import { EXIT, type ExitName, LightMambaError } from "../../errors.ts";
 import { bootImage, type Milestone } from "../../image/boot.ts";
 import { type BuiltImage, buildImage, IMAGE_BOARDS, type ImageBoard } from "../../image/build.ts";
-import { inspectImage } from "../../image/inspect.ts";
+import type { StepOptions } from "../../image/components.ts";
+import { type InspectedImage, inspectImage } from "../../image/inspect.ts";
 import { verifyImage } from "../../image/verify.ts";
 import { defineCommand } from "../command.ts";
-import { onInterrupt } from "../interrupt.ts";
+import { abortable } from "../interrupt.ts";
 import { integer, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
 import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
@@ -29,10 +30,8 @@ interface BootOptions {
 }
 
 export function define(output: Output): Command {
-  return defineCommand("image", "Build, examine and boot SD card images for a board.", [
-    ["a card for QEMU", "image build --board qemu -o sdcard.img"],
-    ["and what it writes there", "image boot sdcard.img --device wasm"],
-  ])
+  return new Command("image")
+    .description("Build, examine and boot SD card images for a board.")
     .addCommand(defineBuild(output))
     .addCommand(defineInspect(output))
     .addCommand(defineVerify(output))
@@ -98,21 +97,26 @@ function defineInspect(output: Output): Command {
   ])
     .argument("<image>", "image file")
     .action(async (image: string) => {
-      const found = await inspectImage(image);
-      if (output.json) {
-        output.record(found);
-        return;
-      }
-      for (const { name, offset, size, files } of found.partitions) {
-        output.line(
-          output.style("bold", `${name}: ${(size / 2 ** 20).toFixed(1)} MiB from ${offset / 2 ** 20} MiB on`),
-        );
-        for (const { path, bytes } of files) output.line(`  ${String(bytes).padStart(10)}  ${path}`);
-      }
-      output.line(
-        `model: ${found.model === undefined ? "none" : `${found.model.generator}, for ${found.model.board}, ${found.model.runtime}`}`,
-      );
+      const found = await abortable((signal) => inspectImage(image, signal));
+      if (output.json) output.record(found);
+      else showInspected(found, output);
     });
+}
+
+function showInspected({ partitions, manifest, model }: InspectedImage, output: Output): void {
+  for (const { name, offset, size, kind, label, files } of partitions) {
+    const place = `${(size / 2 ** 20).toFixed(1)} MiB from ${offset / 2 ** 20} MiB on`;
+    output.line(output.style("bold", `${name}: ${kind ?? "unknown"}${label ? ` ${label}` : ""}, ${place}`));
+    const plain = files.filter(({ link }) => link === undefined);
+    for (const { path, bytes } of plain) output.line(`  ${String(bytes).padStart(10)}  ${path}`);
+    if (plain.length < files.length) output.line(`              and ${files.length - plain.length} symbolic links`);
+  }
+  output.line(
+    output.style("bold", manifest ? `made by ${manifest.generator} for ${manifest.board}, of` : "no manifest"),
+  );
+  for (const { name, version, licence } of manifest?.components ?? [])
+    output.line(`  ${`${name} ${version}`.padEnd(40)} ${licence}`);
+  output.line(`model: ${model === undefined ? "none" : `${model.generator}, for ${model.board}, ${model.runtime}`}`);
 }
 
 function defineVerify(output: Output): Command {
@@ -150,54 +154,84 @@ function defineBoot(output: Output): Command {
     .action((image: string, options: BootOptions) => boot(image, options, output));
 }
 
-/** A token as the board's `run --json` writes it. */
-interface Token {
-  id: number;
-  text: string;
+/** What the board's `run --json` writes, a line each. */
+interface Said {
+  id?: number;
+  text?: string;
+  summary?: { tokens: number; tokensPerSecond: number; cyclesPerToken?: number };
+  error?: { message: string };
 }
 
-async function boot(
-  image: string,
-  { device, prompt, tokens, seed, timeout }: BootOptions,
-  output: Output,
-): Promise<void> {
-  const words = [
-    "--json",
-    "--device",
-    device === "rtl" ? "board" : "wasm",
-    "--seed",
-    String(seed),
-    "-n",
-    String(tokens),
-  ];
+async function boot(image: string, options: BootOptions, output: Output): Promise<void> {
+  const { device, prompt, tokens, seed, timeout } = options;
+  const words = ["--json", "--device", device === "rtl" ? "board" : "wasm", "--seed", `${seed}`, "-n", `${tokens}`];
   const command = ["run", prompt, "--model", "/data/model", ...words];
-  let streaming = false;
-  const onLine = (line: string) => {
-    const token = tokenOf(line);
-    if (output.json) {
-      if (token) output.record(token);
-      return;
-    }
-    if (token !== undefined && !streaming) output.data(prompt);
-    if (token === undefined && streaming) output.line();
-    streaming = token !== undefined;
-    if (token) output.data(token.text);
-    else output.note(line);
-  };
+  const screen = new Screen(prompt, output);
   const { exit, timeline } = await interruptible(output, (step) =>
-    bootImage(image, { ...step, device, command, timeoutSeconds: timeout, onLine }),
+    bootImage(image, { ...step, device, command, timeoutSeconds: timeout, onLine: (line) => screen.show(line) }),
   );
   if (output.json) output.record({ exit, timeline });
-  else output.note(formatTimeline(timeline));
+  else output.note(output.style("dim", formatTimeline(timeline)));
   if (exit === 0) return;
   const found = exit === undefined ? "it switched off without a word" : `exit code ${exit}`;
-  throw new LightMambaError("device", "the board's program failed", { file: image, expected: "exit code 0", found });
+  const what = screen.error ?? "the board's program failed";
+  throw new LightMambaError(exitNameOf(exit), what, { file: image, expected: "exit code 0", found });
 }
 
-function tokenOf(line: string): Token | undefined {
-  if (!line.startsWith('{"id":')) return undefined;
-  const { id, text } = JSON.parse(line) as Token;
-  return { id, text };
+/** The board's program has the exit codes of this one. */
+function exitNameOf(code: number | undefined): ExitName {
+  const names = Object.keys(EXIT) as ExitName[];
+  return names.find((name) => name !== "ok" && EXIT[name] === code) ?? "device";
+}
+
+/** Generated text goes to standard output, the rest of the console to standard error. */
+class Screen {
+  /** The board's own. */
+  error: string | undefined;
+  readonly #prompt: string;
+  readonly #output: Output;
+  #writing = false;
+
+  constructor(prompt: string, output: Output) {
+    this.#prompt = prompt;
+    this.#output = output;
+  }
+
+  show(line: string): void {
+    const said = saidIn(line);
+    this.error ??= said?.error?.message;
+    if (this.#output.json) {
+      if (said !== undefined && said.error === undefined) this.#output.record(said);
+    } else if (said?.text !== undefined) this.#write(said.text);
+    else this.#remark(said?.summary === undefined ? line : formatSummary(said.summary));
+  }
+
+  #write(text: string): void {
+    if (!this.#writing) this.#output.data(this.#prompt);
+    this.#writing = true;
+    this.#output.data(text);
+  }
+
+  #remark(line: string): void {
+    if (this.#writing) this.#output.line();
+    this.#writing = false;
+    this.#output.note(line);
+  }
+}
+
+function formatSummary({ tokens, tokensPerSecond, cyclesPerToken }: NonNullable<Said["summary"]>): string {
+  const cycles = cyclesPerToken === undefined ? "" : `, ${cyclesPerToken} cycles a token`;
+  return `[${tokens} tokens, ${tokensPerSecond.toFixed(1)} tok/s in the emulator${cycles}]`;
+}
+
+/** Anything may be on the console. */
+function saidIn(line: string): Said | undefined {
+  if (!/^\{"(id|summary|error)":/.test(line)) return undefined;
+  try {
+    return JSON.parse(line) as Said;
+  } catch {
+    return undefined;
+  }
 }
 
 function formatTimeline(timeline: readonly Milestone[]): string {
@@ -205,17 +239,8 @@ function formatTimeline(timeline: readonly Milestone[]): string {
 }
 
 /** Ctrl-C ends what is under way, and its parts are removed. */
-async function interruptible<T>(
-  output: Output,
-  action: (step: { say: (text: string) => void; signal: AbortSignal }) => Promise<T>,
-): Promise<T> {
-  const abort = new AbortController();
-  const release = onInterrupt(() => abort.abort());
-  try {
-    return await action({ say: (text) => output.note(text), signal: abort.signal });
-  } finally {
-    release();
-  }
+function interruptible<T>(output: Output, action: (step: StepOptions) => Promise<T>): Promise<T> {
+  return abortable((signal) => action({ say: (text) => output.note(text), signal }));
 }
 
 function usage(field: string, what: string, found?: string): LightMambaError {

@@ -1,0 +1,166 @@
+/** What lies in folders and partitions, and the programs that put it there. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { LightMambaError } from "../../host/errors.ts";
+import { readFileSystem } from "../../host/image/layout.ts";
+import { formatManifest, hashesBelow, type Manifest, parseManifest } from "../../host/image/manifest.ts";
+import { makeData } from "../../host/image/partitions.ts";
+import { runProgram } from "../../host/image/programs.ts";
+import { withScratch } from "../../host/image/scratch.ts";
+import { failureOf } from "../device/support.ts";
+import { scratchFolder, withoutProgram } from "./support.ts";
+
+const folder = scratchFolder();
+
+async function rejectionOf(promise: Promise<unknown>): Promise<LightMambaError> {
+  const error = await promise.then(
+    () => new Error("did not fail"),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof LightMambaError, String(error));
+  return error;
+}
+
+describe("files of a folder", () => {
+  it("are those in it, by name; links are not followed", () => {
+    const tree = join(folder, "tree");
+    mkdirSync(join(tree, "b/c"), { recursive: true });
+    writeFileSync(join(tree, "b/c/file"), "content");
+    writeFileSync(join(tree, "a"), "");
+    symlinkSync("/", join(tree, "b/all"));
+    symlinkSync(".", join(tree, "loop"));
+    const found = hashesBelow(tree, "root:");
+    assert.deepEqual(
+      found.map(({ path, bytes, link }) => [path, bytes, link]),
+      [
+        ["root:a", 0, undefined],
+        ["root:b/all", 1, "/"],
+        ["root:b/c/file", 7, undefined],
+        ["root:loop", 1, "."],
+      ],
+    );
+    assert.equal(found[2]!.sha256, createHash("sha256").update("content").digest("hex"));
+  });
+});
+
+describe("a manifest", () => {
+  const good: Manifest = {
+    format: "lightmamba-image",
+    version: 1,
+    generator: "lightmamba 0.0.0",
+    board: "qemu",
+    components: [{ name: "a", version: "1", licence: "MIT", source: "s", files: [], sha256: "00" }],
+    files: [{ path: "boot:a", bytes: 1, sha256: "00" }],
+  };
+
+  it("is read as it was written", () => assert.deepEqual(parseManifest(formatManifest(good), { file: "x" }), good));
+
+  const refused: [name: string, text: string][] = [
+    ["no JSON", "{"],
+    ["null", "null"],
+    ["a list", "[]"],
+    ["another format", JSON.stringify({ ...good, format: "x" })],
+    ["a later version", JSON.stringify({ ...good, version: 2 })],
+    ["no board", JSON.stringify({ ...good, board: 1 })],
+    ["no components", JSON.stringify({ ...good, components: {} })],
+    ["a component without a licence", JSON.stringify({ ...good, components: [{ name: "a" }] })],
+    ["a file that is none", JSON.stringify({ ...good, files: [null] })],
+    ["a file with half a byte", JSON.stringify({ ...good, files: [{ path: "a", sha256: "", bytes: 0.5 }] })],
+  ];
+  for (const [name, text] of refused)
+    it(`is not ${name}`, () => {
+      const error = failureOf(() => parseManifest(text, { file: "x.img", field: "boot:manifest.json" }));
+      assert.match(error.message, /^x\.img: boot:manifest\.json: (not a manifest|the manifest cannot be read)/);
+    });
+});
+
+describe("programs", () => {
+  it("give what they say, and log it", async () => {
+    const log = join(folder, "log");
+    const args = ["-c", 'echo out; echo err >&2; echo "$TZ $LC_ALL"'];
+    assert.deepEqual(await runProgram("sh", args, { log }), { stdout: "out\nUTC C\n", stderr: "err\n" });
+    await runProgram("true", ["x"], { log });
+    assert.equal(readFileSync(log, "utf8"), `$ sh ${args.join(" ")}\nout\nUTC C\nerr\n$ true x\n`);
+  });
+
+  it("that fail say their end and last words", async () => {
+    const error = await rejectionOf(runProgram("sh", ["-c", "seq 20; exit 3"]));
+    assert.deepEqual([error.exit, error.message], ["bug", "sh ended with 3:\n  15\n  16\n  17\n  18\n  19\n  20"]);
+    assert.match((await rejectionOf(runProgram("sh", ["-c", "kill -9 $$"]))).message, /^sh ended with SIGKILL$/);
+  });
+
+  it("that are missing are named", async () => {
+    const error = await rejectionOf(runProgram("no-such-program", []));
+    assert.deepEqual([error.exit, error.message], ["prerequisite", "no no-such-program"]);
+  });
+});
+
+describe("a folder for what is under way", () => {
+  it("is gone at the end, after a failure, and when it is aborted", async () => {
+    const prefix = join(folder, "under-way.");
+    const left = () => readdirSync(folder).filter((name) => name.startsWith("under-way."));
+    await withScratch(async (path) => writeFileSync(join(path, "x"), ""), undefined, prefix);
+    assert.deepEqual(left(), []);
+    const failing = async () => {
+      throw new LightMambaError("bug", "x");
+    };
+    await rejectionOf(withScratch(failing, undefined, prefix));
+    assert.deepEqual(left(), []);
+    const abort = new AbortController();
+    const waiting = async (path: string) => {
+      assert.ok(existsSync(path));
+      abort.abort();
+      assert.ok(!existsSync(path));
+    };
+    await withScratch(waiting, abort.signal, prefix);
+    assert.deepEqual(left(), []);
+  });
+});
+
+describe("the data partition", { skip: withoutProgram("mke2fs", "-V") || withoutProgram("debugfs", "-V") }, () => {
+  it("belongs to root, whoever builds it", async () => {
+    const [data, output] = [join(folder, "data"), join(folder, "data.ext4")];
+    mkdirSync(join(data, "model/below"), { recursive: true });
+    mkdirSync(join(data, "states"));
+    writeFileSync(join(data, "model/a file"), "content", { mode: 0o600 });
+    await makeData(data, output, {});
+    const partition = { name: "data", offset: 0, size: 0 } as const;
+    assert.deepEqual(readFileSystem(output, partition), { kind: "ext4", label: "lm-data" });
+    assert.equal((await runProgram("debugfs", ["-R", 'cat "/model/a file"', output])).stdout, "content");
+    const list = async (path: string) => {
+      const { stdout } = await runProgram("debugfs", ["-R", `ls -p ${path}`, output]);
+      const lines = stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split("/").slice(2, 6));
+      return lines.filter(([, , , name]) => !["", ".", "..", "lost+found"].includes(name!));
+    };
+    assert.deepEqual(await list("/"), [
+      ["040755", "0", "0", "model"],
+      ["040755", "0", "0", "states"],
+    ]);
+    assert.deepEqual(await list("/model"), [
+      ["100644", "0", "0", "a file"],
+      ["040755", "0", "0", "below"],
+    ]);
+  });
+
+  it("cannot hold what debugfs does not take", async () => {
+    const data = join(folder, "quotes");
+    mkdirSync(data);
+    writeFileSync(join(data, 'a"b'), "");
+    const error = await rejectionOf(makeData(data, join(folder, "quotes.ext4"), {}));
+    assert.match(error.message, /a"b: a name that debugfs cannot take/);
+  });
+
+  it("that lacks a file is none", async () => {
+    const data = join(folder, "gone");
+    mkdirSync(data);
+    symlinkSync("/no/such/file", join(data, "link"));
+    const error = await rejectionOf(makeData(data, join(folder, "gone.ext4"), {}));
+    assert.match(error.message, /^debugfs: .*No such file/);
+  });
+});

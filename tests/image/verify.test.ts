@@ -1,0 +1,223 @@
+/** Images are looked through; of one that is not as it was built, what is wrong is named. */
+import assert from "node:assert/strict";
+import { closeSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { before, describe, it } from "node:test";
+import { EXIT } from "../../host/errors.ts";
+import { type Partition, readPartitions } from "../../host/image/layout.ts";
+import { runProgram } from "../../host/image/programs.ts";
+import { lightmamba } from "../cli/lightmamba.ts";
+import { buildQemu, copyImage, removeImage, scratchFolder, skipImages } from "./support.ts";
+
+const folder = scratchFolder();
+const skip = skipImages();
+const IMAGE = join(folder, "sdcard.img");
+
+function overwrite(path: string, offset: number, text: string): void {
+  const fd = openSync(path, "r+");
+  writeSync(fd, text, offset);
+  closeSync(fd);
+}
+
+/** mtools and debugfs write into a partition where it lies. */
+async function inBoot(path: string, { offset }: Partition, program: string, ...args: string[]): Promise<void> {
+  await runProgram(program, ["-i", `${path}@@${offset}`, ...args]);
+}
+async function inData(path: string, { offset }: Partition, request: string): Promise<void> {
+  await runProgram("debugfs", ["-w", "-R", request, `${path}?offset=${offset}`]);
+}
+
+describe("image verify and inspect", { skip }, () => {
+  before(() => buildQemu(IMAGE));
+
+  it("find all as it was written, with and without what lies beside the image", async () => {
+    const alone = join(folder, "alone.img");
+    copyImage(IMAGE, alone);
+    for (const suffix of [".sha256", ".manifest.json", ".bmap"]) rmSync(`${alone}${suffix}`);
+    for (const [path, parts] of [
+      [IMAGE, ["partitions", "sha256", "manifest beside it", "files", "model"]],
+      [alone, ["partitions", "files", "model"]],
+    ] as const) {
+      const { code, stdout, stderr } = await lightmamba(["image", "verify", path, "--board", "qemu"]);
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(
+        stdout
+          .trim()
+          .split("\n")
+          .map((line) => line.slice(6).split(":")[0]),
+        parts,
+      );
+    }
+    rmSync(alone);
+  });
+
+  it("show partitions with labels, files, components, the model", async () => {
+    const { code, stdout } = await lightmamba(["image", "inspect", IMAGE]);
+    assert.equal(code, 0);
+    for (const line of [
+      /^boot: FAT32 LM-BOOT, 40\.0 MiB from 1 MiB on$/m,
+      /^root: squashfs, \d/m,
+      /^data: ext4 lm-data, \d/m,
+      /^ +\d+ {2}root:usr\/bin\/lightmamba$/m,
+      /^made by lightmamba \d+\.\d+\.\d+ for qemu, of$/m,
+      /^ {2}u-boot 2\S+ +GPL-2\.0-or-later$/m,
+      /^model: lightmamba \d+\.\d+\.\d+, for qemu, relaxed [0-9a-f]{12}$/m,
+    ])
+      assert.match(stdout, line);
+    const found = JSON.parse((await lightmamba(["image", "inspect", IMAGE, "--json"])).stdout);
+    assert.deepEqual(
+      found.partitions.map(({ name, kind, label }: { name: string; kind: string; label?: string }) => [
+        name,
+        kind,
+        label,
+      ]),
+      [
+        ["boot", "FAT32", "LM-BOOT"],
+        ["root", "squashfs", undefined],
+        ["data", "ext4", "lm-data"],
+      ],
+    );
+    assert.equal(found.manifest.board, "qemu");
+  });
+
+  it("let the board's states be", async () => {
+    const path = join(folder, "used.img");
+    copyImage(IMAGE, path);
+    rmSync(`${path}.sha256`);
+    writeFileSync(join(folder, "state"), "state");
+    const { offset } = readPartitions(path)[2]!;
+    const script = join(folder, "script");
+    writeFileSync(script, `cd /states\nwrite ${join(folder, "state")} story.state\n`);
+    await runProgram("debugfs", ["-w", "-f", script, `${path}?offset=${offset}`]);
+    const { code, stderr } = await lightmamba(["image", "verify", path]);
+    assert.equal(code, 0, stderr);
+    removeImage(path);
+  });
+});
+
+type Change = (path: string, partitions: Partition[]) => unknown;
+
+describe("image verify", { skip }, () => {
+  const unhashed = (path: string) => rmSync(`${path}.sha256`);
+  const label = (path: string, at: number, text: string) => {
+    unhashed(path);
+    overwrite(path, at, text);
+  };
+  const cases: [name: string, change: Change, exit: keyof typeof EXIT, message: RegExp][] = [
+    [
+      "cut",
+      (path) => truncateSync(path, statSync(path).size - 4096),
+      "badInput",
+      /partition 3 \(data\): reaches beyond the end of the image \(expected \d+, found \d+\)/,
+    ],
+    ["text", (path) => writeFileSync(path, "x".repeat(1000)), "badInput", /not an image: no partition table/],
+    ["gone", (path) => rmSync(path), "badInput", /gone\.img: .*no such file/i],
+    [
+      "changed",
+      (path, [boot]) => overwrite(path, boot!.offset + 2 ** 20, "x"),
+      "verification",
+      /the image has changed \(expected [0-9a-f]{64}, found [0-9a-f]{64}\)/,
+    ],
+    [
+      "no-fat",
+      (path, [boot]) => label(path, boot!.offset + 82, "FAT16"),
+      "verification",
+      /boot: holds no file system that belongs there/,
+    ],
+    [
+      "other-label",
+      (path, [boot]) => label(path, boot!.offset + 71, "BOOT   "),
+      "verification",
+      /boot: wrong label \(expected LM-BOOT, found BOOT\)/,
+    ],
+    [
+      "no-label",
+      (path, [, , data]) => label(path, data!.offset + 0x478, "\0".repeat(16)),
+      "verification",
+      /data: wrong label \(expected lm-data, found none\)/,
+    ],
+    [
+      "no-root",
+      (path, [, root]) => label(path, root!.offset, "xxxx"),
+      "verification",
+      /root: holds no file system that belongs there/,
+    ],
+    [
+      "damaged-root",
+      (path, [, root]) => label(path, root!.offset + 96, "x".repeat(4096)),
+      "verification",
+      /root: cannot be read: unsquashfs/,
+    ],
+    [
+      "damaged-data",
+      (path, [, , data]) => label(path, data!.offset + 4096, "\0".repeat(4096)),
+      "verification",
+      /data: cannot be read: e2fsck/,
+    ],
+    [
+      "no-manifest",
+      async (path, [boot]) => {
+        unhashed(path);
+        await inBoot(path, boot!, "mdel", "::manifest.json");
+      },
+      "verification",
+      /boot:manifest\.json: the image has no manifest/,
+    ],
+    [
+      "no-kernel",
+      async (path, [boot]) => {
+        unhashed(path);
+        await inBoot(path, boot!, "mdel", "::Image.gz");
+      },
+      "verification",
+      /boot:Image\.gz: is missing in the image/,
+    ],
+    [
+      "other-kernel",
+      async (path, [boot]) => {
+        unhashed(path);
+        writeFileSync(join(folder, "Image.gz"), "another");
+        await inBoot(path, boot!, "mcopy", "-o", join(folder, "Image.gz"), "::Image.gz");
+      },
+      "verification",
+      /boot:Image\.gz: has changed \(expected [0-9a-f]{64}, found [0-9a-f]{64}\)/,
+    ],
+    [
+      "more",
+      async (path, [boot]) => {
+        unhashed(path);
+        writeFileSync(join(folder, "more"), "more");
+        await inBoot(path, boot!, "mcopy", join(folder, "more"), "::more");
+      },
+      "verification",
+      /boot:more: is not in the manifest/,
+    ],
+    [
+      "no-weights",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await inData(path, data!, "rm /model/model.safetensors");
+      },
+      "verification",
+      /data:model\/model\.safetensors: is missing in the image/,
+    ],
+    [
+      "beside",
+      (path) => writeFileSync(`${path}.manifest.json`, "{}\n"),
+      "verification",
+      /beside\.img\.manifest\.json: the manifest of another image/,
+    ],
+    ["no-hash", (path) => writeFileSync(`${path}.sha256`, "none\n"), "badInput", /no-hash\.img\.sha256: not a SHA-256/],
+  ];
+  for (const [name, change, exit, message] of cases) {
+    it(`names what is wrong: ${name}`, async () => {
+      const path = join(folder, `${name}.img`);
+      copyImage(IMAGE, path);
+      await change(path, readPartitions(path));
+      const { code, stderr } = await lightmamba(["image", "verify", path]);
+      assert.match(stderr, message);
+      assert.deepEqual([code, stderr.trim().split("\n").length], [EXIT[exit], 1], stderr);
+      removeImage(path);
+    });
+  }
+});
