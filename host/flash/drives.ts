@@ -65,7 +65,8 @@ export async function listDrives(): Promise<Drive[]> {
     });
   if (/microsoft/i.test(release()))
     throw new LightMambaError("unsupported", "WSL does not see the drives of its Windows");
-  return parseDrives(await runProgram("lsblk", ["--json", "-b", "-O"]), cardType);
+  const { stdout } = await runProgram("lsblk", ["--json", "-b", "-O"]);
+  return parseDrives(stdout, cardType);
 }
 
 function cardType(name: string): string | undefined {
