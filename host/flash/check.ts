@@ -2,9 +2,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { badInput, LightMambaError } from "../errors.ts";
-import { BLOCK, type Bmap, parseBmap } from "../image/bmap.ts";
+import { BLOCK, type Bmap, type Extent, parseBmap } from "../image/bmap.ts";
 import { type Partition, parsePartitions, SECTOR } from "../image/layout.ts";
-import { type Extent, imagePieces, type Packing, packingOf, partsWithin } from "./source.ts";
+import { imagePieces, type Packing, packingOf, partsWithin } from "./source.ts";
 
 export interface CheckedImage {
   path: string;

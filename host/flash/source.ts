@@ -3,7 +3,7 @@ import { closeSync, createReadStream, openSync, readSync, statSync } from "node:
 import { pipeline, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { badInput, LightMambaError } from "../errors.ts";
-import { BLOCK } from "../image/bmap.ts";
+import { BLOCK, type Extent } from "../image/bmap.ts";
 
 /** Bytes that are read, written and compared at once; whole blocks. */
 export const PIECE = 256 * BLOCK;
@@ -86,12 +86,6 @@ export async function* imagePieces(path: string, packing: Packing): AsyncGenerat
     file.destroy();
   }
   if (filled > 0) yield { data: piece.subarray(0, filled), read: file.bytesRead };
-}
-
-/** A part of the image, both a whole number of blocks, or up to its end. */
-export interface Extent {
-  offset: number;
-  bytes: number;
 }
 
 /** The parts of `data`, which lies `at` in the image, that are in one of the extents; these in order, as the calls are. */

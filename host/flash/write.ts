@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { LightMambaError } from "../errors.ts";
-import { BLOCK } from "../image/bmap.ts";
+import { BLOCK, type Extent } from "../image/bmap.ts";
 import type { CheckedImage } from "./check.ts";
-import { type Extent, imagePieces, PIECE, partsWithin } from "./source.ts";
+import { imagePieces, PIECE, partsWithin } from "./source.ts";
 import { alignedBuffer, type Target } from "./target.ts";
 
 export type Phase = "write" | "verify";

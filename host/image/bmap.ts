@@ -1,6 +1,6 @@
 /**
- * Which blocks of an image hold anything: the format of bmaptool, version 2.0. Blocks of zeros need not be written to a card; each range has its
- * SHA-256, and the file the one of itself, taken with zeros in the place of that.
+ * Which blocks of an image must be written: the format of bmaptool, version 2.0. A card is not empty: a block of zeros must be written too, unless
+ * nobody has it. Each range has its SHA-256, and the file the one of itself, taken with zeros in the place of that.
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
@@ -25,14 +25,21 @@ export interface Bmap {
   ranges: BmapRange[];
 }
 
-/** Reads the whole image. */
-export function describeBlocks(path: string, progress: (done: number, total: number) => void = () => {}): Bmap {
+/** A part of an image, in bytes. */
+export interface Extent {
+  offset: number;
+  bytes: number;
+}
+
+/** Reads the whole image. Blocks of zeros that lie in one of the `free` extents, which are in order, are left out. */
+export function describeBlocks(path: string, free: readonly Extent[] = []): Bmap {
   const fd = openSync(path, "r");
   try {
     const imageBytes = fstatSync(fd).size;
     const ranges: BmapRange[] = [];
     const buffer = Buffer.alloc(CHUNK);
     const zeros = Buffer.alloc(BLOCK);
+    const isFree = withinAny(free);
     let open: { first: number; hash: ReturnType<typeof createHash> } | undefined;
     const close = (last: number) => {
       if (open !== undefined) ranges.push({ first: open.first, last, sha256: open.hash.digest("hex") });
@@ -43,7 +50,7 @@ export function describeBlocks(path: string, progress: (done: number, total: num
       for (let from = 0; from < count; from += BLOCK) {
         const part = buffer.subarray(from, Math.min(from + BLOCK, count));
         const block = (at + from) / BLOCK;
-        if (part.equals(zeros.subarray(0, part.length))) {
+        if (part.equals(zeros.subarray(0, part.length)) && isFree(at + from, part.length)) {
           close(block - 1);
           continue;
         }
@@ -51,13 +58,22 @@ export function describeBlocks(path: string, progress: (done: number, total: num
         open.hash.update(part);
       }
       at += count;
-      progress(at, imageBytes);
     }
     close(Math.ceil(imageBytes / BLOCK) - 1);
     return { imageBytes, ranges };
   } finally {
     closeSync(fd);
   }
+}
+
+/** Whether bytes lie within one of the extents; both come in order. */
+function withinAny(extents: readonly Extent[]): (offset: number, bytes: number) => boolean {
+  let next = 0;
+  const end = ({ offset, bytes }: Extent) => offset + bytes;
+  return (offset, bytes) => {
+    while (next < extents.length && end(extents[next]!) < offset + bytes) next++;
+    return next < extents.length && extents[next]!.offset <= offset;
+  };
 }
 
 export function formatBmap({ imageBytes, ranges }: Bmap): string {

@@ -19,9 +19,10 @@ import { prepareBoardModel } from "../board/prepare.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
 import { LightMambaError } from "../errors.ts";
 import { packageVersion } from "../package.ts";
-import { describeBlocks, formatBmap } from "./bmap.ts";
+import { describeBlocks, type Extent, formatBmap } from "./bmap.ts";
 import { buildRunner, buildSystem, type Component, type RunnerFiles, type StepOptions } from "./components.ts";
-import type { PartitionName } from "./layout.ts";
+import { freeExtents } from "./ext4.ts";
+import { type PartitionName, readPartitions } from "./layout.ts";
 import { type FileHash, formatManifest, hashesBelow, MANIFEST, type Manifest } from "./manifest.ts";
 import { BOOT_IMAGE, bootFiles, makeData, makeImage, makeRoot } from "./partitions.ts";
 import { checkPdi, packBootImage } from "./pdi.ts";
@@ -69,7 +70,8 @@ export async function buildImage(output: string, options: ImageOptions): Promise
     say?.("image");
     await makeImage(stage, step);
     say?.("checksums");
-    return finish(stage, output, manifest);
+    const free = await freeExtents(join(input!, "data.ext4"), step);
+    return finish(stage, output, manifest, free);
   };
   return withScratch((stage) => keepingLog(stage, output, () => assemble(stage)), signal, `${resolve(output)}.`);
 }
@@ -156,11 +158,14 @@ function components(boot: FileHash[], { bootBin, basePdi }: ImageOptions): Compo
   return [{ name, version: "", licence: "NOASSERTION", source: basename(pdi), files: [BOOT_IMAGE], sha256 }];
 }
 
-function finish(stage: string, output: string, manifest: Manifest): BuiltImage {
+/** `free`: of the data partition. */
+function finish(stage: string, output: string, manifest: Manifest, free: readonly Extent[]): BuiltImage {
   const made = join(stage, "output/sdcard.img");
   const sha256 = fileSha256(made);
+  const { offset: data } = readPartitions(made).find(({ name }) => name === "data")!;
+  const spare = free.map(({ offset, bytes }) => ({ offset: data + offset, bytes }));
   const beside: [suffix: string, text: string][] = [
-    [".bmap", formatBmap(describeBlocks(made))],
+    [".bmap", formatBmap(describeBlocks(made, spare))],
     [".sha256", `${sha256}  ${basename(output)}\n`],
     [".manifest.json", formatManifest(manifest)],
   ];

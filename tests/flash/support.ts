@@ -40,7 +40,7 @@ export function imageContent(bytes = IMAGE_BYTES): Buffer {
 export function writeImageFile(folder: string, name: string, content = imageContent(), withBmap = false): string {
   const path = join(folder, name);
   writeFileSync(path, content);
-  if (withBmap) writeFileSync(`${path}.bmap`, formatBmap(describeBlocks(path)));
+  if (withBmap) writeFileSync(`${path}.bmap`, formatBmap(describeBlocks(path, [{ offset: 0, bytes: content.length }])));
   return path;
 }
 

@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { BLOCK, describeBlocks, formatBmap, parseBmap } from "../../host/image/bmap.ts";
+import { parseFree } from "../../host/image/ext4.ts";
 import { failureOf } from "../device/support.ts";
 import { scratchFolder } from "./support.ts";
 
@@ -51,7 +52,7 @@ describe("blocks of an image", () => {
   for (const [name, blocks, bytes, ranges] of cases) {
     it(name, () => {
       const path = fileOf(blocks, bytes);
-      const bmap = describeBlocks(path);
+      const bmap = describeBlocks(path, [{ offset: 0, bytes }]);
       assert.equal(bmap.imageBytes, bytes);
       assert.deepEqual(
         bmap.ranges.map(({ first, last }) => [first, last]),
@@ -70,8 +71,66 @@ describe("blocks of an image", () => {
   }
 });
 
+describe("blocks of zeros", () => {
+  const ranges = (free: [offset: number, bytes: number][]) =>
+    describeBlocks(
+      fileOf([2, 5], 8 * BLOCK),
+      free.map(([offset, bytes]) => ({ offset, bytes })),
+    ).ranges.map(({ first, last }) => [first, last]);
+
+  it("are written where somebody has them", () => assert.deepEqual(ranges([]), [[0, 7]]));
+  it("are left out where they are free", () => {
+    assert.deepEqual(
+      ranges([
+        [0, BLOCK],
+        [3 * BLOCK, 2 * BLOCK],
+        [7 * BLOCK, BLOCK],
+      ]),
+      [
+        [1, 2],
+        [5, 6],
+      ],
+    );
+  });
+  it("are written where a part of them is not free, or free in two parts that nobody has joined", () => {
+    assert.deepEqual(
+      ranges([
+        [1, 2 * BLOCK],
+        [6 * BLOCK, BLOCK / 2],
+        [6.5 * BLOCK, BLOCK / 2],
+      ]),
+      [
+        [0, 0],
+        [2, 7],
+      ],
+    );
+  });
+  it("that hold anything are written, free or not", () => {
+    assert.deepEqual(ranges([[0, 8 * BLOCK]]), [
+      [2, 2],
+      [5, 5],
+    ]);
+  });
+});
+
+describe("free blocks of ext4", () => {
+  const groups =
+    "Free blocks:              5\nBlock size:               1024\nGroup 0:\n  Free blocks: 2-3, 8\nGroup 1:\n  Free blocks: \n";
+
+  it("are those of all groups, joined where they go on", () => {
+    assert.deepEqual(parseFree(`${groups}Group 2:\n  Free blocks: 9-10\n`), [
+      { offset: 2048, bytes: 2048 },
+      { offset: 8192, bytes: 3072 },
+    ]);
+  });
+  it("add up to what the file system says, or nothing is believed", () => {
+    for (const text of [groups, "", `${groups}  Free blocks: 9-11\n`])
+      assert.match(failureOf(() => parseFree(text)).message, /does not say which blocks are free/);
+  });
+});
+
 describe("a bmap that is none", () => {
-  const good = formatBmap(describeBlocks(fileOf([1, 2, 5], 8 * BLOCK)));
+  const good = formatBmap(describeBlocks(fileOf([1, 2, 5], 8 * BLOCK), [{ offset: 0, bytes: 8 * BLOCK }]));
   /** With a checksum that holds again. */
   const resealed = (text: string) => {
     const bare = text.replace(/<BmapFileChecksum> [0-9a-f]{64}/, `<BmapFileChecksum> ${"0".repeat(64)}`);
