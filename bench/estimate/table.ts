@@ -57,10 +57,16 @@ export function formatCompared(rows: readonly Compared[]): string {
   return `${formatTable(rows, COLUMNS)}\n\n${summary(rows)}`;
 }
 
+/** As a table of a page in docs/. */
+export function markdown<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const body = rows.map((row) => line(columns.map(({ cell }) => cell(row) ?? "")));
+  const sides = `|${columns.map(({ left }) => (left ? "---" : "--:")).join("|")}|`;
+  return [line(columns.map(({ title }) => title)), sides, ...body].join("\n");
+}
+
 export function markdownCompared(rows: readonly Compared[]): string {
-  const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
-  const body = rows.map((row) => line(COLUMNS.map(({ cell }) => cell(row)!)));
-  return [line(COLUMNS.map(({ title }) => title)), "|---|--:|--:|--:|", ...body, "", summary(rows)].join("\n");
+  return `${markdown(rows, COLUMNS)}\n\n${summary(rows)}`;
 }
 
 function summary(rows: readonly Compared[]): string {

@@ -34,6 +34,9 @@ export interface Build {
   stateLanes: number;
   /** Beats of weights that a port reads ahead. */
   prefetch: number;
+  /** Of other designs than ours, which takes one: cycles of a lane for a beat, and of the SSMU for `stateLanes` groups. */
+  laneCycles?: number;
+  scanCycles?: number;
 }
 
 const BEAT = 64;
@@ -89,14 +92,14 @@ export class Accelerator {
       ...others.map((port) => new ReadMaster(port, ahead(16))),
     ];
     const rows = writer(FOLLOWED);
-    this.mmu = new MmuUnit({ vectors, records, residual, rows, weights });
+    this.mmu = new MmuUnit({ vectors, records, residual, rows, weights }, build.laneCycles ?? 1);
     const ssm = {
       ...{ constants: reader(), rows: reader(), exponents: reader(), codes: reader() },
       ...{ exponentsOut: writer(), codesOut: writer(), u: writer(FOLLOWED), ring: writer() },
     };
     this.#units = {
       mmu: this.mmu,
-      ssmu: new SsmuUnit(ssm, build.stateLanes, () => rows.done),
+      ssmu: new SsmuUnit(ssm, { lanes: build.stateLanes, cycles: build.scanCycles ?? 1 }, () => rows.done),
       htu: new HtuUnit(reader(), writer(), () => ssm.u.done),
       nqu: new NquUnit(reader(), writer()),
       embed: new EmbedUnit(reader(), writer()),

@@ -26,6 +26,16 @@ describe("estimate", { concurrency: 2 }, () => {
     assert.ok(found.assumptions.every((one: { source: string }) => one.source.length > 3));
   });
 
+  it("with --paper, has the published speeds beside the model's", async () => {
+    const { code, stdout } = await lightmamba(["estimate", "--paper", "--json"]);
+    const rows = JSON.parse(stdout) as { published: number; modelled: number }[];
+    assert.equal(code, 0);
+    assert.deepEqual(
+      rows.map(({ published }) => published),
+      [2.23, 5.32, 7.21, 3.61, 93],
+    );
+  });
+
   const faults: [args: string[], code: number, message: RegExp][] = [
     [["--board", "none"], EXIT.usage, /vck190/],
     [["--ports", "0"], EXIT.usage, /from 1 to 32/],

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CASES, type Case, measure, model, titleOf } from "../../bench/estimate/cases.ts";
+import { estimatePage } from "../../bench/estimate/docs.ts";
 import { compare, readRows, TOLERANCE } from "../../bench/estimate/table.ts";
+import { paperRows } from "../../host/estimate/paper.ts";
 import { skipReason } from "../rtl/support.ts";
 
 const close = (found: number, expected: number) => Math.abs(found / expected - 1) <= TOLERANCE;
@@ -34,6 +36,22 @@ describe("the model of speed", () => {
     const [row] = rows as [(typeof rows)[0]];
     assert.ok(!close(compare({ ...row, cycles: row.cycles * 1.1 }).modelled, row.cycles * 1.1));
   });
+});
+
+const paper = paperRows();
+
+it("docs/estimate.md has the tables of today", () => {
+  const { found, expected } = estimatePage(paper);
+  assert.equal(found, expected, "npm run estimate:docs");
+});
+
+it("the paper's VCK190 comes out within 10 % of what it reports", () => {
+  const rows = paper.filter(({ note }) => !note.startsWith("**differs:**"));
+  assert.deepEqual(
+    rows.map(({ published }) => published),
+    [5.32, 7.21, 3.61],
+  );
+  for (const { what, published, modelled } of rows) assert.ok(Math.abs(modelled / published - 1) < 0.1, what);
 });
 
 const skip = skipReason("top");

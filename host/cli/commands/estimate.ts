@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { formatTable } from "../../bench/table.ts";
 import { BOARDS, FIGURES } from "../../device/boards.generated.ts";
 import type { BoardName } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
@@ -10,6 +11,7 @@ import {
   estimatePass,
 } from "../../estimate/estimate.ts";
 import { type BuildLimits, checkFit } from "../../estimate/fit.ts";
+import { PAPER_COLUMNS, paperRows } from "../../estimate/paper.ts";
 import { type Assumption, type EstimateReport, formatEstimate } from "../../estimate/report.ts";
 import { type ActivationBits, readModelHeader } from "../../model/description.ts";
 import { type ShapeName, shapeConfig } from "../../model/shapes.ts";
@@ -34,6 +36,7 @@ interface EstimateFlags {
   stateLanes: number;
   tokens?: number;
   prompt: number;
+  paper?: boolean;
 }
 
 const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
@@ -47,6 +50,7 @@ export function define(output: Output): Command {
       ["the largest published shape on VCK190", "estimate --shape 2.7b"],
       ["the embedded model, through one port", "estimate --ports 1"],
       ["what the processor costs where norm and codes are its own", "estimate --shape 2.7b --partition split"],
+      ["the published design, and what this model makes of it", "estimate --paper"],
       ["without the paper's reordering, for a program", "estimate --shape 2.7b --serial ssm --json"],
       [
         "8-bit activations and lm_head on another board",
@@ -79,13 +83,20 @@ export function define(output: Output): Command {
       integer({ min: 1, max: 16 }),
     )
     .option("--prompt <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 128)
-    .action((flags: EstimateFlags) => run(flags, output));
+    .option("--paper", "the published accelerator in this model, beside its published speeds; nothing else counts")
+    .action((flags: EstimateFlags) => (flags.paper ? paper(output) : run(flags, output)));
 }
 
 function run(flags: EstimateFlags, output: Output): void {
   const report = reportOf(flags);
   if (output.json) output.record(report);
   else output.line(formatEstimate(report));
+}
+
+function paper(output: Output): void {
+  const rows = paperRows();
+  if (output.json) output.record(rows);
+  else output.line(formatTable(rows, PAPER_COLUMNS));
 }
 
 function reportOf(flags: EstimateFlags): EstimateReport {

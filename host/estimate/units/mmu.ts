@@ -89,11 +89,14 @@ export interface MmuMasters {
 
 export class MmuUnit implements Unit<MultiplyCommand> {
   readonly #masters: MmuMasters;
+  /** Of a lane for a beat. */
+  readonly #laneCycles: number;
   /** Of the second half of the last command: what more blocks would take. */
   cyclesABlock = 0;
 
-  constructor(masters: MmuMasters) {
+  constructor(masters: MmuMasters, laneCycles: number) {
     this.#masters = masters;
+    this.#laneCycles = laneCycles;
   }
 
   start(command: MultiplyCommand, hold: () => boolean): Process[] {
@@ -149,7 +152,8 @@ export class MmuUnit implements Unit<MultiplyCommand> {
     let from = 0;
     let [block, token, free, given] = [0, 0, 0, 0];
     for (let cycle = 0; given < blocks * tokens; cycle++) {
-      for (const lane of lanes) step(lane, cycle, tokens, blockBeats);
+      const takes = cycle % this.#laneCycles === 0;
+      for (const lane of lanes) step(lane, cycle, tokens, blockBeats, takes);
       const lane = lanes[pattern[block % pattern.length]!]!;
       if (block < blocks && cycle >= free && lane.queued > 0 && rows.room) {
         const needsRecord = token === 0 && (bias || block % RECORDS_A_BEAT === 0);
@@ -175,12 +179,12 @@ export class MmuUnit implements Unit<MultiplyCommand> {
   }
 }
 
-function step(lane: Lane, cycle: number, tokens: number, blockBeats: number): void {
+function step(lane: Lane, cycle: number, tokens: number, blockBeats: number, takes: boolean): void {
   if (lane.held > 0 && cycle >= lane.from && lane.queued < QUEUE) {
     lane.held--;
     lane.queued++;
   }
-  if (lane.beats === 0 || lane.reader.level === 0 || (lane.ofBlock === 1 && lane.held > 0)) return;
+  if (!takes || lane.beats === 0 || lane.reader.level === 0 || (lane.ofBlock === 1 && lane.held > 0)) return;
   lane.reader.take();
   lane.beats--;
   if (--lane.ofBlock > 0) return;

@@ -122,13 +122,14 @@ function partsOf({ heads, headDim, state, groups }: SsmCommand): Part[] {
 
 export class SsmuUnit implements Unit<SsmCommand> {
   readonly #m: SsmuMasters;
-  readonly #lanes: number;
+  readonly #rate: { lanes: number; cycles: number };
   /** Beats of rows that the MULTIPLY before has written. */
   readonly #followed: () => number;
 
-  constructor(masters: SsmuMasters, lanes: number, followed: () => number) {
+  /** rate: groups of 16 in so many cycles. */
+  constructor(masters: SsmuMasters, rate: { lanes: number; cycles: number }, followed: () => number) {
     this.#m = masters;
-    this.#lanes = lanes;
+    this.#rate = rate;
     this.#followed = followed;
   }
 
@@ -230,6 +231,7 @@ export class SsmuUnit implements Unit<SsmCommand> {
     const { words } = ssmBeats(command);
     const channels = heads * headDim;
     let cycle = 0;
+    let due = 0; // for the next groups
     for (const token of tokens) {
       while (!token.codesDone) yield;
       const leaving: number[] = []; // cycles in which a channel's y comes
@@ -239,11 +241,12 @@ export class SsmuUnit implements Unit<SsmCommand> {
           leaving.shift();
           if (++token.y % headDim === 0) token.freed++;
         }
-        const count = Math.min(this.#lanes, words - word);
+        const count = Math.min(this.#rate.lanes, words - word);
         if (there < count && codes.take()) there += GROUPS_A_BEAT;
         if (exponentsThere < count && exponents.take()) exponentsThere += EXPONENTS_A_BEAT;
         const ready = channel < token.prepared * headDim && there >= count && exponentsThere >= count;
-        if (ready && codesOut.room && exponentsOut.room && token.y - token.u < Y_HEADS * headDim) {
+        if (ready && cycle >= due && codesOut.room && exponentsOut.room && token.y - token.u < Y_HEADS * headDim) {
+          due = cycle + this.#rate.cycles;
           there -= count;
           exponentsThere -= count;
           given += count;
