@@ -32,8 +32,15 @@ export interface StepOptions {
   log?: string;
 }
 
+const SYSTEM_SCRIPT = "firmware/system/build.mjs";
+
+/** Whether the sources of the board's software are here, which the package does not have. */
+export function hasSystem(): boolean {
+  return hasScript(SYSTEM_SCRIPT);
+}
+
 export function buildSystem(board: string, options: StepOptions): Promise<SystemFiles> {
-  return runBuild<SystemFiles>("firmware/system/build.mjs", ["--board", board], options);
+  return runBuild<SystemFiles>(SYSTEM_SCRIPT, ["--board", board], options);
 }
 
 export function buildRunner(options: StepOptions): Promise<RunnerFiles> {

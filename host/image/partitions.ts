@@ -77,8 +77,13 @@ function debugfsLines({ path, directory }: Entry): string {
 /** Makes `<stage>/output/sdcard.img` of what is in `<stage>/input`, by the layout of firmware/system. */
 export async function makeImage(stage: string, { signal, log }: StepOptions): Promise<void> {
   const input = join(stage, "input");
-  const more = [BOOT_IMAGE, MANIFEST].filter((name) => existsSync(join(input, name))).map((name) => `"${name}", `);
-  writeFileSync(join(stage, "genimage.cfg"), layoutFile().replace(FILES, `files = { ${more.join("")}$1 }`));
+  const more = [BOOT_IMAGE, MANIFEST].filter((name) => existsSync(join(input, name)));
+  const bootImage = existsSync(join(input, BOOT_IMAGE)) ? lstatSync(join(input, BOOT_IMAGE)).size : 0;
+  const layout = layoutFile()
+    .replace(FILES, `files = { ${more.map((name) => `"${name}", `).join("")}$1 }`)
+    // The same room is left, whatever the boot image takes
+    .replace(BOOT_SIZE, (_, size) => `size = ${Number(size) + Math.ceil(bootImage / MIB)}M`);
+  writeFileSync(join(stage, "genimage.cfg"), layout);
   settle(input);
   const folders = ["root", "input", "output", "tmp"].flatMap((name) => [`--${name}path`, join(stage, name)]);
   const env = { SOURCE_DATE_EPOCH: String(EPOCH) };
@@ -86,6 +91,7 @@ export async function makeImage(stage: string, { signal, log }: StepOptions): Pr
 }
 
 const FILES = /files = \{ ([^}]*) \}/;
+const BOOT_SIZE = /size = (\d+)M/;
 
 function layoutFile(): string {
   return readFileSync(join(packageRoot(), "firmware/system/genimage.cfg"), "utf8");

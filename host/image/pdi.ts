@@ -79,6 +79,8 @@ export async function packBootImage(
     writeFileSync(join(cwd, "boot.bif"), BIF);
     await runProgram("bootgen", args, { ...options, cwd });
   }, options.signal);
+  // With the part of what it was made from, or PLM refuses it
+  await checkPdi(output, options);
 }
 
 const APU_FILES = ["system.dtb", "bl31.elf", "u-boot.elf"];

@@ -1,6 +1,7 @@
 /** Runs other programs. What they say goes to a log, and the last of it into the error where one fails. */
 import { type SpawnOptions, spawn } from "node:child_process";
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
+import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 
 export interface RunOptions {
@@ -17,6 +18,17 @@ export interface RunOptions {
 const SYSTEM_PROGRAMS = "/usr/sbin:/sbin";
 /** Lines of a program that failed which go into the error. */
 const LAST_LINES = 6;
+
+/** What images need beside the compilers of firmware/. */
+const PROGRAMS = [
+  ...["bootgen", "cp", "debugfs", "e2fsck", "genimage", "mcopy", "mke2fs", "mkfs.vfat", "mksquashfs", "mtype"],
+  ...["qemu-system-aarch64", "setpriv", "unsquashfs"],
+];
+
+export function missingPrograms(): string[] {
+  const folders = `${process.env.PATH}:${SYSTEM_PROGRAMS}`.split(":");
+  return PROGRAMS.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
+}
 
 /** Its output, and what it said besides. Throws `prerequisite` where the program is missing, else `bug` with its last words. */
 export function runProgram(

@@ -83,6 +83,7 @@ describe("doctor", { concurrency: 3 }, () => {
       "tokenizer",
       "memory",
       "simulation",
+      "images",
       "board",
     ]);
     for (const { status, remedy } of findings) assert.equal(status === "ok", remedy === undefined);

@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
@@ -117,6 +127,12 @@ describe("BOOT.BIN", { skip: skip || withoutProgram("bootgen") }, () => {
     assert.equal(JSON.parse((await build("--base-pdi", pdi, "--json")).stdout).sha256, sha256);
     const { stdout } = await lightmamba(["image", "inspect", path]);
     assert.match(stdout, /boot:BOOT\.BIN$/m);
+    const bootImage = join(folder, "BOOT.BIN");
+    spawnSync("mcopy", ["-i", `${path}@@${2 ** 20}`, "::BOOT.BIN", bootImage]);
+    const said = spawnSync("bootgen", ["-arch", "versal", "-read", bootImage], { encoding: "utf8" }).stdout;
+    // Image headers of PLM's part and of the processors'; four partitions: PLM, device tree, TF-A, U-Boot
+    assert.match(said, /total_images \(0x04\) : 0x00000002 +[\s\S]*total_partitions \(0x0c\) : 0x00000004/);
+    assert.match(said, /apu_subsystem/);
     assert.match(stdout, /base PDI of the user +NOASSERTION/);
     for (const args of [
       ["verify", path, "--board", "qemu"],
@@ -126,6 +142,16 @@ describe("BOOT.BIN", { skip: skip || withoutProgram("bootgen") }, () => {
       assert.match(stderr, /an image for another board \(expected qemu, found vck190\)/);
       assert.equal(code, EXIT.verification);
     }
+    removeImage(path);
+  });
+
+  it("makes room for itself", async () => {
+    const pdi = makePdi(folder, "0x14ca8093");
+    truncateSync(pdi, 60 * 2 ** 20);
+    assert.equal((await build("--boot-bin", pdi)).code, 0);
+    const { code, stdout } = await lightmamba(["image", "inspect", path]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^boot: FAT32 LM-BOOT, 100\.0 MiB from 1 MiB on$/m);
     removeImage(path);
   });
 

@@ -2,6 +2,8 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from "no
 import { freemem } from "node:os";
 import { join } from "node:path";
 import { addonPath, hasRtl, verilatorVersion } from "../../device/index.ts";
+import { hasSystem } from "../../image/components.ts";
+import { missingPrograms } from "../../image/programs.ts";
 import { packageRoot } from "../../package.ts";
 import { loadTokenizer } from "../../tokenizer/index.ts";
 import { EMBEDDED_MODEL } from "../paths.ts";
@@ -124,6 +126,18 @@ function checkSimulation(): Verdict {
   return { status: "warn", text, remedy: "firmware/tools/install.sh installs it" };
 }
 
+/** Only image needs it. */
+function checkImages(): Verdict {
+  if (!hasSystem()) {
+    const text = "this installation has no sources of the board's software: image build is not possible";
+    return { status: "warn", text, remedy: "clone the repository where you want to build SD card images" };
+  }
+  const missing = missingPrograms();
+  if (missing.length === 0) return { status: "ok", text: "SD card images can be built and booted" };
+  const text = `there is no ${missing.join(", ")}: image is not possible, or not all of it`;
+  return { status: "warn", text, remedy: "firmware/tools/install.sh installs it" };
+}
+
 /** Only --device board needs it. */
 function checkBoard(): Verdict {
   const nodes = existsSync("/dev") ? readdirSync("/dev").filter((name) => /^uio\d+$/.test(name)) : [];
@@ -156,6 +170,7 @@ const CHECKS: [name: string, check: () => Verdict][] = [
   ["tokenizer", checkTokenizer],
   ["memory", checkMemory],
   ["simulation", checkSimulation],
+  ["images", checkImages],
   ["board", checkBoard],
 ];
 
