@@ -81,7 +81,7 @@ function copyOfCard(image: string, signal: AbortSignal | undefined): Promise<num
     await runProgram("cp", [...sparse, "--", image, card], { signal });
     truncateSync(card, 2 ** Math.ceil(Math.log2(imageBytes(image))));
     return openSync(card, "r+");
-  }, signal);
+  });
 }
 
 function fileOf(text: string): number {

@@ -52,7 +52,7 @@ export interface BuiltImage {
 /** Writes `output`, and beside it .bmap, .sha256 and .manifest.json; where a program fails, .log has what all of them said. */
 export async function buildImage(output: string, options: ImageOptions): Promise<BuiltImage> {
   checkOutput(output);
-  const { board, bootBin, basePdi, say, signal } = options;
+  const { board, bootBin, basePdi, say } = options;
   for (const pdi of [bootBin, basePdi]) if (pdi !== undefined) await checkPdi(pdi, options);
   const system = await buildSystem(board, options);
   const runner = await buildRunner(options);
@@ -73,7 +73,7 @@ export async function buildImage(output: string, options: ImageOptions): Promise
     const free = await freeExtents(join(input!, "data.ext4"), step);
     return finish(stage, output, manifest, free);
   };
-  return withScratch((stage) => keepingLog(stage, output, () => assemble(stage)), signal, `${resolve(output)}.`);
+  return withScratch((stage) => keepingLog(stage, output, () => assemble(stage)), `${resolve(output)}.`);
 }
 
 async function keepingLog<T>(stage: string, output: string, action: () => Promise<T>): Promise<T> {

@@ -78,7 +78,7 @@ export async function packBootImage(
     for (const [from, name] of files) copyFileSync(from!, join(cwd, name!));
     writeFileSync(join(cwd, "boot.bif"), BIF);
     await runProgram("bootgen", args, { ...options, cwd });
-  }, options.signal);
+  });
   // With the part of what it was made from, or PLM refuses it
   await checkPdi(output, options);
 }

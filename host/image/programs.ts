@@ -60,7 +60,8 @@ function spawnOptions({ cwd, env, signal, fd }: RunOptions): SpawnOptions {
   return {
     stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])],
     ...(cwd === undefined ? {} : { cwd }),
-    ...(signal === undefined ? {} : { signal }),
+    // Whoever aborts removes what it writes, at once
+    ...(signal === undefined ? {} : { signal, killSignal: "SIGKILL" }),
     env: { ...process.env, PATH: `${process.env.PATH}:${SYSTEM_PROGRAMS}`, ...same, ...env },
   };
 }

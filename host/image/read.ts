@@ -63,7 +63,7 @@ export function withFiles<T>(
         : undefined;
     };
     return action(files, read);
-  }, signal);
+  });
 }
 
 /** The manifest alone, which takes no time. */

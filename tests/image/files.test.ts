@@ -1,7 +1,8 @@
 /** What lies in folders and partitions, and the programs that put it there. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { LightMambaError } from "../../host/errors.ts";
@@ -99,24 +100,32 @@ describe("programs", () => {
 });
 
 describe("a folder for what is under way", () => {
-  it("is gone at the end, after a failure, and when it is aborted", async () => {
-    const prefix = join(folder, "under-way.");
-    const left = () => readdirSync(folder).filter((name) => name.startsWith("under-way."));
-    await withScratch(async (path) => writeFileSync(join(path, "x"), ""), undefined, prefix);
+  const prefix = join(folder, "under-way.");
+  const left = () => readdirSync(folder).filter((name) => name.startsWith("under-way."));
+
+  it("is gone at the end, and after a failure", async () => {
+    await withScratch(async (path) => writeFileSync(join(path, "x"), ""), prefix);
     assert.deepEqual(left(), []);
     const failing = async () => {
+      assert.equal(left().length, 1);
       throw new LightMambaError("bug", "x");
     };
-    await rejectionOf(withScratch(failing, undefined, prefix));
+    await rejectionOf(withScratch(failing, prefix));
     assert.deepEqual(left(), []);
-    const abort = new AbortController();
-    const waiting = async (path: string) => {
-      assert.ok(existsSync(path));
-      abort.abort();
-      assert.ok(!existsSync(path));
-    };
-    await withScratch(waiting, abort.signal, prefix);
-    assert.deepEqual(left(), []);
+  });
+
+  it("is gone when the process ends, also while others write there", () => {
+    const module = join(import.meta.dirname, "../../host/image/scratch.ts");
+    const writer = `for (let i = 0; ; i++) fs.writeFileSync(process.argv[1] + "/" + i, "")`;
+    const script = `import { spawn } from "node:child_process";
+      const { withScratch } = await import(${JSON.stringify(module)});
+      withScratch(async (path) => {
+        const child = spawn(process.execPath, ["-e", ${JSON.stringify(writer)}, path]);
+        setTimeout(() => { child.kill("SIGKILL"); process.exit(7); }, 300);
+        await new Promise(() => {});
+      }, ${JSON.stringify(prefix)});`;
+    const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+    assert.deepEqual([status, stderr, left()], [7, "", []]);
   });
 });
 
