@@ -65,8 +65,17 @@ export async function listDrives(): Promise<Drive[]> {
     });
   if (/microsoft/i.test(release()))
     throw new LightMambaError("unsupported", "WSL does not see the drives of its Windows");
-  const { stdout } = await runProgram("lsblk", ["--json", "-b", "-O"]);
-  return parseDrives(stdout, cardType);
+  return parseDrives(await lsblk(), cardType);
+}
+
+/** Where there is no /sys, as in some containers, it fails. */
+async function lsblk(): Promise<string> {
+  try {
+    return (await runProgram("lsblk", ["--json", "-b", "-O"])).stdout;
+  } catch (error) {
+    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    throw new LightMambaError("prerequisite", `drives cannot be listed: ${error.message}`);
+  }
 }
 
 function cardType(name: string): string | undefined {

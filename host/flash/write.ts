@@ -12,7 +12,7 @@ import { alignedBuffer, type Target } from "./target.ts";
 export type Phase = "write" | "verify";
 
 /** What the card is at the moment, should the work end here. */
-export type CardState = "untouched" | "incomplete" | "complete";
+export type CardState = "incomplete" | "complete";
 
 export interface WriteOptions {
   verify: boolean;

@@ -1,9 +1,8 @@
 /**
- * `lightmamba flash` in a process of its own, with a list and a card from a test: child.ts <drives.json> <arguments…>. Drives are files. The last
- * one of the variables slows writing down, that a test can interrupt.
+ * `lightmamba flash` in a process of its own, with a list and a card from a test: child.ts <drives.json> <arguments…>. Drives are files.
+ * FLASH_TEST_ANSWER is what the user types; with FLASH_TEST_STUCK, read or write, the card does no more of this from its middle on.
  */
 import { readFileSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
 import { define } from "../../host/cli/commands/flash.ts";
 import { report } from "../../host/cli/failure.ts";
 import { installSignalHandlers } from "../../host/cli/interrupt.ts";
@@ -14,23 +13,26 @@ import { FileCard } from "./support.ts";
 
 const [drives, ...args] = process.argv.slice(2);
 const answer = process.env.FLASH_TEST_ANSWER;
-const delay = Number(process.env.FLASH_TEST_DELAY ?? 0);
+const stuck = process.env.FLASH_TEST_STUCK;
 const output = createOutput(readFlags(args));
 
-class SlowCard extends FileCard {
-  override async sync(): Promise<void> {
-    await setTimeout(delay);
-  }
+class StuckCard extends FileCard {
   override async write(data: Uint8Array, at: number): Promise<number> {
-    await setTimeout(delay);
-    return super.write(data, at);
+    return stuck === "write" && at >= this.bytes / 2 ? forever() : super.write(data, at);
   }
+  override async read(into: Uint8Array, at: number): Promise<number> {
+    return stuck === "read" && at >= this.bytes / 2 ? forever() : super.read(into, at);
+  }
+}
+
+function forever(): Promise<number> {
+  return new Promise(() => setInterval(() => {}, 1000));
 }
 
 installSignalHandlers();
 const command = define(output, {
   list: async () => JSON.parse(readFileSync(drives!, "utf8")) as Drive[],
-  open: async ({ path, bytes }) => new SlowCard(path, bytes),
+  open: async ({ path, bytes }) => new StuckCard(path, bytes),
   confirm: async (question) => {
     if (answer === undefined) return confirmOnTerminal(question);
     output.warn(question);

@@ -146,10 +146,10 @@ describe("flash writes nothing, and opens no drive,", () => {
 });
 
 describe("flash, interrupted", () => {
-  const interrupted = (args: string[], when: RegExp) => {
+  const interrupted = (stuck: "read" | "write", when: RegExp, ...args: string[]) => {
     let sent = false;
-    return flash([...YES, ...args], [DRIVE], {
-      env: { FLASH_TEST_DELAY: "60" },
+    return flash([...YES, "--no-bmap", ...args], [DRIVE], {
+      env: { FLASH_TEST_STUCK: stuck },
       onStderr: (all, child) => {
         if (sent || !when.test(all)) return;
         sent = true;
@@ -158,21 +158,25 @@ describe("flash, interrupted", () => {
     });
   };
 
-  it("while it writes: says what the card is, and leaves no partition table", async () => {
-    const { code, stderr, stdout } = await interrupted(["--no-bmap"], /write: [5-8]0 %/);
-    assert.equal(code, EXIT.interrupted);
-    assert.match(stderr, /lightmamba: .*card: interrupted: it is incomplete and does not boot: write it again\n/);
-    assert.doesNotMatch(stdout, /is on/);
-    assert.ok(onCard().subarray(0, BLOCK).equals(Buffer.alloc(BLOCK)));
-    assert.ok(
-      onCard()
-        .subarray(MIB, MIB + BLOCK)
-        .equals(CONTENT.subarray(MIB, MIB + BLOCK)),
-    );
-  });
+  for (const [stuck, when] of [
+    ["write", /^write: 50 %/m],
+    ["read", /^verify: 50 %/m],
+  ] as const)
+    it(`in the middle of ${stuck === "read" ? "reading back" : "writing"}: says what the card is, and leaves no partition table`, async () => {
+      const { code, stderr, stdout } = await interrupted(stuck, when);
+      assert.equal(code, EXIT.interrupted);
+      assert.match(stderr, /lightmamba: .*card: interrupted: it is incomplete and does not boot: write it again\n/);
+      assert.doesNotMatch(stdout, /is on/);
+      assert.ok(onCard().subarray(0, BLOCK).equals(Buffer.alloc(BLOCK)));
+      assert.ok(
+        onCard()
+          .subarray(MIB, 4 * MIB)
+          .equals(CONTENT.subarray(MIB, 4 * MIB)),
+      );
+    });
 
   it("with --json: an object", async () => {
-    const { code, stdout } = await interrupted(["--no-bmap", "--json"], /write: [5-8]0 %/);
+    const { code, stdout } = await interrupted("write", /^write: 50 %/m, "--json");
     const { error } = JSON.parse(stdout);
     assert.deepEqual([code, error.code, error.detail.state], [EXIT.interrupted, EXIT.interrupted, "incomplete"]);
   });
@@ -209,9 +213,10 @@ describe("flash, with the drives of this machine", {
   skip: process.platform !== "linux" && "only Linux has a list",
 }, () => {
   it("lists none that is mounted at /", async () => {
-    const { code, stdout, stderr } = await lightmamba(["flash", "list", "--json"]);
-    assert.equal(code, 0, stderr);
-    const { drives } = JSON.parse(stdout) as { drives: Drive[] };
+    const { code, stdout } = await lightmamba(["flash", "list", "--json"]);
+    if (code === EXIT.prerequisite) assert.match(stdout, /no lsblk|cannot be listed/);
+    else assert.equal(code, 0, stdout);
+    const { drives = [] } = JSON.parse(stdout) as { drives?: Drive[] };
     assert.ok(drives.every(({ mounts }) => !mounts.includes("/")));
   });
 

@@ -168,7 +168,6 @@ async function ask(drive: Drive, output: Output, confirm: Confirm): Promise<void
 }
 
 const STATES: Record<CardState, string> = {
-  untouched: "nothing was written to it",
   incomplete: "it is incomplete and does not boot: write it again",
   complete: "it is complete",
 };
@@ -180,7 +179,7 @@ async function writeWithState(
   { verify }: FlashOptions,
   output: Output,
 ): Promise<Written> {
-  let state: CardState = "untouched";
+  let state: CardState = "incomplete";
   const heard = onInterrupt(() => {
     const message = `${target.path}: interrupted: ${STATES[state]}`;
     if (output.json)
