@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { EXIT, type ExitName, LightMambaError } from "../../errors.ts";
 import { bootImage, type Milestone } from "../../image/boot.ts";
 import { type BuiltImage, buildImage, IMAGE_BOARDS, type ImageBoard } from "../../image/build.ts";
@@ -30,8 +30,10 @@ interface BootOptions {
 }
 
 export function define(output: Output): Command {
-  return new Command("image")
-    .description("Build, examine and boot SD card images for a board.")
+  return defineCommand("image", "Build, examine and boot SD card images for a board.", [
+    ["a card for QEMU", "image build --board qemu -o sdcard.img"],
+    ["and what it writes there", "image boot sdcard.img --device wasm"],
+  ])
     .addCommand(defineBuild(output))
     .addCommand(defineInspect(output))
     .addCommand(defineVerify(output))
