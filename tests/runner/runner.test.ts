@@ -1,17 +1,6 @@
 /** The board's program against the host's: the same tokens, texts and states, whatever machine it is built for; and a clear end where something is wrong. */
 import assert from "node:assert/strict";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { createConnection } from "node:net";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
@@ -152,69 +141,6 @@ describe("memory", { skip: skip || process.platform !== "linux" }, () => {
       const peak = 1024 * Number(/VmHWM:\s+(\d+)/.exec(status)![1]);
       const model = statSync(join(models.relaxed, "model.safetensors")).size;
       assert.ok(peak <= model + MOST_MEMORY, `${peak} bytes`);
-    } finally {
-      child.kill();
-    }
-  });
-});
-
-describe("serve", { skip }, () => {
-  const serve = (stdin: string, ...args: string[]) =>
-    run(
-      ["serve", "--model", models.relaxed, "--device", "wasm", "-n", "6", "--states", join(folder, "states"), ...args],
-      { stdin },
-    );
-
-  it("is a conversation: saved, forked, loaded, reset", () => {
-    const { code, stdout } = serve(
-      "It was\n/save a\n\n/load a\n\n/reset\n/seed 0\nIt was\n/states\n/quit\nnever read\n",
-    );
-    assert.equal(code, 0);
-    const [first, saved, second, loaded, again, ...rest] = stdout.split("\n").map((line) => line.replace(/^(> )+/, ""));
-    assert.deepEqual([saved, loaded, again], ["ok", "ok", second]);
-    assert.deepEqual(rest.slice(0, 4), ["ok", "ok", first, "a"]);
-  });
-
-  it("tells what is wrong with a line, and reads the next", () => {
-    const bad: [line: string, message: RegExp][] = [
-      ["/nothing", /no command \/nothing/],
-      ["/save ../a", /not a name .*found \.\.\/a/],
-      ["/save", /not a name/],
-      ["/load none", /none\.state: no such file/],
-      ["/seed x", /not a number/],
-      ["x".repeat(70_000), /the line is too long/],
-    ];
-    const { code, stdout } = serve(`${bad.map(([line]) => line).join("\n")}\nIt was\n`);
-    const lines = stdout.split("\n");
-    for (const [i, [, message]] of bad.entries()) assert.match(lines[i]!, message);
-    assert.ok(code === 0 && lines.length > bad.length);
-  });
-
-  it("on a socket serves one after the other, and hanging up ends nothing", async () => {
-    const path = join(folder, "socket");
-    const child = start([
-      "serve",
-      "--model",
-      models.relaxed,
-      "--device",
-      "wasm",
-      "-n",
-      "4",
-      "--listen",
-      `unix:${path}`,
-    ]);
-    try {
-      while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 10));
-      for (const last of [false, true]) {
-        const socket = createConnection(path);
-        socket.write("It was\n");
-        let text = "";
-        for await (const chunk of socket) {
-          text += chunk;
-          if (text.includes("\n")) break;
-        }
-        assert.ok(text.trim().length > 0, `${last}`);
-      }
     } finally {
       child.kill();
     }

@@ -45,7 +45,7 @@ export interface Ended {
 
 export interface RunOptions {
   target?: Target;
-  stdin?: string;
+  stdin?: string | Buffer;
   /** Other than the target's own. */
   runtime?: string;
 }

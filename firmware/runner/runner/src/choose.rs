@@ -111,10 +111,10 @@ fn in_tree(folder: &Path, depth: u32) -> Option<PathBuf> {
         if named && path.join("compatible").exists() {
             return Some(path);
         }
-        if depth > 0 {
-            if let Some(found) = in_tree(&path, depth - 1) {
-                return Some(found);
-            }
+        if depth > 0
+            && let Some(found) = in_tree(&path, depth - 1)
+        {
+            return Some(found);
         }
     }
     None

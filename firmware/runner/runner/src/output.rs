@@ -28,7 +28,7 @@ impl Output {
     /// A remark; not with --quiet.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            warn(text);
         }
     }
 
@@ -37,9 +37,14 @@ impl Output {
             let _ = self.record(&serde_json::json!({ "error": error.json() }));
             return;
         }
-        eprintln!("lightmamba: {error}");
+        warn(&format!("lightmamba: {error}"));
         if let Some(hint) = &error.hint {
-            eprintln!("hint: {hint}");
+            warn(&format!("hint: {hint}"));
         }
     }
+}
+
+/// Whoever does not listen any more has missed it: that is no fault, as eprintln would have it.
+fn warn(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
