@@ -11,7 +11,7 @@
 // beats_read: beats that came over the bus since clear.
 // AXI: bursts of at most BURST beats, on multiples of their size, so none crosses 4 KiB; at most OUTSTANDING in flight; a burst is only
 // requested when there is room for it, so r is always taken (there is no rready).
-// Latency: 2 cycles beside the bus's; throughput one beat a cycle while DEPTH >= latency.
+// Latency: 2 cycles beside the bus's, 3 where DEPTH is above 64 and the data in block RAM; throughput one beat a cycle while DEPTH >= latency.
 module lm_axi_rd #(
     parameter int WINDOWS     = 4,
     parameter int BURST       = 16,
@@ -85,11 +85,17 @@ module lm_axi_rd #(
     wire        d_ready;
     wire        fill   = active && bad && left != 32'd0 && i_level == '0 && !arvalid && !rvalid && d_ready;
     wire        d_last = rvalid ? rlast && i_last : left == 32'd1;
-    lm_fifo #(.WIDTH(513), .DEPTH(DEPTH)) u_data (
-        .clk, .rst_n, .s_valid(rvalid || fill), .s_ready(d_ready), .s_data({d_last, rvalid ? rdata : 512'd0}),
-        .m_valid, .m_ready(m_ready || flush), .m_data({m_last, m_data}), .level);
+    if (DEPTH > 64) begin : g_many
+        lm_queue #(.WIDTH(513), .DEPTH(DEPTH)) u_data (
+            .clk, .rst_n, .s_valid(rvalid || fill), .s_ready(d_ready), .s_data({d_last, rvalid ? rdata : 512'd0}),
+            .m_valid, .m_ready(m_ready || flush), .m_data({m_last, m_data}), .level);
+    end else begin : g_few
+        lm_fifo #(.WIDTH(513), .DEPTH(DEPTH)) u_data (
+            .clk, .rst_n, .s_valid(rvalid || fill), .s_ready(d_ready), .s_data({d_last, rvalid ? rdata : 512'd0}),
+            .m_valid, .m_ready(m_ready || flush), .m_data({m_last, m_data}), .level);
+    end
 
-    wire room    = 32'(DEPTH) - 32'(level) - 32'(promised) >= length;
+    wire room    = 32'(level) + 32'(promised) + length <= 32'(DEPTH);
     assign request = active && !bad && !poison && !error && left != 32'd0 && room && i_ready && (!arvalid || arready);
 
     assign c_ready = !active;

@@ -111,6 +111,7 @@ module lm_cmd #(
     logic [UNITS*8-1:0]  slot_code; // found by this module
     logic [UNITS*64-1:0] slot_info;
     logic [UNITS*32-1:0] timer;
+    logic [UNITS*UNITS-1:0] elders; // of each unit: which were busy when it started
 
     // ------------------------------------------------------------------------------------------------ issue
     localparam logic [2:0] OFF = 3'd0, READY = 3'd1, FETCH = 3'd2, CHECK = 3'd3, ISSUE = 3'd4, FAIL = 3'd5, ABORT = 3'd6;
@@ -160,7 +161,7 @@ module lm_cmd #(
         oldest = next;
         for (int u = UNITS - 1; u >= 0; u--) begin
             if (ended[u]) pick = 3'(u);
-            if (busy[u] && slot_sequence[32*u +: 32] - completed < oldest - completed) oldest = slot_sequence[32*u +: 32];
+            if (busy[u] && (elders[UNITS*u +: UNITS] & busy) == '0) oldest = slot_sequence[32*u +: 32];
         end
     end
 
@@ -325,6 +326,8 @@ module lm_cmd #(
                     latest         <= unit[2:0];
                     u_after[3*unit[2:0] +: 3]         <= latest;
                     u_hold[unit[2:0]]                 <= follows && !alone && busy[latest];
+                    for (int u = 0; u < UNITS; u++) elders[UNITS*u + 32'(unit[2:0])] <= 1'b0;
+                    elders[UNITS*unit[2:0] +: UNITS]  <= busy;
                     slot_sequence[32*unit[2:0] +: 32] <= next;
                     slot_op[8*unit[2:0] +: 8]         <= desc[8*LM_DESC_OPCODE +: 8];
                     slot_interrupt[unit[2:0]]         <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_INTERRUPT[7:0]) != 8'd0;

@@ -60,7 +60,7 @@ module lm_mmu_unit #(
     localparam int DEPTH       = MAX_INPUTS / 16;              // groups of 16 inputs
     localparam int AW          = $clog2(DEPTH);
     localparam int TW          = TOKENS > 1 ? $clog2(TOKENS) : 1;
-    localparam int PLACES      = int'(LM_PORT_PATTERN);
+    localparam int PLACES      = LM_PORT_PATTERN;
     localparam int TABLE_BEATS = 1 + (PORTS + 7) / 8;
     localparam int SCALE_BEATS = (DEPTH + 63) / 64;            // of one vector's group scales
     localparam int CW          = SCALE_BEATS > 1 ? $clog2(SCALE_BEATS) : 1;

@@ -30,7 +30,7 @@ module lm_regs #(
 );
     `include "lm_device.svh"
 
-    localparam int FIRST = int'(LM_REG_HEAD) / 4;
+    localparam int FIRST = LM_REG_HEAD / 4;
 
     // Address and data of a write are taken together
     assign s_awready = s_awvalid && s_wvalid && !s_bvalid;

@@ -320,10 +320,12 @@ module lm_ssmu_unit #(
     wire         yq_valid, yq_ready, zq_valid, zq_ready, gamma_ready, u_valid, u_ready, factor_valid, factor_ready;
     wire  [31:0] yq_data, zq_data;
     wire  [4:0]  zq_level;
+    wire  [$clog2(8*HEAD_DIM):0] yq_level;
     wire signed [17:0] u_data;
     wire  [87:0] factor_data;
     lm_queue #(.WIDTH(32), .DEPTH(8 * HEAD_DIM)) u_y (
-        .clk(beat), .rst_n, .s_valid(y_valid), .s_ready(y_ready), .s_data(y_data), .m_valid(yq_valid), .m_ready(yq_ready), .m_data(yq_data));
+        .clk(beat), .rst_n, .s_valid(y_valid), .s_ready(y_ready), .s_data(y_data), .m_valid(yq_valid), .m_ready(yq_ready), .m_data(yq_data),
+        .level(yq_level));
     lm_fifo #(.WIDTH(32), .DEPTH(16)) u_z (
         .clk(beat), .rst_n, .s_valid(z_valid), .s_ready(z_ready), .s_data(z_data), .m_valid(zq_valid), .m_ready(zq_ready), .m_data(zq_data),
         .level(zq_level));
@@ -340,5 +342,5 @@ module lm_ssmu_unit #(
         .c_addr(c2_addr), .c_beats(c2_beats), .s_valid(wr_svalid[2]), .s_ready(wr_sready[2]), .s_data(wr_sdata[512*2 +: 512]));
 
     // lm_check has seen to the rest of the descriptor
-    wire unused = &{1'b0, desc, TOKENS[0], zq_level, gamma_ready};
+    wire unused = &{1'b0, desc, TOKENS[0], zq_level, yq_level, gamma_ready};
 endmodule

@@ -84,18 +84,18 @@ module lm_top #(
     `include "lm_device.svh"
 
     localparam int UNITS        = 7;
-    localparam int WINDOWS      = int'(LM_WINDOWS);
-    localparam int DEVICE_WORDS = int'(LM_REG_BUILD_MAX_LOG2) / 4 + 1;
-    localparam int FIRST_HOST   = int'(LM_REG_HEAD);
+    localparam int WINDOWS      = LM_WINDOWS;
+    localparam int DEVICE_WORDS = LM_REG_BUILD_MAX_LOG2 / 4 + 1;
+    localparam int FIRST_HOST   = LM_REG_HEAD;
     localparam int GRANTED      = WINDOWS - 1 + PORTS; // window 3 + p is what port p only reads
-    localparam int HOST_WORDS   = (int'(LM_REG_WINDOW) - FIRST_HOST + GRANTED * int'(LM_WINDOW_STRIDE)) / 4;
+    localparam int HOST_WORDS   = (LM_REG_WINDOW - FIRST_HOST + GRANTED * LM_WINDOW_STRIDE) / 4;
 
-    localparam int COPY  = int'(LM_UNIT_COPY);
-    localparam int MMU   = int'(LM_UNIT_MMU);
-    localparam int SSMU  = int'(LM_UNIT_SSMU);
-    localparam int HTU   = int'(LM_UNIT_HTU);
-    localparam int NQU   = int'(LM_UNIT_NQU);
-    localparam int EMBED = int'(LM_UNIT_EMBED);
+    localparam int COPY  = LM_UNIT_COPY;
+    localparam int MMU   = LM_UNIT_MMU;
+    localparam int SSMU  = LM_UNIT_SSMU;
+    localparam int HTU   = LM_UNIT_HTU;
+    localparam int NQU   = LM_UNIT_NQU;
+    localparam int EMBED = LM_UNIT_EMBED;
 
     // What is in flight at port 0 is enough for the latency and no more, since all masters wait behind it: 64 beats a master, here in bursts of the weights
     localparam int WEIGHT_BURSTS = PORTS > 1 ? 4 : 8;
@@ -293,13 +293,13 @@ module lm_top #(
         .MAX_WORDS(MAX_WORDS), .MAX_TAPS(MAX_TAPS), .MAX_ORDER(MAX_ORDER), .MAX_LOG2(MAX_LOG2)
     ) u_cmd (
         .clk, .rst_n,
-        .head(host_words[8*(int'(LM_REG_HEAD) - FIRST_HOST) +: 32]),
-        .reset(host_words[8*(int'(LM_REG_RESET) - FIRST_HOST) +: 32]),
-        .enable(host_words[8*(int'(LM_REG_ENABLE) - FIRST_HOST)]),
-        .ring_log2(host_words[8*(int'(LM_REG_RING_LOG2) - FIRST_HOST) +: 32]),
-        .ring(host_words[8*(int'(LM_REG_RING_LOW) - FIRST_HOST) +: 64]),
-        .completions(host_words[8*(int'(LM_REG_COMPLETIONS_LOW) - FIRST_HOST) +: 64]),
-        .watchdog(host_words[8*(int'(LM_REG_WATCHDOG) - FIRST_HOST) +: 32]),
+        .head(host_words[8*(LM_REG_HEAD - FIRST_HOST) +: 32]),
+        .reset(host_words[8*(LM_REG_RESET - FIRST_HOST) +: 32]),
+        .enable(host_words[8*(LM_REG_ENABLE - FIRST_HOST)]),
+        .ring_log2(host_words[8*(LM_REG_RING_LOG2 - FIRST_HOST) +: 32]),
+        .ring(host_words[8*(LM_REG_RING_LOW - FIRST_HOST) +: 64]),
+        .completions(host_words[8*(LM_REG_COMPLETIONS_LOW - FIRST_HOST) +: 64]),
+        .watchdog(host_words[8*(LM_REG_WATCHDOG - FIRST_HOST) +: 32]),
         .state, .head_seen, .completed, .errors, .error_sequence, .error_status, .error_info, .resets, .cycles, .busy_cycles,
         .working, .irq,
         .f_valid(rd_cvalid[RD_FETCH]), .f_ready(rd_cready[RD_FETCH]), .f_addr(rd_caddr[64*RD_FETCH +: 64]),

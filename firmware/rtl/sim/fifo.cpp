@@ -1,5 +1,6 @@
 // Request: seed, stall, n, then n words. Result: the n words that came out, u64 cycles, u32 most words in the queue.
 // rtl-build: fifo WIDTH=32 DEPTH=16
+// rtl-build: queue top=lm_queue WIDTH=32 DEPTH=16
 #include "bench.h"
 
 int main() {
