@@ -326,8 +326,8 @@ module lm_cmd #(
                     latest         <= unit[2:0];
                     u_after[3*unit[2:0] +: 3]         <= latest;
                     u_hold[unit[2:0]]                 <= follows && !alone && busy[latest];
-                    for (int u = 0; u < UNITS; u++) elders[UNITS*u + 32'(unit[2:0])] <= 1'b0;
-                    elders[UNITS*unit[2:0] +: UNITS]  <= busy;
+                    for (int u = 0; u < UNITS; u++)
+                        elders[UNITS*u +: UNITS] <= unit[2:0] == 3'(u) ? busy : elders[UNITS*u +: UNITS] & ~(UNITS'(1) << unit[2:0]);
                     slot_sequence[32*unit[2:0] +: 32] <= next;
                     slot_op[8*unit[2:0] +: 8]         <= desc[8*LM_DESC_OPCODE +: 8];
                     slot_interrupt[unit[2:0]]         <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_INTERRUPT[7:0]) != 8'd0;

@@ -179,6 +179,13 @@ export const BOARDS = {
       "doorbell_us": 15,
       "sampling_us": 100
     },
+    "logic": {
+      "luts": 1303680,
+      "flip_flops": 2607360,
+      "dsps": 9024,
+      "block_rams": 2016,
+      "ultra_rams": 960
+    },
     "memories": [
       {
         "name": "hbm0",
@@ -632,6 +639,13 @@ export const BOARDS = {
       "doorbell_us": 20,
       "sampling_us": 100
     },
+    "logic": {
+      "luts": 899840,
+      "flip_flops": 1799680,
+      "dsps": 1968,
+      "block_rams": 967,
+      "ultra_rams": 463
+    },
     "memories": [
       {
         "name": "ddr4",
@@ -736,6 +750,11 @@ export const FIGURES: {
     "processor.instructions_per_cycle": {"value":2,"band":[1,4],"source":"planning value","confidence":"assumed"},
     "processor.doorbell_us": {"value":15,"band":[5,50],"source":"planning value: PCIe both ways, interrupt","confidence":"assumed"},
     "processor.sampling_us": {"value":100,"band":[40,400],"source":"planning value: 50,288 logits over PCIe","confidence":"assumed"},
+    "logic.luts": {"value":1303680,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
+    "logic.flip_flops": {"value":2607360,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
+    "logic.dsps": {"value":9024,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
+    "logic.block_rams": {"value":2016,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
+    "logic.ultra_rams": {"value":960,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
     "memories.0.gigabytes_per_second": {"value":14.4,"source":"UG1393 and PG276: one of 32 pseudo-channels of HBM2","confidence":"documented"},
     "memories.0.efficiency": {"value":0.92,"band":[0.85,0.92],"source":"Shuhai, arXiv 2005.04324: 425 of 460.8 GB/s","confidence":"measured"},
     "memories.0.latency_ns": {"value":200,"band":[110,400],"source":"planning value","confidence":"assumed"},
@@ -872,6 +891,11 @@ export const FIGURES: {
     "processor.instructions_per_cycle": {"value":1.2,"band":[0.7,2],"source":"NEON code of the runtime on an A72; counted (bench/a72), never timed","confidence":"assumed"},
     "processor.doorbell_us": {"value":20,"band":[5,60],"source":"planning value: interrupt, wake-up, caches","confidence":"assumed"},
     "processor.sampling_us": {"value":100,"band":[50,400],"source":"planning value: 50,288 logits","confidence":"assumed"},
+    "logic.luts": {"value":899840,"source":"DS950 as remembered, not looked up","confidence":"assumed"},
+    "logic.flip_flops": {"value":1799680,"source":"DS950 as remembered, not looked up","confidence":"assumed"},
+    "logic.dsps": {"value":1968,"source":"UG1702, platform info of VCK190","confidence":"documented"},
+    "logic.block_rams": {"value":967,"source":"DS950 as remembered, not looked up","confidence":"assumed"},
+    "logic.ultra_rams": {"value":463,"source":"DS950 as remembered, not looked up","confidence":"assumed"},
     "memories.0.gigabytes_per_second": {"value":25.6,"source":"DDR4-3200 x64 UDIMM (board store preset ddr4_c0, UG1702)","confidence":"documented"},
     "memories.0.efficiency": {"value":0.9,"band":[0.8,0.95],"source":"1 - tRFC/tREFI with 8 Gb parts; no measurement is published","confidence":"assumed"},
     "memories.0.latency_ns": {"value":200,"band":[120,400],"source":"planning value","confidence":"assumed"},

@@ -44,6 +44,8 @@ export interface Board {
   /** Number of the SPI. */
   interrupt?: Figure;
   processor?: { clock_mhz: Figure; instructions_per_cycle: Figure; doorbell_us: Figure; sampling_us: Figure };
+  /** Of the board's part, where it has one. */
+  logic?: Record<"luts" | "flip_flops" | "dsps" | "block_rams" | "ultra_rams", Figure>;
   memories: {
     name: string;
     address: number;

@@ -1,0 +1,151 @@
+/** `npm run sim:size`: what lm_top takes of a part of silicon, by yosys: every part of a build, and its longest path. docs/resources.md. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { BOARDS } from "../host/device/boards.generated.ts";
+import { LightMambaError } from "../host/errors.ts";
+import { ROOT } from "./paths.ts";
+import { runScript } from "./script.ts";
+import { type Build, buildOf, elaborate, type Part } from "./size/design.ts";
+import { type BuildSizes, formatMarkdown, formatTerminal, type Sizes } from "./size/table.ts";
+import { measure, yosysVersion } from "./size/yosys.ts";
+
+const USAGE = `usage: npm run sim:size -- [options]
+
+Synthesizes every part of builds of lm_top with yosys, for UltraScale+ as the nearest that yosys knows, and adds them up. Parts that were measured before come
+from the cache; without it all builds take about half an hour. Estimates: nothing is placed and routed.
+
+  --build <list>   vck190, vck190-a8, sim. Default: all
+  --cache <dir>    where sizes are kept (default: $LIGHTMAMBA_CACHE, else .cache/lightmamba in the home directory)
+  --save           write bench/results/size.json and the tables in docs/resources.md; takes all builds
+  --json           the sizes as JSON on standard output
+  -h, --help
+
+Examples:
+  npm run sim:size -- --build vck190
+  npm run sim:size -- --save`;
+
+/** The 6-port build of the board for its own width of activations and for all, and what the tests simulate. */
+export const BUILDS: readonly Build[] = [
+  buildOf("vck190", BOARDS.vck190),
+  buildOf("vck190-a8", BOARDS.vck190, { ACT_BITS: 8 }),
+  buildOf("sim", BOARDS.sim),
+];
+
+const RESULTS = join(ROOT, "bench", "results", "size.json");
+const PAGE = join(ROOT, "docs", "resources.md");
+const MARKS = ["<!-- npm run sim:size -- --save writes from here -->", "<!-- to here -->"] as const;
+
+function readOptions(args: string[]) {
+  const flag = { type: "boolean", default: false } as const;
+  try {
+    return parseArgs({
+      args,
+      options: {
+        build: { type: "string" },
+        cache: { type: "string" },
+        ...{ save: flag, json: flag, help: { ...flag, short: "h" } },
+      },
+    }).values;
+  } catch (error) {
+    throw new LightMambaError("usage", (error as Error).message, { hint: "--help shows the options" });
+  }
+}
+
+function chosen(list: string | undefined, save: boolean): readonly Build[] {
+  if (list === undefined) return BUILDS;
+  if (save) throw new LightMambaError("usage", "--save takes all builds, so it does not go with --build");
+  return list.split(",").map((name) => {
+    const build = BUILDS.find((one) => one.name === name);
+    if (build !== undefined) return build;
+    const expected = BUILDS.map((one) => one.name).join(", ");
+    throw new LightMambaError("usage", "no such build", { field: "--build", expected, found: name });
+  });
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+interface Work {
+  build: Build;
+  rtlil: string;
+  parts: Part[];
+}
+
+function measureAll(builds: readonly Build[], cache: string): Sizes {
+  const folder = mkdtempSync(join(tmpdir(), "lightmamba-size-"));
+  try {
+    const work = builds.map((build): Work => {
+      const rtlil = join(folder, `${build.name}.il`);
+      return { build, rtlil, parts: elaborate(build, rtlil) };
+    });
+    const progress = new Progress(work.flatMap(({ parts }) => parts));
+    const sizes = work.map(({ build, rtlil, parts }): BuildSizes => {
+      const rows = parts.map((part) => {
+        const { module, count, hash } = part;
+        const size = measure(part, rtlil, cache);
+        progress.done(build, part);
+        return { module, count, hash, ...size };
+      });
+      return { ...build, parts: rows };
+    });
+    return { date: new Date().toISOString(), yosys: yosysVersion(), builds: sizes };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Says how far it is, and how long the rest takes if cells go on at the speed of those so far. */
+class Progress {
+  readonly #total: number;
+  readonly #cells: number;
+  readonly #start = performance.now();
+  #parts = 0;
+  #done = 0;
+
+  constructor(parts: readonly Part[]) {
+    this.#total = parts.length;
+    this.#cells = parts.reduce((sum, { cells }) => sum + cells, 0);
+  }
+
+  done({ name }: Build, { module, cells }: Part): void {
+    this.#parts++;
+    this.#done += cells;
+    const seconds = (performance.now() - this.#start) / 1000;
+    const left = Math.round((seconds / this.#done) * (this.#cells - this.#done));
+    say(`${this.#parts}/${this.#total} ${name} ${module}, ${Math.round(seconds)} s, about ${left} s left`);
+  }
+}
+
+/** A page with the tables of `sizes` between its marks. */
+export function pageWith(sizes: Sizes, page: string): string {
+  const [before, rest] = page.split(MARKS[0]);
+  const [, after] = rest?.split(MARKS[1]) ?? [];
+  if (after === undefined)
+    throw new LightMambaError("badInput", "has no marks", { file: PAGE, expected: MARKS.join(" … ") });
+  return `${before}${MARKS[0]}\n\n${formatMarkdown(sizes)}\n\n${MARKS[1]}${after}`;
+}
+
+function save(sizes: Sizes): void {
+  const page = pageWith(sizes, readFileSync(PAGE, "utf8"));
+  mkdirSync(dirname(RESULTS), { recursive: true });
+  writeFileSync(RESULTS, `${JSON.stringify(sizes, undefined, 2)}\n`);
+  writeFileSync(PAGE, page);
+  say(`saved ${RESULTS} and ${PAGE}`);
+}
+
+function main(): void {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return;
+  }
+  const cache = options.cache ?? process.env.LIGHTMAMBA_CACHE ?? join(homedir(), ".cache", "lightmamba");
+  const sizes = measureAll(chosen(options.build, options.save), join(resolve(cache), "sizes"));
+  if (options.save) save(sizes);
+  process.stdout.write(`${options.json ? JSON.stringify(sizes) : formatTerminal(sizes)}\n`);
+}
+
+if (process.argv[1] === import.meta.filename) runScript("sim:size", main);

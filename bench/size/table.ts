@@ -1,0 +1,157 @@
+/** Sizes as tables: of units, of their parts, and beside what a part of silicon has. */
+import { type Column, formatTable } from "../../host/bench/table.ts";
+import { BOARDS } from "../../host/device/boards.generated.ts";
+import { UNITS } from "./design.ts";
+import type { Size } from "./yosys.ts";
+
+export interface PartRow extends Size {
+  module: string;
+  count: number;
+  /** As in bench/size/design.ts: what it was measured of. */
+  hash: string;
+}
+
+export interface BuildSizes {
+  name: string;
+  parameters: { [name: string]: number };
+  parts: PartRow[];
+}
+
+export interface Sizes {
+  date: string;
+  yosys: string;
+  builds: BuildSizes[];
+}
+
+export const KINDS = ["luts", "memoryLuts", "flipFlops", "dsps", "blockRams", "ultraRams"] as const;
+export type Counts = { [kind in (typeof KINDS)[number]]: number };
+
+/** LightMamba, table of the design on the VCK190. */
+export const PAPER = { luts: 107_000, flipFlops: 130_000, dsps: 228, blockRams: 456, ultraRams: 61 };
+/** What else a design on the board has: interconnect of registers, clocks, resets, interrupts, debugging. Memory controllers and NoC are hard. */
+export const SHELL = { luts: 30_000, flipFlops: 45_000, dsps: 0, blockRams: 30, ultraRams: 0 };
+
+export function sum(parts: readonly PartRow[]): Counts {
+  const of = (kind: keyof Counts) => parts.reduce((total, part) => total + part.count * part[kind], 0);
+  return Object.fromEntries(KINDS.map((kind) => [kind, of(kind)])) as Counts;
+}
+
+interface Line {
+  title: string;
+  text: { [kind in keyof Counts]?: string };
+  levels?: string;
+  path?: string;
+}
+
+const number = (value: number) => value.toLocaleString("en-US");
+const texts = (counts: Partial<Counts>) =>
+  Object.fromEntries(Object.entries(counts).map(([kind, value]) => [kind, number(value)]));
+
+const deepest = (parts: readonly PartRow[]) =>
+  parts.reduce((worst, part) => (part.path.levels > worst.path.levels ? part : worst));
+
+/** Units of a build, their sum, and the sum's share of a board's logic with the shell in it. */
+export function unitLines({ parts }: BuildSizes): Line[] {
+  const units = [...new Set(Object.values(UNITS))];
+  const lines = units.flatMap((title): Line[] => {
+    const own = parts.filter(({ module }) => UNITS[module] === title);
+    if (own.length === 0) return [];
+    return [{ title, text: texts(sum(own)), levels: deepest(own).path.levels.toFixed(1) }];
+  });
+  return [...lines, { title: "all", text: texts(sum(parts)) }];
+}
+
+type Logic = typeof BOARDS.vck190.logic;
+
+export function usedOf(counts: Counts, logic: Logic): { [kind in keyof typeof PAPER]: number } {
+  const used = (kind: keyof typeof PAPER) => {
+    const memory = kind === "luts" ? counts.memoryLuts : 0;
+    return (counts[kind] + memory + SHELL[kind]) / logic[LOGIC[kind]];
+  };
+  return Object.fromEntries(Object.keys(PAPER).map((kind) => [kind, used(kind as keyof typeof PAPER)])) as never;
+}
+
+const LOGIC = {
+  luts: "luts",
+  flipFlops: "flip_flops",
+  dsps: "dsps",
+  blockRams: "block_rams",
+  ultraRams: "ultra_rams",
+} as const;
+
+/** What the sum stands beside. */
+export function besideLines({ parts }: BuildSizes): Line[] {
+  const { logic } = BOARDS.vck190;
+  const counts = sum(parts);
+  const share = Object.entries(usedOf(counts, logic)).map(([kind, value]) => [kind, `${(100 * value).toFixed(1)} %`]);
+  const has = Object.entries(LOGIC).map(([kind, name]) => [kind, number(logic[name])]);
+  return [
+    { title: "shell (assumed)", text: texts(SHELL) },
+    { title: "VCK190 has", text: Object.fromEntries(has) },
+    { title: "all and shell, of these", text: Object.fromEntries(share) },
+    { title: "the paper's design", text: texts(PAPER) },
+  ];
+}
+
+export function partLines({ parts }: BuildSizes): Line[] {
+  return parts.map((part) => ({
+    title: part.count > 1 ? `${part.count} × \`${part.module}\`` : `\`${part.module}\``,
+    text: texts(sum([{ ...part, count: 1 }])),
+    levels: part.path.levels.toFixed(1),
+    path: `${part.path.from} → ${part.path.to}`,
+  }));
+}
+
+const TITLES: Counts extends infer T ? { [kind in keyof T]: string } : never = {
+  luts: "LUT",
+  memoryLuts: "LUT as memory",
+  flipFlops: "FF",
+  dsps: "DSP",
+  blockRams: "RAMB36",
+  ultraRams: "URAM",
+};
+
+export function columns(first: string): Column<Line>[] {
+  return [
+    { title: first, left: true, cell: ({ title }) => title },
+    ...KINDS.map((kind) => ({ title: TITLES[kind], cell: ({ text }: Line) => text[kind] })),
+    { title: "levels", cell: ({ levels }) => levels },
+    { title: "longest path", left: true, cell: ({ path }) => path },
+  ];
+}
+
+export function formatTerminal(sizes: Sizes): string {
+  return sizes.builds
+    .map((build) => {
+      const lines = [...unitLines(build), ...besideLines(build)];
+      return [build.name, formatTable(lines, columns("unit")), formatTable(partLines(build), columns("part"))].join(
+        "\n\n",
+      );
+    })
+    .join("\n\n");
+}
+
+function markdown(lines: readonly Line[], first: string): string {
+  const shown = columns(first).filter(({ cell }) => lines.some((line) => cell(line) !== undefined));
+  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    row(shown.map(({ title }) => title)),
+    `|${shown.map(({ left }) => (left ? "---" : "--:")).join("|")}|`,
+    ...lines.map((line) => row(shown.map(({ cell }) => cell(line) ?? ""))),
+  ].join("\n");
+}
+
+/** What stands between the marks in docs/resources.md. */
+export function formatMarkdown({ date, yosys, builds }: Sizes): string {
+  const parameters = (build: BuildSizes) =>
+    Object.entries(build.parameters)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", ");
+  const tables = builds.map((build) => {
+    const units = markdown([...unitLines(build), ...besideLines(build)], "unit");
+    return [`### ${build.name}`, parameters(build), units, markdown(partLines(build), "part, one of each")].join(
+      "\n\n",
+    );
+  });
+  return [`${yosys}, ${date.slice(0, 10)}.`, ...tables].join("\n\n");
+}
