@@ -39,9 +39,9 @@ interface Arrival {
   from: number;
 }
 
+/** The output of a cell, bit `index` of its port, that drives a net. */
 interface Driver {
   cell: Cell;
-  port: string;
   index: number;
 }
 
@@ -50,8 +50,8 @@ type Bit = number | string;
 const isLut = (type: string) => /^(LUT[1-6]|SRL\w+|RAM\d+(X|M)\w+)$/.test(type);
 const isClocked = (port: string) => /^(C|CLK\w*|WCLK|WE\d?|DI\w?|D|CE)$/.test(port);
 
-/** Inputs of a cell that an output depends on in the same cycle; undefined: it starts a path. */
-function inputsOf({ cell, port, index }: Driver): [port: string, bit: Bit][] | undefined {
+/** Inputs of a cell that an output depends on in the same cycle: none where it starts a path. */
+function inputsOf({ cell, index }: Driver): [port: string, bit: Bit][] {
   const { type, connections, parameters } = cell;
   const all = (wanted: (port: string) => boolean, first = Infinity) =>
     Object.entries(connections)
@@ -59,16 +59,22 @@ function inputsOf({ cell, port, index }: Driver): [port: string, bit: Bit][] | u
       .flatMap(([name, bits]) => bits.slice(0, first).map((bit): [string, Bit] => [name, bit]));
   if (type === "INV" || /^LUT\d$/.test(type)) return all(() => true);
   if (isLut(type)) return all((name) => !isClocked(name));
-  // A carry has only to do with the bits below
-  if (type === "CARRY4") return all(() => true, port === "O" ? index + 1 : index + 1);
+  // A bit of a chain has to do with those below it
+  if (type === "CARRY4") return all(() => true, index + 1);
   if (type === "DSP48E2") {
     const on = (name: string) => Number.parseInt(parameters[name] ?? "0", 2) > 0;
-    if (on("MREG") || on("PREG")) return undefined;
+    if (on("MREG") || on("PREG")) return [];
     return all(
       (name) => (name === "A" && !on("AREG")) || (name === "B" && !on("BREG")) || (name === "C" && !on("CREG")),
     );
   }
-  return undefined;
+  return [];
+}
+
+function startOf({ cell: { type, parameters } }: Driver): number {
+  if (/^(RAMB|URAM)/.test(type)) return MEMORY;
+  const registered = ["MREG", "PREG"].some((name) => Number.parseInt(parameters[name] ?? "0", 2) > 0);
+  return type === "DSP48E2" && !registered ? PRODUCT : 0;
 }
 
 function costOf({ cell: { type } }: Driver, port: string): number {
@@ -82,7 +88,7 @@ export function longestPath({ ports, cells, netnames }: Netlist): Path {
   for (const cell of Object.values(cells))
     for (const [port, bits] of Object.entries(cell.connections))
       if (cell.port_directions[port] === "output")
-        for (const [index, bit] of bits.entries()) drivers.set(bit, { cell, port, index });
+        for (const [index, bit] of bits.entries()) drivers.set(bit, { cell, index });
 
   const known = new Map<Bit, Arrival>();
   const at = (bit: Bit): Arrival => {
@@ -92,9 +98,8 @@ export function longestPath({ ports, cells, netnames }: Netlist): Path {
     let latest: Arrival = { levels: 0, luts: 0, carries: 0, from: Number(bit) };
     known.set(bit, latest); // ends loops, of which there should be none
     if (driver !== undefined) {
-      const inputs = inputsOf(driver);
-      if (inputs === undefined && /^(RAMB|URAM)/.test(driver.cell.type)) latest = { ...latest, levels: MEMORY };
-      for (const [port, input] of inputs ?? []) {
+      latest = { ...latest, levels: startOf(driver) };
+      for (const [port, input] of inputsOf(driver)) {
         if (typeof input === "string") continue;
         const from = at(input);
         const levels = from.levels + costOf(driver, port);

@@ -75,7 +75,7 @@ export function sizeOf(netlist: Netlist): Size {
     else if (type === "RAMB18E2") size.blockRams += 0.5;
     else if (type === "URAM288") size.ultraRams++;
     else if (type in MEMORY_LUTS) size.memoryLuts += MEMORY_LUTS[type]!;
-    else if (!OTHERS.test(type) && !type.includes("\\lm_") && !type.startsWith("lm_")) {
+    else if (!OTHERS.test(type) && !/(^|\\)lm_/.test(type)) {
       throw new Error(`a netlist has cells ${type}, which bench/size/yosys.ts does not know`);
     }
   }
@@ -88,9 +88,7 @@ const METHOD = ["yosys.ts", "depth.ts", "tables.v"]
   .join();
 const SYNTHESIS = "synth_xilinx -family xcup -top part -flatten -nowidelut -noiopad -noclkbuf -uram";
 
-/**
- * Products whose register has the attribute use_dsp = "no", which yosys does not know, are kept from DSPs by another name for a while.
- */
+/** Products whose register has the attribute use_dsp = "no", which yosys does not know, are kept from DSPs by another name for a while. */
 function script(part: Part, rtlil: string, netlist: string): string[] {
   return [
     `read_rtlil ${rtlil}`,
