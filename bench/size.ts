@@ -14,9 +14,9 @@ import { measure, yosysVersion } from "./size/yosys.ts";
 const USAGE = `usage: npm run sim:size -- [options]
 
 Synthesizes every part of builds of lm_top with yosys, for UltraScale+ as the nearest that yosys knows, and adds them up. Parts that were measured before come
-from the cache; without it all builds take about half an hour. Estimates: nothing is placed and routed.
+from the cache; without it all builds take about half an hour of a core. Estimates: nothing is placed and routed.
 
-  --build <list>   vck190, vck190-a8, sim. Default: all
+  --build <list>   vck190, vck190-a8, vck190-t1, sim. Default: all
   --cache <dir>    where sizes are kept (default: $LIGHTMAMBA_CACHE, else .cache/lightmamba in the home directory)
   --save           write bench/results/size.json and the tables in docs/resources.md; takes all builds
   --json           the sizes as JSON on standard output
@@ -26,15 +26,16 @@ Examples:
   npm run sim:size -- --build vck190
   npm run sim:size -- --save`;
 
-/** The 6-port build of the board for its own width of activations and for all, and what the tests simulate. */
+/** The 6-port build of the board, the same for wider activations and for one vector at a time, and what the tests simulate. */
 export const BUILDS: readonly Build[] = [
   buildOf("vck190", BOARDS.vck190),
   buildOf("vck190-a8", BOARDS.vck190, { ACT_BITS: 8 }),
+  buildOf("vck190-t1", BOARDS.vck190, { TOKENS: 1 }),
   buildOf("sim", BOARDS.sim),
 ];
 
-const RESULTS = join(ROOT, "bench", "results", "size.json");
-const PAGE = join(ROOT, "docs", "resources.md");
+export const RESULTS = join(ROOT, "bench", "results", "size.json");
+export const PAGE = join(ROOT, "docs", "resources.md");
 const MARKS = ["<!-- npm run sim:size -- --save writes from here -->", "<!-- to here -->"] as const;
 
 function readOptions(args: string[]) {
@@ -64,6 +65,9 @@ function chosen(list: string | undefined, save: boolean): readonly Build[] {
   });
 }
 
+/** Seconds that no synthesis is done in. */
+const CACHED = 0.2;
+
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
@@ -85,8 +89,9 @@ function measureAll(builds: readonly Build[], cache: string): Sizes {
     const sizes = work.map(({ build, rtlil, parts }): BuildSizes => {
       const rows = parts.map((part) => {
         const { module, count, hash } = part;
+        const start = performance.now();
         const size = measure(part, rtlil, cache);
-        progress.done(build, part);
+        progress.done(build, part, (performance.now() - start) / 1000);
         return { module, count, hash, ...size };
       });
       return { ...build, parts: rows };
@@ -97,25 +102,29 @@ function measureAll(builds: readonly Build[], cache: string): Sizes {
   }
 }
 
-/** Says how far it is, and how long the rest takes if cells go on at the speed of those so far. */
+/** Says how far it is, and how long the rest takes if all of it goes at the speed of what was synthesized so far. */
 class Progress {
   readonly #total: number;
-  readonly #cells: number;
-  readonly #start = performance.now();
+  #left: number;
   #parts = 0;
-  #done = 0;
+  #seconds = 0;
+  #cells = 0;
 
   constructor(parts: readonly Part[]) {
     this.#total = parts.length;
-    this.#cells = parts.reduce((sum, { cells }) => sum + cells, 0);
+    this.#left = parts.reduce((sum, { cells }) => sum + cells, 0);
   }
 
-  done({ name }: Build, { module, cells }: Part): void {
+  done({ name }: Build, { module, cells }: Part, seconds: number): void {
     this.#parts++;
-    this.#done += cells;
-    const seconds = (performance.now() - this.#start) / 1000;
-    const left = Math.round((seconds / this.#done) * (this.#cells - this.#done));
-    say(`${this.#parts}/${this.#total} ${name} ${module}, ${Math.round(seconds)} s, about ${left} s left`);
+    this.#left -= cells;
+    const cached = seconds < CACHED;
+    if (!cached) {
+      this.#seconds += seconds;
+      this.#cells += cells;
+    }
+    const rest = this.#cells > 0 ? `, at most ${Math.ceil((this.#seconds / this.#cells) * this.#left)} s left` : "";
+    say(`${this.#parts}/${this.#total} ${name} ${module}: ${cached ? "cached" : `${Math.round(seconds)} s`}${rest}`);
   }
 }
 

@@ -80,7 +80,7 @@ export function elaborate({ parameters }: Build, rtlil: string): Part[] {
   count(`\\${TOP}`, 1);
   const parts = [...counts].map(([elaborated, count]) => ({
     ...{ module: nameOf(elaborated), elaborated, count },
-    ...contentOf(elaborated, modules),
+    ...contentOf(elaborated, modules, parameters),
   }));
   const order = Object.keys(UNITS);
   return parts.sort(
@@ -117,7 +117,11 @@ export function nameOf(elaborated: string): string {
   return /\\(lm_\w+)/.exec(elaborated)![1]!;
 }
 
-function contentOf(part: string, modules: ReadonlyMap<string, Module>): Pick<Part, "inner" | "hash" | "cells"> {
+function contentOf(
+  part: string,
+  modules: ReadonlyMap<string, Module>,
+  parameters: Build["parameters"],
+): Pick<Part, "inner" | "hash" | "cells"> {
   const files = new Set<string>();
   const inner = new Set<string>();
   const gather = (name: string): number => {
@@ -131,6 +135,8 @@ function contentOf(part: string, modules: ReadonlyMap<string, Module>): Pick<Par
   };
   const cells = gather(part);
   const hash = createHash("sha256").update(yosysVersion()).update(part);
+  // Names of elaborated modules have their parameters in them, but for the top's
+  if (nameOf(part) === TOP) hash.update(JSON.stringify(parameters));
   // Of those it has only the ports
   for (const name of inner) files.add(join(RTL, `${nameOf(name)}.sv`));
   for (const name of readdirSync(join(ROOT, RTL, "include")).sort()) files.add(join(RTL, "include", name));

@@ -93,12 +93,15 @@ export function besideLines({ parts }: BuildSizes): Line[] {
   ];
 }
 
+/** yosys' own names say nothing. */
+const named = (net: string) => (net.startsWith("$") || net === "" ? "…" : `\`${net}\``);
+
 export function partLines({ parts }: BuildSizes): Line[] {
   return parts.map((part) => ({
     title: part.count > 1 ? `${part.count} × \`${part.module}\`` : `\`${part.module}\``,
     text: texts(sum([{ ...part, count: 1 }])),
     levels: part.path.levels.toFixed(1),
-    path: `${part.path.from} → ${part.path.to}`,
+    path: `${named(part.path.from)} → ${named(part.path.to)}`,
   }));
 }
 
@@ -147,11 +150,14 @@ export function formatMarkdown({ date, yosys, builds }: Sizes): string {
     Object.entries(build.parameters)
       .map(([name, value]) => `${name} ${value}`)
       .join(", ");
+  const lane = ({ parts, parameters }: BuildSizes) => {
+    const { luts } = parts.find(({ module }) => module === "lm_mmu_lane")!;
+    return `One row of 16 inputs with its scale and its sum, for one vector: ${number(Math.round(luts / (8 * parameters.TOKENS!)))} LUT of the lane's.`;
+  };
   const tables = builds.map((build) => {
     const units = markdown([...unitLines(build), ...besideLines(build)], "unit");
-    return [`### ${build.name}`, parameters(build), units, markdown(partLines(build), "part, one of each")].join(
-      "\n\n",
-    );
+    const each = markdown(partLines(build), "part, one of each");
+    return [`### ${build.name}`, parameters(build), units, lane(build), each].join("\n\n");
   });
   return [`${yosys}, ${date.slice(0, 10)}.`, ...tables].join("\n\n");
 }
