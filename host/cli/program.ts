@@ -19,6 +19,10 @@ export const COMMANDS: Record<string, Entry> = {
   eval: { summary: "measure perplexity, and KL against the checkpoint", load: () => import("./commands/eval.ts") },
   bench: { summary: "measure the speed of a model or a shape", load: () => import("./commands/bench.ts") },
   estimate: { summary: "tell how fast a model would be on a board", load: () => import("./commands/estimate.ts") },
+  explore: {
+    summary: "estimate many configurations, show the best ones",
+    load: () => import("./commands/explore.ts"),
+  },
   inspect: { summary: "show what is in a checkpoint or model directory", load: () => import("./commands/inspect.ts") },
   tokenize: { summary: "turn text into token ids, or ids into text", load: () => import("./commands/tokenize.ts") },
   trace: { summary: "record logits and hidden states for given token ids", load: () => import("./commands/trace.ts") },

@@ -1,0 +1,61 @@
+/** One configuration of board and build with a published shape, and what the model says of it. */
+import { BOARDS } from "../device/boards.generated.ts";
+import type { BoardName } from "../device/index.ts";
+import { LightMambaError } from "../errors.ts";
+import type { ActivationBits } from "../model/description.ts";
+import { type ShapeName, shapeConfig } from "../model/shapes.ts";
+import type { Partition } from "../runtime/accelerator.ts";
+import { withPorts } from "../runtime/ports.ts";
+import { syntheticDescription } from "../runtime/synthetic.ts";
+import type { Build } from "./device.ts";
+import { type EstimateBoard, estimatePass } from "./estimate.ts";
+import { checkFit } from "./fit.ts";
+
+export interface Point {
+  shape: ShapeName;
+  activationBits: ActivationBits;
+  headBits: 4 | 8;
+  board: BoardName;
+  partition: Partition;
+  clockMhz: number;
+  ports: number;
+  stateLanes: number;
+  prefetch: number;
+}
+
+export interface Evaluated {
+  point: Point;
+  /** Of the model that said so: lines of another one are made again. */
+  version: string;
+  tokensPerSecond?: number;
+  shareOfBound?: number;
+  /** Bytes of weights that all ports read ahead: the largest buffers of a build. */
+  bytesAhead?: number;
+  /** Why it cannot be. */
+  refused?: string;
+}
+
+const BEAT = 64;
+
+/** A board with so many of its ports, at another clock. */
+export function boardWith(board: EstimateBoard, ports: number, clockMhz: number): EstimateBoard {
+  return { ...board, ...withPorts(board, ports), clock_mhz: clockMhz };
+}
+
+export function evaluate(point: Point, version: string): Evaluated {
+  const { shape, activationBits, headBits, partition, ports, clockMhz, stateLanes, prefetch } = point;
+  const config = shapeConfig(shape);
+  const model = { config, description: syntheticDescription(config, { activationBits, headBits }) };
+  const known = BOARDS[point.board];
+  const board = boardWith(known, ports, clockMhz);
+  const build: Build = { stateLanes, prefetch };
+  try {
+    checkFit(model, { ...board, build: known.build }, { partition, tokens: 1 });
+  } catch (error) {
+    if (error instanceof LightMambaError) return { point, version, refused: error.message };
+    throw error;
+  }
+  const pass = estimatePass(model, { board, build, partition, serial: [] }, { tokens: 1, logits: true });
+  const shareOfBound = pass.boundCycles / (clockMhz * 1e6) / pass.seconds;
+  return { point, version, tokensPerSecond: 1 / pass.seconds, shareOfBound, bytesAhead: ports * prefetch * BEAT };
+}
