@@ -134,13 +134,13 @@ describe("files for clusters", () => {
   it("Slurm: each task has its shard and file", () => {
     const env = { SLURM_ARRAY_TASK_ID: "3", SLURM_ARRAY_TASK_COUNT: "16", SLURM_CPUS_PER_TASK: "4" };
     assert.equal(
-      run(["sh", join(ROOT, "cluster/explore.slurm"), "--shape", "2.7b"], env),
+      run(["sh", join(ROOT, "bench/cluster/explore.slurm"), "--shape", "2.7b"], env),
       "explore --shape 2.7b --quiet --jobs 4 --shard 3/16 --out explore-3.jsonl",
     );
   });
 
   it("Kubernetes: likewise, and there are as many pods as shards", () => {
-    const { kind, spec } = parse(readFileSync(join(ROOT, "cluster/explore.kubernetes.yaml"), "utf8"));
+    const { kind, spec } = parse(readFileSync(join(ROOT, "bench/cluster/explore.kubernetes.yaml"), "utf8"));
     const [{ command, env }] = spec.template.spec.containers;
     const given = Object.fromEntries(env.map(({ name, value }: { name: string; value: string }) => [name, value]));
     assert.deepEqual([kind, spec.completionMode, String(spec.completions)], ["Job", "Indexed", given.SHARDS]);
