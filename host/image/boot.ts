@@ -90,6 +90,9 @@ function fileOf(text: string): number {
   return fd;
 }
 
+/** Linux has 2,048 bytes for all of its arguments, and U-Boot cuts the rest without a word. */
+const MOST_ARGUMENTS = 1900;
+
 /** docs/boot.md: words percent-encoded, + between them. */
 function kernelArguments({ command, device }: BootOptions): string {
   const words = command.map((word) =>
@@ -97,7 +100,10 @@ function kernelArguments({ command, device }: BootOptions): string {
   );
   const own = [`lightmamba.run=${words.join("+")}`, "lightmamba.poweroff"];
   // Without an accelerator there is nothing to test
-  return [...own, ...(device === "wasm" ? ["lightmamba.noselftest"] : [])].join(" ");
+  const all = [...own, ...(device === "wasm" ? ["lightmamba.noselftest"] : [])].join(" ");
+  if (all.length <= MOST_ARGUMENTS) return all;
+  const detail = { expected: `at most ${MOST_ARGUMENTS} bytes, percent-encoded`, found: all.length };
+  throw new LightMambaError("usage", "too long for the kernel's command line: a shorter --prompt", detail);
 }
 
 /** Below 2 GiB the guest's addresses are offsets in the file. */
