@@ -2,11 +2,10 @@
 import { spawnSync } from "node:child_process";
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import type { BenchResult } from "../host/bench/bench.ts";
 import { formatResult } from "../host/bench/report.ts";
 import { EXIT, LightMambaError } from "../host/errors.ts";
-import { runScript } from "../host/tools/script.ts";
+import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { drawHistory } from "./history/chart.ts";
 import { type Entry, entriesOf, readHistory } from "./history/entry.ts";
 import { CLI, checkBuilt, ROOT } from "./paths.ts";
@@ -27,21 +26,14 @@ Measures decoding and prefill of published shapes (lightmamba bench --shape), an
 
 function readOptions(args: string[]) {
   const text = { type: "string" } as const;
-  try {
-    return parseArgs({
-      args,
-      options: {
-        shapes: { ...text, default: "130m,370m,1.3b" },
-        "activation-bits": { ...text, default: "4,8" },
-        rounds: { ...text, default: "7" },
-        threads: text,
-        save: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new LightMambaError("usage", (error as Error).message, { hint: "--help shows the options" });
-  }
+  return readScriptOptions(args, {
+    shapes: { ...text, default: "130m,370m,1.3b" },
+    "activation-bits": { ...text, default: "4,8" },
+    rounds: { ...text, default: "7" },
+    threads: text,
+    save: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  });
 }
 
 /** A process for each shape, so that each begins with an empty memory. Progress is shown as it comes. */

@@ -1,6 +1,5 @@
 /** `npm run sim:report`: cycles of the simulated RTL: each overlap switched off, ports, tokens a pass, partitions; and what it keeps on chip. */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import * as lm from "../assembly/device.generated.ts";
 import { type Column, formatTable } from "../host/bench/table.ts";
 import type { Mamba2Config } from "../host/checkpoint/types.ts";
@@ -13,7 +12,7 @@ import type { Overlap, Partition } from "../host/runtime/accelerator.ts";
 import { Model } from "../host/runtime/model.ts";
 import { withPorts } from "../host/runtime/ports.ts";
 import { syntheticDescription } from "../host/runtime/synthetic.ts";
-import { runScript } from "../host/tools/script.ts";
+import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { BUILD_COLUMNS, buffersOf, buildRows, kilobytes, totalOf, unfused } from "./buffers.ts";
 import { ROOT } from "./paths.ts";
 
@@ -222,11 +221,7 @@ function readOptions(args: string[]) {
     json: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
   } as const;
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    throw new LightMambaError("usage", (error as Error).message, { hint: "--help shows the options" });
-  }
+  return readScriptOptions(args, options);
 }
 
 function number(text: string, name: string, least: number): number {

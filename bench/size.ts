@@ -2,10 +2,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { BOARDS } from "../host/device/boards.generated.ts";
 import { LightMambaError } from "../host/errors.ts";
-import { runScript } from "../host/tools/script.ts";
+import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { ROOT } from "./paths.ts";
 import { type Build, buildOf, elaborate, type Part } from "./size/design.ts";
 import { type BuildSizes, formatMarkdown, formatTerminal, type Sizes } from "./size/table.ts";
@@ -40,18 +39,11 @@ const MARKS = ["<!-- npm run sim:size -- --save writes from here -->", "<!-- to 
 
 function readOptions(args: string[]) {
   const flag = { type: "boolean", default: false } as const;
-  try {
-    return parseArgs({
-      args,
-      options: {
-        build: { type: "string" },
-        cache: { type: "string" },
-        ...{ save: flag, json: flag, help: { ...flag, short: "h" } },
-      },
-    }).values;
-  } catch (error) {
-    throw new LightMambaError("usage", (error as Error).message, { hint: "--help shows the options" });
-  }
+  return readScriptOptions(args, {
+    build: { type: "string" },
+    cache: { type: "string" },
+    ...{ save: flag, json: flag, help: { ...flag, short: "h" } },
+  });
 }
 
 function chosen(list: string | undefined, save: boolean): readonly Build[] {

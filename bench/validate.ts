@@ -1,7 +1,6 @@
 /** `npm run estimate:validate`: the model of speed against the cycle counters of the simulated RTL. */
-import { parseArgs } from "node:util";
 import { EXIT, LightMambaError } from "../host/errors.ts";
-import { runScript } from "../host/tools/script.ts";
+import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { CASES, type Case, measure, titleOf } from "./estimate/cases.ts";
 import { compare, formatCompared, type Row, readRows, TOLERANCE, writeRows } from "./estimate/table.ts";
 
@@ -26,11 +25,7 @@ function readOptions(args: string[]) {
     only: { type: "string", default: "" },
     help: { type: "boolean", short: "h", default: false },
   } as const;
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    throw new LightMambaError("usage", (error as Error).message, { hint: "--help shows the options" });
-  }
+  return readScriptOptions(args, options);
 }
 
 function run(cases: readonly Case[]): Row[] {

@@ -10,7 +10,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSyn
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { BuildError, CACHE, folderOf, hashOf, MissingError, ROOT, run } from "../system/shell.mjs";
+import { CACHE, end, folderOf, hashOf, MissingError, ROOT, run } from "../system/shell.mjs";
 import { rustFor } from "./rust.mjs";
 
 const RUNNER = dirname(fileURLToPath(import.meta.url));
@@ -131,20 +131,13 @@ function targetOf(args) {
   }
 }
 
-async function main(args) {
+function main(args) {
   const target = targetOf(args);
   if (target === undefined) {
     process.stderr.write(`usage: node firmware/runner/build.mjs --target ${Object.keys(TARGETS).join("|")}\n`);
     return 2;
   }
-  try {
-    process.stdout.write(`${JSON.stringify(await build(target))}\n`);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    process.stderr.write(`build.mjs: ${error.message}\n`);
-    return error instanceof MissingError ? 3 : 1;
-  }
+  return end(() => build(target));
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -28,7 +28,7 @@ import { buildDeviceTree, rangesOf } from "./devicetree.mjs";
 import { buildKernel } from "./kernel.mjs";
 import { buildOverlay } from "./overlay.mjs";
 import { checkAddresses, uBootAddresses, writeScripts } from "./scripts.mjs";
-import { allow, BuildError, folderOf, hashOf, MissingError, ownFiles, ROOT } from "./shell.mjs";
+import { allow, BuildError, end, folderOf, hashOf, ownFiles, ROOT } from "./shell.mjs";
 
 const BOARDS = ["qemu", "vck190"];
 const USAGE = `usage: node firmware/system/build.mjs --board ${BOARDS.join("|")} [--update] [--output FOLDER]`;
@@ -79,21 +79,13 @@ function options(args) {
   }
 }
 
-async function main(args) {
+function main(args) {
   const asked = options(args);
   if (asked === undefined) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
-  try {
-    const folder = await build(asked);
-    process.stdout.write(`${JSON.stringify({ folder })}\n`);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    process.stderr.write(`build.mjs: ${error.message}\n`);
-    return error instanceof MissingError ? 3 : 1;
-  }
+  return end(async () => ({ folder: await build(asked) }));
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -24,6 +24,18 @@ export class MissingError extends BuildError {}
 
 const ENVIRONMENT = { LC_ALL: "C", TZ: "UTC", SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH) };
 
+/** Ends a build script: one line of JSON with what `action` made, or why it could not. */
+export async function end(action) {
+  try {
+    process.stdout.write(`${JSON.stringify(await action())}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    process.stderr.write(`build.mjs: ${error.message}\n`);
+    return error instanceof MissingError ? 3 : 1;
+  }
+}
+
 /** Runs a program; what it wrote to stdout. What it said is shown when it fails. */
 export function run(program, args, { cwd = ROOT, env = {}, input } = {}) {
   const { status, signal, stdout, stderr, error } = spawnSync(program, args, {

@@ -1,10 +1,9 @@
 /** `npm run vivado`: writes the scripts for Vivado of a board, and checks them as far as that goes without Vivado. */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { isDirectory, systemReason } from "../../checkpoint/file.ts";
 import { EXIT, LightMambaError } from "../../errors.ts";
-import { runScript } from "../script.ts";
+import { readScriptOptions, runScript } from "../script.ts";
 import { checkFolder } from "./check.ts";
 import { BOARD_NAMES, designOf } from "./design.ts";
 import { filesOf } from "./files.ts";
@@ -33,11 +32,7 @@ function readOptions(args: string[]) {
     json: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
   } as const;
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    throw new LightMambaError("usage", (error as Error).message, { hint: "--help shows the options" });
-  }
+  return readScriptOptions(args, options);
 }
 
 function main(): void {
