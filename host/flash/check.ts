@@ -1,6 +1,7 @@
 /** An image is checked against all that lies beside it before a drive is touched. */
 import { createHash, type Hash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { writtenSha256 } from "../checkpoint/sha256.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import { BLOCK, type Bmap, type Extent, parseBmap } from "../image/bmap.ts";
 import { type Partition, parsePartitions, SECTOR } from "../image/layout.ts";
@@ -85,10 +86,8 @@ function readBmap(image: string, packing: Packing): { path: string; map: Bmap } 
 
 function readSha256(image: string, packing: Packing): { sha256: string; path?: string } | undefined {
   const path = besideOf(image, packing, ".sha256");
-  if (!existsSync(path)) return undefined;
-  const sha256 = /^[0-9a-f]{64}/.exec(readFileSync(path, "utf8"))?.[0];
-  if (sha256 === undefined) throw badInput("not a SHA-256", { file: path });
-  return { sha256, path };
+  const sha256 = writtenSha256(path);
+  return sha256 === undefined ? undefined : { sha256, path };
 }
 
 function extentsOf({ imageBytes, ranges }: Bmap): Extent[] {

@@ -3,7 +3,7 @@
  * it is.
  */
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, openSync, statSync, truncateSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import { BOARDS } from "../device/boards.generated.ts";
 import { buildSimulation, DeviceMemory, startOn, unnamedFile } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import { buildSystem, type StepOptions } from "./components.ts";
-import { imageBytes, readPartitions } from "./layout.ts";
+import { readPartitions } from "./layout.ts";
 import { programFailure, runProgram, startFailure } from "./programs.ts";
 import { GUEST_MEMORY, interruptLine, type Machine, startMachine } from "./qemu.ts";
 import { readManifest } from "./read.ts";
@@ -50,17 +50,18 @@ const EXIT_LINE = /^lightmamba: exit (\d+)$/;
 
 export async function bootImage(image: string, options: BootOptions): Promise<BootResult> {
   const { device, say, signal } = options;
+  const variables = `lightmamba=${kernelArguments(options)}\n`;
   const [boot] = readPartitions(image);
   checkBoard(image, await readManifest(image, boot!, signal), "qemu");
   const { folder: system } = await buildSystem("qemu", options);
   if (device === "rtl") await buildSimulation("top", { say, signal });
   const { registers } = BOARDS.qemu;
   const memory = DeviceMemory.create(registers.address, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
-  const files = [memory.fd, await copyOfCard(image, signal), fileOf(`lightmamba=${kernelArguments(options)}\n`)];
+  const files = [memory.fd, await copyOfCard(image, signal), fileOf(variables)];
   const children: ChildProcess[] = [];
   try {
-    const [, card, variables] = files;
-    const machine = startMachine({ system, memory: memory.fd, card: card!, variables: variables! });
+    const [, card, script] = files;
+    const machine = startMachine({ system, memory: memory.fd, card: card!, variables: script! });
     children.push(machine.process);
     if (device === "wasm") return await watch(machine, options);
     const accelerator = startAccelerator(memory);
@@ -79,7 +80,7 @@ function copyOfCard(image: string, signal: AbortSignal | undefined): Promise<num
     const card = join(folder, "card");
     const sparse = ["--sparse=always", "--reflink=auto", "--no-preserve=mode"];
     await runProgram("cp", [...sparse, "--", image, card], { signal });
-    truncateSync(card, 2 ** Math.ceil(Math.log2(imageBytes(image))));
+    truncateSync(card, 2 ** Math.ceil(Math.log2(statSync(card).size)));
     return openSync(card, "r+");
   });
 }

@@ -21,7 +21,19 @@ const LAST_LINES = 6;
 
 /** What images need beside the compilers of firmware/. */
 const PROGRAMS = [
-  ...["bootgen", "cp", "debugfs", "e2fsck", "genimage", "mcopy", "mke2fs", "mkfs.vfat", "mksquashfs", "mtype"],
+  ...[
+    "bootgen",
+    "cp",
+    "debugfs",
+    "dumpe2fs",
+    "e2fsck",
+    "genimage",
+    "mcopy",
+    "mke2fs",
+    "mkfs.vfat",
+    "mksquashfs",
+    "mtype",
+  ],
   ...["qemu-system-aarch64", "setpriv", "unsquashfs"],
 ];
 

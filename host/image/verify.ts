@@ -1,8 +1,8 @@
 /** Checks an image: its structure, its file systems, every file against the manifest, and that its model is whole. */
 import { existsSync, readFileSync } from "node:fs";
 import type { BoardSetup } from "../board/prepare.ts";
-import { fileSha256 } from "../checkpoint/sha256.ts";
-import { badInput, type ErrorDetail, LightMambaError } from "../errors.ts";
+import { fileSha256, writtenSha256 } from "../checkpoint/sha256.ts";
+import { type ErrorDetail, LightMambaError } from "../errors.ts";
 import type { ImageBoard } from "./build.ts";
 import type { StepOptions } from "./components.ts";
 import { modelOf, SETUP } from "./inspect.ts";
@@ -55,10 +55,8 @@ function checkPartition(image: string, partition: Partition): string {
 
 /** Of the whole image, where its hash is beside it. */
 function checkHash(image: string): string[] {
-  const path = `${image}.sha256`;
-  if (!existsSync(path)) return [];
-  const expected = /^[0-9a-f]{64}/.exec(readFileSync(path, "utf8"))?.[0];
-  if (expected === undefined) throw badInput("not a SHA-256", { file: path });
+  const expected = writtenSha256(`${image}.sha256`);
+  if (expected === undefined) return [];
   const found = fileSha256(image);
   if (found !== expected) throw fault(image, "the image has changed", { expected, found });
   return [`sha256: ${found}`];
