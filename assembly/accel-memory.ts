@@ -347,7 +347,8 @@ function putPorts(m: DeviceMatrix, frames: usize, pattern: usize): void {
   const tableBytes = beats(patternBytes) + beats(build.ports * 8);
   memory.fill(table, 0, tableBytes);
   memory.copy(table, pattern, patternBytes);
-  next(tableBytes);
+  flush();
+  cursor += tableBytes;
   for (let port = 0; port < build.ports; port++) {
     moveTo(load<u8>(build.memories + port));
     store<u64>(table + BEAT_BYTES + ((<usize>port) << 3), cursor);

@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { BOARDS } from "../../host/device/boards.generated.ts";
-import { boot, changedCard, partitionOf, run, writeCard } from "./qemu.ts";
+import { readPartitions } from "../../host/image/layout.ts";
+import { boot, changedCard, run, writeCard } from "./qemu.ts";
 import { scratchFolder, systemOf, withoutProgram } from "./support.ts";
 
 /** Says what it was given and where it is, saves a state, and fails. */
@@ -29,7 +30,8 @@ describe("a card in QEMU", { skip }, () => {
   if (skip) return;
   const scratch = scratchFolder();
   const card = writeCard(system, scratch, PROGRAM);
-  const data = (bytes: Buffer) => bytes.subarray(partitionOf(bytes, 3).start);
+  const [bootPart, , dataPart] = readPartitions(card);
+  const data = (bytes: Buffer) => bytes.subarray(dataPart!.offset, dataPart!.offset + dataPart!.size);
 
   it("boots, runs what is asked for, says how it ended, and leaves its data clean", async () => {
     const used = changedCard(card, "used", () => {});
@@ -46,16 +48,15 @@ describe("a card in QEMU", { skip }, () => {
     assert.match(said, /\n\/dev\/mmcblk0p3 \/data ext4 rw,/);
     assert.match(said, /\nlightmamba: exit 7\n(?:[^\n]*\n)*\[[ \d.]+\] reboot: Power down\n$/);
 
-    const bytes = readFileSync(used);
     const partition = join(scratch, "used.ext4");
-    writeFileSync(partition, data(bytes).subarray(0, partitionOf(bytes, 3).bytes));
+    writeFileSync(partition, data(readFileSync(used)));
     assert.match(run("e2fsck", ["-fn", partition]), /lm-data: 1[0-9]\/\d+ files/);
     assert.equal(run("debugfs", ["-R", "cat /states/story.state", partition]), "saved\n");
   });
 
   it("boots by boot.scr too, and without data", async () => {
     const empty = changedCard(card, "empty", (bytes) => data(bytes).fill(0, 0, 8 << 20));
-    run("mdel", ["-i", `${empty}@@${partitionOf(readFileSync(empty), 1).start}`, "::/extlinux/extlinux.conf"]);
+    run("mdel", ["-i", `${empty}@@${bootPart!.offset}`, "::/extlinux/extlinux.conf"]);
     const said = await boot(system, empty, ASKED);
     assert.match(said, /\nFound U-Boot script \/boot\.scr\n/);
     assert.match(said, /\nlightmamba: no partition lm-data on the card: no model\n/);

@@ -1,7 +1,9 @@
 /** A card with a stand-in for our program, and QEMU that boots it. */
-import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, closeSync, cpSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DeviceMemory } from "../../host/device/index.ts";
+import { GUEST_MEMORY, type Machine, startMachine } from "../../host/image/qemu.ts";
 import { SYSTEM } from "./support.ts";
 
 const LIMIT_MS = 180_000;
@@ -47,15 +49,6 @@ export function writeCard(system: string, folder: string, program: string): stri
   return card;
 }
 
-const PARTITION_TABLE = 446;
-const SECTOR = 512;
-
-/** Where a partition starts, 1 to 4, and how long it is, in bytes. */
-export function partitionOf(card: Buffer, number: number): { start: number; bytes: number } {
-  const entry = PARTITION_TABLE + 16 * (number - 1);
-  return { start: card.readUInt32LE(entry + 8) * SECTOR, bytes: card.readUInt32LE(entry + 12) * SECTOR };
-}
-
 /** A copy of a card in which something is changed. */
 export function changedCard(card: string, name: string, change: (bytes: Buffer) => void): string {
   const path = `${card}.${name}`;
@@ -66,27 +59,31 @@ export function changedCard(card: string, name: string, change: (bytes: Buffer) 
 }
 
 /** Boots a card, with this at the end of the kernel's command line. What the console said, until the guest was off. The card is written to. */
-export function boot(system: string, card: string, cmdline: string): Promise<string> {
+export async function boot(system: string, card: string, cmdline: string): Promise<string> {
+  const memory = DeviceMemory.create(0, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
   const variables = `${card}.variables`;
   writeFileSync(variables, `lightmamba=${cmdline}\n`);
-  const loaded = (file: string, address: string) => ["-device", `loader,file=${file},addr=${address},force-raw=on`];
-  const child = spawn("qemu-system-aarch64", [
-    ...["-M", "xlnx-versal-virt", "-m", "2G", "-accel", "tcg,thread=multi", "-no-reboot"],
-    ...["-display", "none", "-serial", "stdio", "-monitor", "none"],
-    ...["-kernel", join(system, "u-boot.bin"), ...loaded(join(system, "system.dtb"), "0x1000")],
-    ...[...loaded(join(system, "jtag.scr"), "0x20000000"), ...loaded(variables, "0x20010000")],
-    ...["-drive", `if=sd,index=1,format=raw,file=${card}`],
-  ]);
+  const files = [openSync(card, "r+"), openSync(variables, "r")] as const;
+  try {
+    const machine = startMachine({ system, memory: memory.fd, card: files[0], variables: files[1] });
+    return await consoleOf(machine);
+  } finally {
+    for (const fd of files) closeSync(fd);
+    memory.close();
+  }
+}
+
+function consoleOf({ process: qemu, console, messages }: Machine): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = "";
-    const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
-    for (const stream of [child.stdout, child.stderr]) {
+    const timer = setTimeout(() => qemu.kill("SIGKILL"), LIMIT_MS);
+    for (const stream of [console, messages]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
         said += text;
       });
     }
-    child.on("error", reject);
-    child.on("close", (code) => {
+    qemu.on("error", reject);
+    qemu.on("close", (code) => {
       clearTimeout(timer);
       const text = said.replaceAll("\r", "");
       if (code === 0) resolve(text);
