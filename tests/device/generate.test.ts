@@ -14,6 +14,7 @@ import type { Session } from "../../host/runtime/session.ts";
 import { syntheticDescription } from "../../host/runtime/synthetic.ts";
 import { type RandomShape, randomModel } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
+import { skipReason } from "../rtl/support.ts";
 import { emptyDirectory, newPath, quantizedTiny, writeModel } from "../runtime/support.ts";
 import { assertSame, caseName } from "../units/support.ts";
 import { DeviceModel } from "./model.ts";
@@ -107,7 +108,7 @@ const WHOLE = SETTINGS.filter(({ tokens }) => tokens === 4);
 
 const RTL: Backend = {
   name: "the simulated RTL",
-  skip: skipModels(),
+  skip: skipModels() || skipReason("top-p4"),
   load: (dir, { partition, ports, variant, ringLog2 = 9, board }) => {
     const simulator = { ringLog2, stall: ports === 4 ? 64 : 0 };
     const memories = board === undefined ? {} : { board: BOARDS[board] };

@@ -21,9 +21,10 @@ import { EXIT } from "../../host/errors.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { DeviceModel } from "../device/model.ts";
 import { assertUsable, copy, failureOf, refusalOf, skipModels } from "../device/support.ts";
+import { skipReason as skipRtl } from "../rtl/support.ts";
 import { skipReason } from "./support.ts";
 
-const skip = skipReason("addon") || skipModels();
+const skip = skipReason("addon") || skipModels() || skipRtl("top-p4");
 
 const BYTES = 2 ** 24;
 /** Where the device sees its memory. */

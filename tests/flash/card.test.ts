@@ -7,7 +7,8 @@ import { before, describe, it } from "node:test";
 import { BLOCK, parseBmap } from "../../host/image/bmap.ts";
 import { type PartitionName, readPartitions } from "../../host/image/layout.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
-import { buildQemu, scratchFolder, skipImages, withoutProgram } from "../image/support.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { buildQemu, skipImages } from "../image/support.ts";
 import { fakeDrive, MIB } from "./support.ts";
 
 const folder = scratchFolder();

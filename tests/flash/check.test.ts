@@ -9,7 +9,7 @@ import { type ExitName, LightMambaError } from "../../host/errors.ts";
 import { type CheckOptions, checkImage } from "../../host/flash/check.ts";
 import { imagePieces, PIECE, partsWithin } from "../../host/flash/source.ts";
 import { BLOCK, formatBmap } from "../../host/image/bmap.ts";
-import { scratchFolder } from "../image/support.ts";
+import { scratchFolder } from "../firmware.ts";
 import { FILLED, IMAGE_BYTES, imageContent, MIB, writeImageFile } from "./support.ts";
 
 const folder = scratchFolder();

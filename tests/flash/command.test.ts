@@ -8,7 +8,7 @@ import { EXIT, type ExitName } from "../../host/errors.ts";
 import type { Drive } from "../../host/flash/drives.ts";
 import { BLOCK } from "../../host/image/bmap.ts";
 import { lightmamba, type RunOptions } from "../cli/lightmamba.ts";
-import { scratchFolder } from "../image/support.ts";
+import { scratchFolder } from "../firmware.ts";
 import { fakeDrive, imageContent, MIB, writeImageFile } from "./support.ts";
 
 const folder = scratchFolder();

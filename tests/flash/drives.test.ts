@@ -7,7 +7,7 @@ import { LightMambaError } from "../../host/errors.ts";
 import { chooseDrive, foreign, liesOn, obstacle, shownDrives } from "../../host/flash/choose.ts";
 import { type Drive, parseDrives } from "../../host/flash/drives.ts";
 import { failureOf } from "../device/support.ts";
-import { scratchFolder } from "../image/support.ts";
+import { scratchFolder } from "../firmware.ts";
 import { fakeDrive } from "./support.ts";
 
 const folder = scratchFolder();

@@ -13,7 +13,7 @@ import type { Drive } from "../../host/flash/drives.ts";
 import { alignedBuffer, openDrive } from "../../host/flash/target.ts";
 import { writeImage } from "../../host/flash/write.ts";
 import { BLOCK } from "../../host/image/bmap.ts";
-import { scratchFolder } from "../image/support.ts";
+import { scratchFolder } from "../firmware.ts";
 import { fakeDrive, imageContent, MIB, writeImageFile } from "./support.ts";
 
 const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: "C" };

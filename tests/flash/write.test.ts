@@ -8,7 +8,7 @@ import { type CheckedImage, checkImage } from "../../host/flash/check.ts";
 import type { Target } from "../../host/flash/target.ts";
 import { type CardState, type Phase, writeImage } from "../../host/flash/write.ts";
 import { BLOCK } from "../../host/image/bmap.ts";
-import { scratchFolder } from "../image/support.ts";
+import { scratchFolder } from "../firmware.ts";
 import { FILLED, FileCard, imageContent, MIB, writeImageFile } from "./support.ts";
 
 const folder = scratchFolder();

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { BLOCK, describeBlocks, formatBmap, parseBmap } from "../../host/image/bmap.ts";
 import { parseFree } from "../../host/image/ext4.ts";
 import { failureOf } from "../device/support.ts";
-import { scratchFolder } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
 
 const folder = scratchFolder();
 

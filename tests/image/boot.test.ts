@@ -9,7 +9,8 @@ import { EXIT } from "../../host/errors.ts";
 import type { Milestone } from "../../host/image/boot.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { skipModels } from "../device/support.ts";
-import { buildQemu, scratchFolder, skipImages, withoutProgram } from "./support.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { buildQemu, skipImages } from "./support.ts";
 
 const folder = scratchFolder();
 const IMAGE = join(folder, "sdcard.img");

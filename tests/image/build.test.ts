@@ -19,7 +19,8 @@ import { EXIT } from "../../host/errors.ts";
 import { idCode } from "../../host/image/pdi.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { failureOf } from "../device/support.ts";
-import { buildQemu, makePdi, removeImage, scratchFolder, skipImages, withoutProgram } from "./support.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { buildQemu, makePdi, removeImage, skipImages } from "./support.ts";
 
 const folder = scratchFolder();
 const skip = skipImages();

@@ -12,7 +12,7 @@ import { makeData } from "../../host/image/partitions.ts";
 import { runProgram } from "../../host/image/programs.ts";
 import { withScratch } from "../../host/image/scratch.ts";
 import { failureOf } from "../device/support.ts";
-import { scratchFolder, withoutProgram } from "./support.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
 
 const folder = scratchFolder();
 

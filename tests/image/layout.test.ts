@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { readPartitions, SECTOR } from "../../host/image/layout.ts";
 import { failureOf } from "../device/support.ts";
-import { scratchFolder } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
 
 const folder = scratchFolder();
 const SECTORS = 8192;

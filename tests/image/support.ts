@@ -1,40 +1,20 @@
 /** Images to test with. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after } from "node:test";
 import { lightmamba } from "../cli/lightmamba.ts";
-
-const ROOT = join(import.meta.dirname, "../..");
-const MISSING = 3;
+import { build, withoutProgram } from "../firmware.ts";
 
 /** Why no image can be built here, if so: for the option `skip`. Builds what is in one, which takes minutes once. */
 export function skipImages(): string | false {
-  const builds = [
-    ["firmware/system/build.mjs", "--board", "qemu"],
-    ["firmware/runner/build.mjs", "--target", "aarch64"],
-  ];
-  for (const args of builds) {
-    const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
-    if (status === MISSING) return stderr.trim().split("\n").at(-1) ?? "";
-    if (status !== 0) throw new Error(`${args.join(" ")}: exit code ${status}\n${stderr}`);
-  }
-  return withoutProgram("genimage") || withoutProgram("mcopy") || withoutProgram("debugfs", "-V");
-}
-
-export function withoutProgram(program: string, version = "--version"): string | false {
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-  const { error } = spawnSync(program, [version], { env });
-  return error ? `no ${program} (firmware/tools/install.sh installs it)` : false;
-}
-
-/** Gone after the tests of the file. */
-export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-images-"));
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+  return (
+    build("firmware/system/build.mjs", "--board", "qemu").skip ||
+    build("firmware/runner/build.mjs", "--target", "aarch64").skip ||
+    withoutProgram("genimage") ||
+    withoutProgram("mcopy") ||
+    withoutProgram("debugfs", "-V")
+  );
 }
 
 export async function buildQemu(path: string, ...args: string[]): Promise<void> {

@@ -7,7 +7,8 @@ import { EXIT } from "../../host/errors.ts";
 import { type Partition, readPartitions } from "../../host/image/layout.ts";
 import { runProgram } from "../../host/image/programs.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
-import { buildQemu, copyImage, removeImage, scratchFolder, skipImages } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
+import { buildQemu, copyImage, removeImage, skipImages } from "./support.ts";
 
 const folder = scratchFolder();
 const skip = skipImages();

@@ -1,33 +1,20 @@
 /** Runs the testbenches of firmware/rtl/sim. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-
-const ROOT = join(import.meta.dirname, "..", "..");
-const MISSING = 3;
+import { build, ROOT } from "../firmware.ts";
 
 /** Chances of a stall in 1/256 that tests try: none, some, mostly. */
 export const STALLS: readonly number[] = [0, 64, 200];
 
-const built = new Map<string, string | undefined>();
+const built = new Map<string, string | false>();
 
 /**
  * Builds a unit's testbenches, once a process; cached over processes. The reason why its tests must be skipped, if there
  * is one: for the option `skip`. A build that fails is an error.
  */
 export function skipReason(unit: string): string | false {
-  if (!built.has(unit)) built.set(unit, build(unit));
-  return built.get(unit) ?? false;
-}
-
-function build(unit: string): string | undefined {
-  const { status, stderr, error } = spawnSync(process.execPath, ["firmware/rtl/build.mjs", unit], {
-    cwd: ROOT,
-    encoding: "utf8",
-  });
-  if (error) throw error;
-  if (status === MISSING) return stderr.trim();
-  if (status !== 0) throw new Error(`firmware/rtl/build.mjs ${unit}: exit code ${status}\n${stderr}`);
-  return undefined;
+  if (!built.has(unit)) built.set(unit, build("firmware/rtl/build.mjs", unit).skip);
+  return built.get(unit)!;
 }
 
 export interface Outcome {

@@ -10,8 +10,9 @@ import { buildName, DeviceMemory, simulatorPath } from "../../host/device/index.
 import { EXIT } from "../../host/errors.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { skipModels } from "../device/support.ts";
+import { scratchFolder } from "../firmware.ts";
 import { skipReason } from "../rtl/support.ts";
-import { boardModel, MODEL, run, runnerFor, scratchFolder, start } from "./support.ts";
+import { boardModel, MODEL, run, runnerFor, start } from "./support.ts";
 
 const skip = runnerFor("native").skip || skipModels();
 const folder = scratchFolder();

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
-import { boardModel, type RunOptions, run, runnerFor, scratchFolder, start, type Target } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
+import { boardModel, type RunOptions, run, runnerFor, start, type Target } from "./support.ts";
 
 const folder = scratchFolder();
 const { skip } = runnerFor("native");

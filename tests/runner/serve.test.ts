@@ -6,7 +6,8 @@ import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
-import { boardModel, run, runnerFor, scratchFolder, start } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
+import { boardModel, run, runnerFor, start } from "./support.ts";
 
 const { skip, runner, runtime } = runnerFor("native");
 const folder = scratchFolder();

@@ -1,13 +1,9 @@
 /** The board's program, built for this machine and for the board. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after } from "node:test";
 import { prepareBoardModel } from "../../host/board/prepare.ts";
+import { build, ROOT } from "../firmware.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
-const MISSING = 3;
 export const MODEL = join(ROOT, "models/tiny-w4a4");
 
 export type Target = "native" | "aarch64";
@@ -23,18 +19,16 @@ const built = new Map<Target, Built>();
 
 /** Builds it, which takes minutes once; or why it cannot be, for the option `skip`. */
 export function runnerFor(target: Target): Built {
-  const known = built.get(target) ?? build(target);
+  const known = built.get(target) ?? builtFor(target);
   built.set(target, known);
   return known;
 }
 
-function build(target: Target): Built {
-  const args = ["firmware/runner/build.mjs", "--target", target];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
-  if (status === MISSING) return { skip: stderr.trim().split("\n").at(-1) ?? "", runner: "", runtime: "" };
-  if (status !== 0) throw new Error(`${args.join(" ")}: exit code ${status}\n${stderr}`);
+function builtFor(target: Target): Built {
+  const { stdout, skip } = build("firmware/runner/build.mjs", "--target", target);
+  if (skip !== false) return { skip, runner: "", runtime: "" };
   const { runner, cwasm } = JSON.parse(stdout) as { runner: string; cwasm: { relaxed: string } };
-  return { skip: false, runner, runtime: dirname(cwasm.relaxed) };
+  return { skip, runner, runtime: dirname(cwasm.relaxed) };
 }
 
 export interface Ended {
@@ -69,13 +63,6 @@ export function start(args: readonly string[]): ChildProcess {
   const [program, all] = commandOf("native", args);
   const env = { ...process.env, LIGHTMAMBA_RUNTIME: runnerFor("native").runtime };
   return spawn(program, all, { env, stdio: ["pipe", "pipe", "pipe"] });
-}
-
-/** Gone after the tests of the file. */
-export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-runner-"));
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** The embedded model as a board has it. */

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
-import { boardModel, run, runnerFor, scratchFolder } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
+import { boardModel, run, runnerFor } from "./support.ts";
 
 interface Case {
   text: string;

@@ -4,7 +4,8 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { SYSTEM, scratchFolder, withoutProgram } from "./support.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { SYSTEM } from "./support.ts";
 
 const OVERLAY = join(SYSTEM, "overlay");
 const FUNCTIONS = join(OVERLAY, "usr", "lib", "lightmamba", "functions");

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { readPartitions } from "../../host/image/layout.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { boot, changedCard, run, writeCard } from "./qemu.ts";
-import { scratchFolder, systemOf, withoutProgram } from "./support.ts";
+import { systemOf } from "./support.ts";
 
 /** Says what it was given and where it is, saves a state, and fails. */
 const PROGRAM = `

@@ -5,20 +5,15 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSy
 import { basename, join } from "node:path";
 import { describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { buildSystem, type Kernel, load, scratchFolder, systemOf } from "./support.ts";
+import type { Component } from "../../host/image/components.ts";
+import { scratchFolder } from "../firmware.ts";
+import { buildSystem, type Kernel, load, systemOf } from "./support.ts";
 
 const scratch = scratchFolder();
 const { dependenciesOf } = await load<Kernel>("kernel");
 
-interface Component {
-  name: string;
-  version: string;
-  licence: string;
-  source: string;
-  files: string[];
-  sha256: string;
-  release?: string;
-}
+/** Of what Debian built, the kernel's release too. */
+type SystemComponent = Component & { release?: string };
 
 const LICENCES = [
   "Apache-2.0",
@@ -62,7 +57,7 @@ for (const board of ["qemu", "vck190"]) {
   describe(`system for ${board}`, { skip }, () => {
     if (skip) return;
     const read = (name: string) => readFileSync(join(folder, name));
-    const components = JSON.parse(read("components.json").toString()) as Component[];
+    const components = JSON.parse(read("components.json").toString()) as SystemComponent[];
     const kernel = components.find(({ name }) => name === "linux")!.release!;
     const order = read("modules/order").toString().trimEnd().split("\n");
 

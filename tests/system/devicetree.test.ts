@@ -5,7 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { BOARDS } from "../../host/device/boards.generated.ts";
-import { type DeviceTree, load, SYSTEM, scratchFolder, withoutProgram } from "./support.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { type DeviceTree, load, SYSTEM } from "./support.ts";
 
 const { buildDeviceTree, rangesOf } = await load<DeviceTree>("devicetree");
 const PAGE = 4096;

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { type DeviceTree, type Kernel, load, type Scripts, scratchFolder } from "./support.ts";
+import { scratchFolder } from "../firmware.ts";
+import { type DeviceTree, type Kernel, load, type Scripts } from "./support.ts";
 
 const { checkAddresses, rootPartition, uBootAddresses } = await load<Scripts>("scripts");
 const { rangesOf } = await load<DeviceTree>("devicetree");
