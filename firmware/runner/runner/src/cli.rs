@@ -1,6 +1,7 @@
 //! The command line. Options are named as the host's (docs/cli.md).
 use crate::{
     accelerate::Partition,
+    card::Slot,
     choose::{Chosen, Wish, choose},
     device::{Memory, Place},
     error::Result,
@@ -57,6 +58,9 @@ pub enum Command {
     /// Saved conversations
     #[command(subcommand)]
     State(StateCommand),
+    /// The card's two systems: which runs, which boots next
+    #[command(subcommand)]
+    Slot(SlotCommand),
 }
 
 #[derive(Args)]
@@ -118,6 +122,37 @@ pub enum StateCommand {
     Fork { from: PathBuf, to: PathBuf },
     /// Whether a file holds a whole conversation, and whose
     Show { file: PathBuf },
+}
+
+#[derive(Subcommand)]
+pub enum SlotCommand {
+    /// Both slots, in the order in which they boot
+    Show(CardArgs),
+    /// Userland is up: a slot that is not on trial is confirmed. Says whether the other one did not start
+    Started(CardArgs),
+    /// The slot that runs is good
+    Confirm(CardArgs),
+    /// The slot that runs is on trial, and not good: the other one boots next
+    Fail(CardArgs),
+    /// The slot to boot next: the other one on trial, or the running one to stay
+    #[command(after_help = "Examples:
+  lightmamba slot use B")]
+    Use {
+        #[arg(value_enum)]
+        slot: Slot,
+        #[command(flatten)]
+        card: CardArgs,
+    },
+}
+
+#[derive(Args)]
+pub struct CardArgs {
+    /// The card, or a file with what is on one [default: where the root is]
+    #[arg(long, value_name = "FILE", env = "LIGHTMAMBA_DISK")]
+    pub disk: Option<PathBuf>,
+    /// The slot that runs, where --disk says another card
+    #[arg(long, value_name = "SLOT", env = "LIGHTMAMBA_SLOT")]
+    pub running: Option<Slot>,
 }
 
 #[derive(Args)]

@@ -1,12 +1,14 @@
 //! `lightmamba` on a board: the same tokens as the host's program, from a model that the host prepared. docs/runner.md.
 mod accelerate;
 mod bench;
+mod card;
 mod choose;
 mod cli;
 mod conversation;
 mod device;
 mod doctor;
 mod durable;
+mod environment;
 mod error;
 mod generate;
 mod input;
@@ -22,6 +24,7 @@ mod selftest;
 mod serve;
 mod session;
 mod setup;
+mod slots;
 mod state;
 mod stop;
 mod text;
@@ -70,6 +73,7 @@ fn execute(command: &Command, output: Output, start: Instant) -> error::Result<(
         Command::Doctor(args) => doctor::run(args, output),
         Command::Tokenize(args) => tokenize::run(args, output),
         Command::State(args) => state::run(args, output),
+        Command::Slot(command) => slots::run(command, output),
     }
 }
 

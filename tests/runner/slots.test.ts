@@ -1,0 +1,281 @@
+/** The two slots of a card, in a file: what the board's program makes of U-Boot's variables, which mkenvimage wrote. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { crc32 } from "node:zlib";
+import { EXIT } from "../../host/errors.ts";
+import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { type Ended, run, runnerFor } from "./support.ts";
+
+const { skip: unbuilt } = runnerFor("native");
+const skip = unbuilt || withoutProgram("mkenvimage", "-V");
+const folder = scratchFolder();
+const CARD = join(folder, "card");
+const MIB = 2 ** 20;
+const COPY_BYTES = 16384;
+const COPIES = [512 * 1024, 768 * 1024] as const;
+const PARTITIONS = [MIB, 2 * MIB, 3 * MIB, 4 * MIB] as const;
+
+type Variables = Readonly<Record<string, string>>;
+
+function write(offset: number, bytes: Uint8Array): void {
+  const fd = openSync(CARD, "r+");
+  writeSync(fd, bytes, 0, bytes.length, offset);
+  closeSync(fd);
+}
+
+/** One copy, and how often it was written. */
+function copyOf(variables: Variables, count = 1): Buffer {
+  const lines = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
+  const path = join(folder, "copy");
+  const { status, stderr } = spawnSync("mkenvimage", ["-r", "-s", String(COPY_BYTES), "-o", path, "-"], {
+    input: lines.join(""),
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  const bytes = readFileSync(path);
+  bytes[4] = count;
+  return bytes;
+}
+
+/** A card of four partitions with a system in either slot, unless said otherwise. */
+function makeCard(copies: readonly (Buffer | undefined)[], systems = "AB"): void {
+  const table = Buffer.alloc(512);
+  table.writeUInt32LE(0x4c4d4d42, 440);
+  table.writeUInt16LE(0xaa55, 510);
+  PARTITIONS.forEach((offset, i) => {
+    const entry = 446 + 16 * i;
+    table[entry + 4] = i === 0 ? 0x0c : 0x83;
+    table.writeUInt32LE(offset / 512, entry + 8);
+    table.writeUInt32LE(MIB / 512, entry + 12);
+  });
+  writeFileSync(CARD, table);
+  truncateSync(CARD, 5 * MIB);
+  for (const [i, copy] of copies.entries()) if (copy !== undefined) write(COPIES[i]!, copy);
+  for (const slot of systems) write(PARTITIONS[slot === "A" ? 1 : 2], Buffer.from("hsqs"));
+}
+
+/** The variables of a copy, with its count, read anew from the format's definition; undefined: not valid. */
+function readCopy(i: number): { count: number; variables: Variables } | undefined {
+  const bytes = readFileSync(CARD).subarray(COPIES[i], COPIES[i]! + COPY_BYTES);
+  if (bytes.readUInt32LE(0) !== crc32(bytes.subarray(5))) return undefined;
+  const text = bytes.subarray(5).toString("latin1").split("\0\0")[0]!;
+  const pairs = text.split("\0").map((line) => /^(.*?)=(.*)$/.exec(line)!.slice(1));
+  return { count: bytes[4]!, variables: Object.fromEntries(pairs) };
+}
+
+function slot(running: string, ...args: string[]): Ended {
+  return run(["slot", ...args, "--disk", CARD, "--running", running]);
+}
+
+/** "A:3 B:2 trial B": the order, the tries that are left, and what is on trial. */
+function stateOf(running = "A"): string {
+  const { code, stdout, stderr } = slot(running, "show", "--json");
+  assert.equal(code, 0, stderr);
+  const { slots, trial } = JSON.parse(stdout) as { slots: { slot: string; left: number }[]; trial: string | null };
+  return [...slots.map(({ slot, left }) => `${slot}:${left}`), ...(trial === null ? [] : [`trial ${trial}`])].join(" ");
+}
+
+const AB = { BOOT_ORDER: "A B", BOOT_A_LEFT: "3", BOOT_B_LEFT: "3" };
+
+describe("U-Boot's variables on a card", { skip }, () => {
+  it("are those of the newer copy, by U-Boot's rule, and the older copy is written", () => {
+    for (const [counts, newer] of [
+      [[1, 2], 1],
+      [[2, 1], 0],
+      [[255, 0], 1],
+      [[0, 255], 0],
+      [[7, 7], 0],
+    ] as const) {
+      makeCard(counts.map((count, i) => copyOf({ ...AB, BOOT_A_LEFT: String(i + 1) }, count)));
+      assert.equal(stateOf(), `A:${newer + 1} B:3`, String(counts));
+      assert.equal(slot("A", "confirm").code, 0);
+      assert.deepEqual(readCopy(1 - newer), { count: (counts[newer] + 1) % 256, variables: AB });
+      assert.equal(readCopy(newer)!.variables.BOOT_A_LEFT, String(newer + 1));
+    }
+  });
+
+  it("are those of the other copy where one is damaged", () => {
+    for (const damaged of [0, 1]) {
+      for (const at of [0, 3, 5, 20, COPY_BYTES - 1]) {
+        // The damaged one would be the newer
+        makeCard([0, 1].map((i) => copyOf({ ...AB, BOOT_A_LEFT: String(i + 1) }, i === damaged ? 9 : 8)));
+        const byte = readFileSync(CARD)[COPIES[damaged]! + at]!;
+        write(COPIES[damaged]! + at, Buffer.from([byte ^ 0x10]));
+        assert.equal(stateOf(), `A:${2 - damaged} B:3`, `copy ${damaged}, byte ${at}`);
+      }
+    }
+  });
+
+  it("are as on a new card where both are damaged, and can be written", () => {
+    for (const rest of [0, 0xff]) {
+      makeCard([Buffer.alloc(COPY_BYTES, rest), Buffer.alloc(COPY_BYTES, rest)]);
+      assert.equal(stateOf(), "A:3 B:3");
+      assert.equal(slot("A", "use", "B").code, 0);
+      assert.equal(stateOf(), "B:3 A:3 trial B");
+      assert.deepEqual([readCopy(0)?.count, readCopy(1)], [1, undefined]);
+    }
+  });
+
+  it("are as on a new card where they make no sense", () => {
+    for (const variables of [
+      { BOOT_ORDER: "", BOOT_A_LEFT: "-1", BOOT_B_LEFT: "10" },
+      { BOOT_ORDER: "A A", BOOT_A_LEFT: "", BOOT_B_LEFT: "x" },
+      { BOOT_ORDER: "C", BOOT_A_LEFT: "99999999999", lm_trial: "C" },
+    ]) {
+      makeCard([copyOf(variables)]);
+      assert.equal(stateOf(), "A:3 B:3");
+    }
+  });
+
+  it("keep what others wrote there", () => {
+    makeCard([copyOf({ ...AB, more: "of U-Boot = all" })]);
+    assert.equal(slot("A", "use", "B").code, 0);
+    assert.deepEqual(readCopy(1)!.variables, { ...AB, BOOT_ORDER: "B A", lm_trial: "B", more: "of U-Boot = all" });
+  });
+
+  it("are not written where they do not fit", () => {
+    makeCard([copyOf({ ...AB, more: "x".repeat(COPY_BYTES - 60) })]);
+    const { code, stderr } = slot("A", "use", "B");
+    assert.match(stderr, /^lightmamba: U-Boot's environment is full \(expected less than 16379 bytes, found 16\d+\)$/m);
+    assert.equal(code, EXIT.badInput);
+    assert.equal(stateOf(), "A:3 B:3");
+  });
+});
+
+describe("lightmamba slot", { skip }, () => {
+  const steps: [name: string, before: Variables, running: string, args: string[], after: string, said: string][] = [
+    ["a usual start", { ...AB, BOOT_A_LEFT: "2" }, "A", ["started"], "A:3 B:3", ""],
+    ["a start where all is well", AB, "A", ["started"], "A:3 B:3", ""],
+    [
+      "a start on trial",
+      { ...AB, BOOT_ORDER: "B A", BOOT_B_LEFT: "2", lm_trial: "B" },
+      "B",
+      ["started"],
+      "B:2 A:3 trial B",
+      "slot B is on trial\n",
+    ],
+    [
+      "a trial that has passed",
+      { ...AB, BOOT_ORDER: "B A", BOOT_B_LEFT: "2", lm_trial: "B" },
+      "B",
+      ["confirm"],
+      "B:3 A:3",
+      "slot B has passed its trial: it stays\n",
+    ],
+    [
+      "a trial that has failed",
+      { ...AB, BOOT_ORDER: "B A", BOOT_B_LEFT: "2", lm_trial: "B" },
+      "B",
+      ["fail"],
+      "A:3 B:0",
+      "slot B has failed its trial: back to slot A\n",
+    ],
+    [
+      "a trial that did not start",
+      { BOOT_ORDER: "B A", BOOT_A_LEFT: "2", BOOT_B_LEFT: "2", lm_trial: "B" },
+      "A",
+      ["started"],
+      "A:3 B:0",
+      "slot B did not start, its trial is over: this is slot A\n",
+    ],
+    [
+      "a fall-back",
+      { ...AB, BOOT_A_LEFT: "0", BOOT_B_LEFT: "2" },
+      "B",
+      ["started"],
+      "A:0 B:3",
+      "slot A comes first, but did not start: this is slot B\n",
+    ],
+    ["a confirmation without a trial", { ...AB, BOOT_A_LEFT: "1" }, "A", ["confirm"], "A:3 B:3", ""],
+    ["the other one", AB, "A", ["use", "B"], "B:3 A:3 trial B", "slot B boots next, on trial\n"],
+    [
+      "the running one, where the other one was to come",
+      { ...AB, BOOT_ORDER: "B A", lm_trial: "B" },
+      "A",
+      ["use", "A"],
+      "A:3 B:3",
+      "slot A boots next\n",
+    ],
+  ];
+  for (const [name, before, running, args, after, said] of steps) {
+    it(`knows ${name}`, () => {
+      makeCard([copyOf(before)]);
+      const { code, stdout, stderr } = slot(running, ...args);
+      assert.deepEqual([code, stdout, stderr], [0, "", said]);
+      assert.equal(stateOf(running), after);
+      // Again, it changes nothing
+      if (args[0] !== "started" && args[0] !== "confirm") return;
+      const count = [0, 1].map((i) => readCopy(i)?.count);
+      slot(running, ...args);
+      assert.deepEqual(
+        [0, 1].map((i) => readCopy(i)?.count),
+        count,
+      );
+    });
+  }
+
+  it("shows both", () => {
+    makeCard([copyOf({ ...AB, BOOT_ORDER: "B A", BOOT_B_LEFT: "2", lm_trial: "B" })], "B");
+    const { code, stdout } = slot("B", "show");
+    assert.equal(code, 0);
+    assert.equal(
+      stdout,
+      "slot B: a system in 1 MiB, 2 boots left, runs, on trial\nslot A: no system in 1 MiB, 3 boots left\n",
+    );
+  });
+
+  const faults: [name: string, make: () => void, args: string[], exit: keyof typeof EXIT, message: RegExp][] = [
+    ["a slot without a system", () => makeCard([], "A"), ["use", "B"], "prerequisite", /slot B holds no system/],
+    ["a failure without a trial", () => makeCard([]), ["fail"], "prerequisite", /slot A is not on trial: it stays/],
+    ["a slot that there is not", () => makeCard([]), ["use", "C"], "usage", /invalid value 'C'/],
+    ["no card", () => writeFileSync(CARD, ""), ["show"], "prerequisite", /card: failed to fill whole buffer/],
+    [
+      "somebody else's card",
+      () => {
+        makeCard([]);
+        write(440, Buffer.from([1, 2, 3, 4]));
+      },
+      ["show"],
+      "badInput",
+      /card: disk signature: not one of our cards \(expected 0x4c4d4d42, found 0x4030201\)/,
+    ],
+    [
+      "a card with one system",
+      () => {
+        makeCard([]);
+        write(446 + 32, Buffer.alloc(16));
+      },
+      ["show"],
+      "badInput",
+      /card: partition 3 \(slot B\): not there: a card with one system/,
+    ],
+    [
+      "a card that was cut",
+      () => {
+        makeCard([]);
+        truncateSync(CARD, 3 * MIB);
+      },
+      ["show"],
+      "badInput",
+      /partition 3 \(slot B\): reaches beyond the end of the card \(expected 4194304, found 3145728\)/,
+    ],
+  ];
+  for (const [name, make, args, exit, message] of faults) {
+    it(`refuses ${name}`, () => {
+      make();
+      const { code, stderr } = slot("A", ...args);
+      assert.match(stderr, message);
+      assert.equal(code, EXIT[exit], stderr);
+    });
+  }
+
+  it("knows by itself that this machine runs from no card of ours", () => {
+    const { code, stderr } = run(["slot", "show"]);
+    assert.match(stderr, /this system does not run from one of our cards/);
+    assert.equal(code, EXIT.prerequisite);
+    assert.equal(run(["slot", "show", "--disk", CARD]).code, EXIT.usage);
+  });
+});
