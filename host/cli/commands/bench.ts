@@ -5,11 +5,11 @@ import { formatResult } from "../../bench/report.ts";
 import { LightMambaError } from "../../errors.ts";
 import type { ActivationBits } from "../../model/description.ts";
 import type { ShapeName } from "../../model/shapes.ts";
+import { EMBEDDED_MODEL, modelDir } from "../../package.ts";
 import { MOST_THREADS } from "../../runtime/threads.ts";
 import { defineCommand } from "../command.ts";
 import { integer, listOf, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
-import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 
 /** Options of `bench` as commander hands them over. */
 export interface BenchFlags {

@@ -1,40 +1,17 @@
 import { type Command, Option } from "commander";
 import { formatTable } from "../../bench/table.ts";
-import { BOARDS, FIGURES } from "../../device/boards.generated.ts";
+import { BOARDS } from "../../device/boards.generated.ts";
 import type { BoardName } from "../../device/index.ts";
-import { LightMambaError } from "../../errors.ts";
-import {
-  bandedBoard,
-  type Configuration,
-  type EstimateBoard,
-  estimate,
-  estimatePass,
-} from "../../estimate/estimate.ts";
-import { type BuildLimits, checkFit } from "../../estimate/fit.ts";
 import { PAPER_COLUMNS, paperRows } from "../../estimate/paper.ts";
-import { type Assumption, type EstimateReport, formatEstimate } from "../../estimate/report.ts";
-import { type ActivationBits, readModelHeader } from "../../model/description.ts";
-import { type ShapeName, shapeConfig } from "../../model/shapes.ts";
-import { OVERLAPS, type Overlap, type Partition } from "../../runtime/accelerator.ts";
-import { withPorts } from "../../runtime/ports.ts";
-import { syntheticDescription } from "../../runtime/synthetic.ts";
+import { formatEstimate } from "../../estimate/report.ts";
+import { type BuildChoice, estimateReport, type ModelChoice, subjectOf } from "../../estimate/subject.ts";
+import { EMBEDDED_MODEL } from "../../package.ts";
+import { OVERLAPS } from "../../runtime/accelerator.ts";
 import { defineCommand } from "../command.ts";
 import { decimal, integer, listOf, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
-import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 
-interface EstimateFlags {
-  model?: string;
-  shape?: ShapeName;
-  activationBits?: ActivationBits;
-  headBits?: 4 | 8;
-  board: BoardName;
-  ports?: number;
-  clock?: number;
-  partition: Partition;
-  serial: Overlap[];
-  stateLanes: number;
-  tokens?: number;
+interface EstimateFlags extends ModelChoice, BuildChoice {
   prompt: number;
   paper?: boolean;
 }
@@ -88,7 +65,7 @@ export function define(output: Output): Command {
 }
 
 function run(flags: EstimateFlags, output: Output): void {
-  const report = reportOf(flags);
+  const report = estimateReport(subjectOf(flags), flags);
   if (output.json) output.record(report);
   else output.line(formatEstimate(report));
 }
@@ -97,59 +74,4 @@ function paper(output: Output): void {
   const rows = paperRows();
   if (output.json) output.record(rows);
   else output.line(formatTable(rows, PAPER_COLUMNS));
-}
-
-function reportOf(flags: EstimateFlags): EstimateReport {
-  const { board: name, partition, serial, stateLanes, prompt } = flags;
-  const { model, ...shape } = subjectOf(flags);
-  const known: EstimateBoard & { build: BuildLimits } = BOARDS[name];
-  const tokens = flags.tokens ?? known.build.tokens;
-  const configure = (board: EstimateBoard): Configuration => ({
-    board: {
-      ...board,
-      ...withPorts(board, flags.ports ?? board.ports.length),
-      clock_mhz: flags.clock ?? board.clock_mhz,
-    },
-    build: { stateLanes, prefetch: known.build.prefetch },
-    ...{ partition, serial },
-  });
-  const configuration = configure(known);
-  checkFit(shape, { ...configuration.board, build: known.build }, { partition, tokens });
-  const end = (which: "worst" | "best") => {
-    const board = configure(bandedBoard(known, FIGURES[name]!, which));
-    return 1 / estimatePass(shape, board, { tokens: 1, logits: true }).seconds;
-  };
-  return {
-    ...{ model, board: name, clockMhz: configuration.board.clock_mhz, ports: configuration.board.ports.length },
-    ...{ partition, serial, activationBits: shape.description.activationBits },
-    headBits: shape.description.weights.wide.includes("lm_head") ? 8 : 4,
-    ...estimate(shape, configuration, { tokens, prompt }),
-    band: [end("worst"), end("best")],
-    assumptions: assumptionsOf(name),
-  };
-}
-
-function subjectOf({ model, shape, activationBits, headBits }: EstimateFlags) {
-  if (shape !== undefined) {
-    const config = shapeConfig(shape);
-    const recipe = { activationBits: activationBits ?? 4, headBits: headBits ?? 4 };
-    return { model: shape as string, config, description: syntheticDescription(config, recipe) };
-  }
-  if (activationBits !== undefined || headBits !== undefined) {
-    throw new LightMambaError("usage", "a model directory has its widths already", { hint: "add --shape <name>" });
-  }
-  const dir = modelDir(model ?? EMBEDDED_MODEL);
-  const { config, description } = readModelHeader(dir);
-  return { model: model ?? EMBEDDED_MODEL, config, description };
-}
-
-/** Figures that nobody has documented or measured, and every band; of those that are alike the first. */
-function assumptionsOf(board: BoardName): Assumption[] {
-  const found = new Map<string, Assumption>();
-  for (const [path, figure] of Object.entries(FIGURES[board]!)) {
-    if (figure.confidence !== "assumed" && figure.confidence !== "chosen" && figure.band === undefined) continue;
-    const alike = `${path.split(".").at(-1)} ${JSON.stringify(figure)}`;
-    if (!found.has(alike)) found.set(alike, { path, ...figure });
-  }
-  return [...found.values()];
 }

@@ -6,11 +6,11 @@ import { type BuiltImage, buildImage, IMAGE_BOARDS, type ImageBoard } from "../.
 import type { StepOptions } from "../../image/components.ts";
 import { type InspectedImage, inspectImage } from "../../image/inspect.ts";
 import { verifyImage } from "../../image/verify.ts";
+import { EMBEDDED_MODEL, modelDir } from "../../package.ts";
 import { defineCommand } from "../command.ts";
 import { abortable } from "../interrupt.ts";
 import { integer, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
-import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 
 interface BuildOptions {
   board: ImageBoard;

@@ -5,6 +5,7 @@ import { type BoardName, Device } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
 import { type GeneratedToken, type GenerationSummary, generate, promptIds } from "../../generate.ts";
 import { readModelHeader } from "../../model/description.ts";
+import { EMBEDDED_MODEL, modelDir } from "../../package.ts";
 import { checkThreads, type Partition } from "../../runtime/accelerator.ts";
 import { type LoadOptions, Model } from "../../runtime/model.ts";
 import type { Session } from "../../runtime/session.ts";
@@ -15,7 +16,6 @@ import { textInput } from "../input.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { collect, decimal, integer, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
-import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 
 /** What `npm start` goes on from. */
 const DEFAULT_PROMPT = "Once upon a time";

@@ -1,11 +1,11 @@
 import { type Command, Option } from "commander";
 import { LightMambaError } from "../../errors.ts";
+import { EMBEDDED_MODEL, modelDir } from "../../package.ts";
 import { loadTokenizer, type Tokenizer } from "../../tokenizer/index.ts";
 import { defineCommand } from "../command.ts";
 import { textInput } from "../input.ts";
 import { idList } from "../options.ts";
 import type { Output } from "../output.ts";
-import { EMBEDDED_MODEL, modelDir } from "../paths.ts";
 
 interface TokenizeOptions {
   model: string;

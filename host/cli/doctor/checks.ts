@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { addonPath, hasRtl, verilatorVersion } from "../../device/index.ts";
 import { hasSystem } from "../../image/components.ts";
 import { missingPrograms } from "../../image/programs.ts";
-import { packageRoot } from "../../package.ts";
+import { EMBEDDED_MODEL, packageRoot } from "../../package.ts";
 import { loadTokenizer } from "../../tokenizer/index.ts";
-import { EMBEDDED_MODEL } from "../paths.ts";
 import { probeRelaxedDot, probeSimd } from "./engine.ts";
 
 export interface Finding {
