@@ -1,7 +1,8 @@
 /** The figures of the RTL that are kept, and the model beside them. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Column, formatTable } from "../../host/bench/table.ts";
+import { markdown, writeText } from "../pages.ts";
 import { ROOT } from "../paths.ts";
 import { type Case, type Measured, model } from "./cases.ts";
 
@@ -32,12 +33,6 @@ export function writeRows(rows: readonly Row[]): void {
   writeText(RESULTS, `{\n  "by": "npm run estimate:validate",\n  "rows": [\n${lines.join(",\n")}\n  ]\n}\n`);
 }
 
-/** Beside it, then renamed. */
-export function writeText(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text);
-  renameSync(`${path}.new`, path);
-}
-
 export function compare({ title, case: one, cycles }: Row): Compared {
   const { cycles: modelled } = model(one);
   return { title, cycles, modelled, off: modelled / cycles - 1 };
@@ -55,14 +50,6 @@ const COLUMNS: readonly Column<Compared>[] = [
 
 export function formatCompared(rows: readonly Compared[]): string {
   return `${formatTable(rows, COLUMNS)}\n\n${summary(rows)}`;
-}
-
-/** As a table of a page in docs/. */
-export function markdown<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const body = rows.map((row) => line(columns.map(({ cell }) => cell(row) ?? "")));
-  const sides = `|${columns.map(({ left }) => (left ? "---" : "--:")).join("|")}|`;
-  return [line(columns.map(({ title }) => title)), sides, ...body].join("\n");
 }
 
 export function markdownCompared(rows: readonly Compared[]): string {

@@ -114,7 +114,7 @@ export function simulatePass(
   return device;
 }
 
-function passOf(
+export function passOf(
   shape: Shape,
   { board, partition, serial }: Configuration,
   pass: { tokens: number; logits: boolean },

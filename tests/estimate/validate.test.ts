@@ -42,7 +42,7 @@ const paper = paperRows();
 
 it("docs/estimate.md has the tables of today", () => {
   const { found, expected } = estimatePage(paper);
-  assert.equal(found, expected, "npm run estimate:docs");
+  assert.equal(found, expected, "npm run report");
 });
 
 it("the paper's VCK190 comes out within 10 % of what it reports", () => {

@@ -1,0 +1,45 @@
+/** Tables in pages of Markdown: each lies between `<!-- name -->` and `<!-- /name -->`, and a command writes it. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Column } from "../host/bench/table.ts";
+import { badInput } from "../host/errors.ts";
+import { ROOT } from "./paths.ts";
+
+export interface Page {
+  /** From the root of the repository. */
+  file: string;
+  found: string;
+  expected: string;
+}
+
+/** A page as it is, and as it should be. */
+export function pageOf(file: string, tables: { readonly [name: string]: string }): Page {
+  const found = readFileSync(join(ROOT, file), "utf8");
+  const expected = Object.entries(tables).reduce((page, [name, table]) => replaced(file, page, name, table), found);
+  return { file, found, expected };
+}
+
+function replaced(file: string, page: string, name: string, table: string): string {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from < 0 || to < from) throw badInput("has no place for a table", { file, expected: `${begin} … ${end}` });
+  return `${page.slice(0, from + begin.length)}\n\n${table}\n\n${page.slice(to)}`;
+}
+
+export function writePage({ file, expected }: Page): void {
+  writeText(join(ROOT, file), expected);
+}
+
+/** Beside it, then renamed. */
+export function writeText(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+export function markdown<Row>(rows: readonly Row[], all: readonly Column<Row>[]): string {
+  const columns = all.filter(({ cell }) => rows.some((row) => cell(row) !== undefined));
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const body = rows.map((row) => line(columns.map(({ cell }) => cell(row) ?? "")));
+  const sides = `|${columns.map(({ left }) => (left ? "---" : "--:")).join("|")}|`;
+  return [line(columns.map(({ title }) => title)), sides, ...body].join("\n");
+}
