@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { prepareBoardModel } from "../board/prepare.ts";
+import { stageData } from "../board/data.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
 import { LightMambaError } from "../errors.ts";
 import { packageVersion } from "../package.ts";
@@ -61,7 +61,7 @@ export async function buildImage(output: string, options: ImageOptions): Promise
     const [root, data, input] = ["root", "data", "input"].map((name) => join(stage, name));
     say?.("root and data");
     stageRoot(root!, system.folder, runner);
-    stageData(data!, options);
+    stageData(data!, options.model, { board });
     await stageBoot(input!, system.folder, step);
     await makeRoot(root!, join(input!, "root.squashfs"), step);
     await makeData(data!, join(input!, "data.ext4"), step);
@@ -110,11 +110,6 @@ function stageRoot(root: string, system: string, { runner, cwasm }: RunnerFiles)
   cpSync(join(system, "modules"), join(root, "lib/modules"), { recursive: true });
   into(runner, "usr/bin/lightmamba", 0o755);
   for (const file of Object.values(cwasm)) into(file, join("usr/lib/lightmamba", basename(file)));
-}
-
-function stageData(data: string, { model, board }: ImageOptions): void {
-  mkdirSync(join(data, "states"), { recursive: true });
-  if (model !== undefined) prepareBoardModel(model, join(data, "model"), { board });
 }
 
 /** Files of the boot partition; QEMU needs no BOOT.BIN. */

@@ -1,5 +1,14 @@
 /** The partitions of an image, and the image, from folders. Whatever a file system could take from here (times, owners, modes, the order of names) is set. */
-import { chmodSync, existsSync, lstatSync, lutimesSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  lutimesSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 import { packageRoot } from "../package.ts";
@@ -25,6 +34,8 @@ interface Entry {
   path: string;
   directory: boolean;
   bytes: number;
+  /** Where a symbolic link leads. */
+  link?: string;
 }
 
 /** Sets modes and times as everyone has them, whatever the umask was where the files come from. What is below, a folder before what is in it. */
@@ -38,7 +49,8 @@ function settle(folder: string, prefix = ""): Entry[] {
     if (state.isFile()) chmodSync(file, runs ? 0o755 : 0o644);
     const below = directory ? settle(file, `${path}/`) : [];
     lutimesSync(file, EPOCH, EPOCH);
-    return [{ path, directory, bytes: directory ? 0 : state.size }, ...below];
+    const link = state.isSymbolicLink() ? { link: readlinkSync(file) } : {};
+    return [{ path, directory, bytes: directory ? 0 : state.size, ...link }, ...below];
   });
 }
 
@@ -67,11 +79,13 @@ export async function makeData(data: string, output: string, { signal, log }: St
   if (complaint !== undefined) throw new LightMambaError("bug", `debugfs: ${complaint}`);
 }
 
-function debugfsLines({ path, directory }: Entry): string {
-  if (/["\n]/.test(path)) throw new LightMambaError("unsupported", "a name that debugfs cannot take", { file: path });
+function debugfsLines({ path, directory, link }: Entry): string {
+  if (/["\n]/.test(path + (link ?? "")))
+    throw new LightMambaError("unsupported", "a name that debugfs cannot take", { file: path });
   // Names only: what debugfs makes of paths depends on where it is
   const name = `"${basename(path)}"`;
-  return `cd "/${dirname(path)}"\n${directory ? `mkdir ${name}` : `write "${path}" ${name}`}`;
+  const make = directory ? `mkdir ${name}` : link === undefined ? `write "${path}" ${name}` : `symlink ${name} "${link}"`;
+  return `cd "/${dirname(path)}"\n${make}`;
 }
 
 /** Makes `<stage>/output/sdcard.img` of what is in `<stage>/input`, by the layout of firmware/system. */

@@ -58,7 +58,8 @@ export function withFiles<T>(
     const files = partitions.flatMap(({ name }) => hashesBelow(join(folder, name), `${name}:`));
     const read = (path: string) => {
       const [partition, name] = path.split(":", 2);
-      return files.some((file) => file.path === path)
+      // Nobody goes where a link of an image leads
+      return files.some((file) => file.path === path && file.link === undefined)
         ? readFileSync(join(folder, partition!, name!), "utf8")
         : undefined;
     };

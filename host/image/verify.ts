@@ -1,21 +1,20 @@
 /** Checks an image: its structure, its file systems, every file against the manifest, and that its model is whole. */
 import { existsSync, readFileSync } from "node:fs";
-import type { BoardSetup } from "../board/prepare.ts";
 import { fileSha256, writtenSha256 } from "../checkpoint/sha256.ts";
 import { type ErrorDetail, LightMambaError } from "../errors.ts";
 import type { ImageBoard } from "./build.ts";
 import type { StepOptions } from "./components.ts";
-import { modelOf, SETUP } from "./inspect.ts";
 import { LABELS, type Partition, readFileSystem, readPartitions } from "./layout.ts";
 import { type FileHash, MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
+import { checkModelFiles, isPointer, modelsOf } from "./models.ts";
 import { withFiles } from "./read.ts";
 
 export interface VerifyOptions extends StepOptions {
   board?: ImageBoard;
 }
 
-/** Written by the board. */
-const STATES = "data:states/";
+/** Where the board writes: models and pointers change with updates, and say themselves whether they are whole. */
+const DATA = "data:";
 
 /** What was checked, a line each; throws at the first thing that does not hold. */
 export async function verifyImage(image: string, { board, signal }: VerifyOptions = {}): Promise<string[]> {
@@ -25,7 +24,7 @@ export async function verifyImage(image: string, { board, signal }: VerifyOption
     ...checkHash(image),
   ];
   const check = (files: FileHash[], read: (path: string) => string | undefined) => {
-    const [text, setup] = [read(`boot:${MANIFEST}`), read(SETUP)];
+    const text = read(`boot:${MANIFEST}`);
     if (text === undefined) throw fault(image, "the image has no manifest", { field: `boot:${MANIFEST}` });
     const manifest = parseManifest(text, { file: image, field: `boot:${MANIFEST}` });
     checkBoard(image, manifest, board);
@@ -33,7 +32,7 @@ export async function verifyImage(image: string, { board, signal }: VerifyOption
       ...done,
       ...checkBeside(image, text),
       checkFiles(image, manifest, files),
-      setup === undefined ? "model: none" : checkModel(image, setup, files, manifest.board),
+      ...checkModels(image, manifest, files, read),
     ];
   };
   return withFiles(image, partitions, check, signal);
@@ -76,26 +75,38 @@ function checkBeside(image: string, text: string): string[] {
 }
 
 function checkFiles(image: string, manifest: Manifest, files: readonly FileHash[]): string {
-  const found = new Map(files.map((file) => [file.path, file]));
-  for (const { path, sha256, link } of manifest.files) {
+  const isFixed = ({ path }: FileHash) => !path.startsWith(DATA);
+  const found = new Map(files.filter(isFixed).map((file) => [file.path, file]));
+  const written = manifest.files.filter(isFixed);
+  for (const { path, sha256, link } of written) {
     const file = found.get(path);
     if (file === undefined) throw fault(image, "is missing in the image", { field: path });
     if (file.sha256 !== sha256 || file.link !== link)
       throw fault(image, "has changed", { field: path, expected: sha256, found: file.sha256 });
     found.delete(path);
   }
-  const more = [...found.keys()].find((path) => path !== `boot:${MANIFEST}` && !path.startsWith(STATES));
+  const more = [...found.keys()].find((path) => path !== `boot:${MANIFEST}`);
   if (more !== undefined) throw fault(image, "is not in the manifest", { field: more });
-  return `files: ${manifest.files.length} as they were written, of ${manifest.components.length} components`;
+  return `files: ${written.length} as they were written, of ${manifest.components.length} components`;
 }
 
-function checkModel(image: string, text: string, files: readonly FileHash[], board: string): string {
-  const { generator, board: made, runtime } = modelOf(text, image);
-  if (made !== board) throw fault(image, "a model for another board", { field: SETUP, expected: board, found: made });
-  for (const [name, { sha256 }] of Object.entries((JSON.parse(text) as BoardSetup).files)) {
-    const field = `data:model/${name}`;
-    const found = files.find((file) => file.path === field)?.sha256 ?? "nothing";
-    if (found !== sha256) throw fault(image, "the model is not whole", { field, expected: sha256, found });
+function checkModels(
+  image: string,
+  manifest: Manifest,
+  files: readonly FileHash[],
+  read: (path: string) => string | undefined,
+): string[] {
+  const models = modelsOf(image, files, read);
+  if (models.length === 0 && manifest.files.some(isPointer))
+    throw fault(image, "the image was built with a model, and has none", { field: `${DATA}current` });
+  for (const { id, board: found } of models) {
+    checkModelFiles(image, id, files);
+    const expected = manifest.board;
+    if (found !== expected) throw fault(image, "a model for another board", { field: `${DATA}models/${id}`, expected, found });
   }
-  return `model: ${generator}, for ${made}, runtime ${runtime}`;
+  if (models.length === 0) return ["model: none"];
+  return models.map(
+    ({ id, generator, board, runtime, candidate }) =>
+      `model: ${id}, ${generator}, for ${board}, runtime ${runtime}${candidate ? ", not yet confirmed" : ""}`,
+  );
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { LightMambaError } from "../../host/errors.ts";
@@ -135,6 +135,7 @@ describe("the data partition", { skip: withoutProgram("mke2fs", "-V") || without
     mkdirSync(join(data, "model/below"), { recursive: true });
     mkdirSync(join(data, "states"));
     writeFileSync(join(data, "model/a file"), "content", { mode: 0o600 });
+    symlinkSync("../model/no such file", join(data, "states/link"));
     await makeData(data, output, {});
     const partition = { name: "data", offset: 0, size: 0 } as const;
     assert.deepEqual(readFileSystem(output, partition), { kind: "ext4", label: "lm-data" });
@@ -151,6 +152,9 @@ describe("the data partition", { skip: withoutProgram("mke2fs", "-V") || without
       ["040755", "0", "0", "model"],
       ["040755", "0", "0", "states"],
     ]);
+    assert.deepEqual(await list("/states"), [["120777", "0", "0", "link"]]);
+    const { stdout } = await runProgram("debugfs", ["-R", "stat /states/link", output]);
+    assert.match(stdout, /^Fast link dest: "\.\.\/model\/no such file"$/m);
     assert.deepEqual(await list("/model"), [
       ["100644", "0", "0", "a file"],
       ["040755", "0", "0", "below"],
@@ -160,16 +164,23 @@ describe("the data partition", { skip: withoutProgram("mke2fs", "-V") || without
   it("cannot hold what debugfs does not take", async () => {
     const data = join(folder, "quotes");
     mkdirSync(data);
-    writeFileSync(join(data, 'a"b'), "");
-    const error = await rejectionOf(makeData(data, join(folder, "quotes.ext4"), {}));
-    assert.match(error.message, /a"b: a name that debugfs cannot take/);
+    for (const make of [
+      (path: string) => writeFileSync(path, ""),
+      (path: string) => symlinkSync('c"d', path.replace('a"b', "link")),
+    ]) {
+      make(join(data, 'a"b'));
+      const error = await rejectionOf(makeData(data, join(folder, "quotes.ext4"), {}));
+      assert.match(error.message, /(a"b|link): a name that debugfs cannot take/);
+      rmSync(join(data, 'a"b'), { force: true });
+    }
   });
 
   it("that lacks a file is none", async () => {
-    const data = join(folder, "gone");
+    const data = join(folder, "many");
     mkdirSync(data);
-    symlinkSync("/no/such/file", join(data, "link"));
-    const error = await rejectionOf(makeData(data, join(folder, "gone.ext4"), {}));
-    assert.match(error.message, /^debugfs: .*No such file/);
+    // More than an empty partition has room for
+    for (let i = 0; i < 3000; i++) writeFileSync(join(data, `${i}`), "");
+    const error = await rejectionOf(makeData(data, join(folder, "many.ext4"), {}));
+    assert.match(error.message, /^debugfs: .*inode/i);
   });
 });

@@ -1,10 +1,11 @@
 /** Images are looked through; of one that is not as it was built, what is wrong is named. */
 import assert from "node:assert/strict";
-import { closeSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
 import { type Partition, readPartitions } from "../../host/image/layout.ts";
+import { parseManifest } from "../../host/image/manifest.ts";
 import { runProgram } from "../../host/image/programs.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { scratchFolder } from "../firmware.ts";
@@ -26,6 +27,23 @@ async function inBoot(path: string, { offset }: Partition, program: string, ...a
 }
 async function inData(path: string, { offset }: Partition, request: string): Promise<void> {
   await runProgram("debugfs", ["-w", "-R", request, `${path}?offset=${offset}`]);
+}
+
+/** Requests one after the other; SCRATCH is a file of a few words. */
+async function changeData(path: string, { offset }: Partition, ...requests: string[]): Promise<void> {
+  const [script, scratch] = [join(folder, "script"), join(folder, "scratch")];
+  writeFileSync(scratch, "a few words");
+  writeFileSync(script, requests.map((line) => `${line.replace("SCRATCH", scratch)}\n`).join(""));
+  await runProgram("debugfs", ["-w", "-f", script, `${path}?offset=${offset}`]);
+}
+
+/** The id and the runtime of the model that was put into an image. */
+const modelIn = (path: string) => pointerIn(path)[1]!;
+const runtimeIn = (path: string) => pointerIn(path)[0]!;
+function pointerIn(path: string): string[] {
+  const { files } = parseManifest(readFileSync(`${path}.manifest.json`, "utf8"), { file: path });
+  const { path: name, link } = files.find((file) => file.path.startsWith("data:current/"))!;
+  return [name.split("/").at(-1)!, link!.split("/").at(-1)!];
 }
 
 describe("image verify and inspect", { skip }, () => {
@@ -62,7 +80,7 @@ describe("image verify and inspect", { skip }, () => {
       /^ +\d+ {2}root:usr\/bin\/lightmamba$/m,
       /^made by lightmamba \d+\.\d+\.\d+ for qemu, of$/m,
       /^ {2}u-boot 2\S+ +GPL-2\.0-or-later$/m,
-      /^model: lightmamba \d+\.\d+\.\d+, for qemu, relaxed [0-9a-f]{12}$/m,
+      /^model: [0-9a-f]{16}, lightmamba \d+\.\d+\.\d+, for qemu, relaxed [0-9a-f]{12}$/m,
     ])
       assert.match(stdout, line);
     const found = JSON.parse((await lightmamba(["image", "inspect", IMAGE, "--json"])).stdout);
@@ -81,17 +99,17 @@ describe("image verify and inspect", { skip }, () => {
     assert.equal(found.manifest.board, "qemu");
   });
 
-  it("let the board's states be", async () => {
+  it("let be what the board writes: states, what it counts, models on trial", async () => {
     const path = join(folder, "used.img");
     copyImage(IMAGE, path);
     rmSync(`${path}.sha256`);
-    writeFileSync(join(folder, "state"), "state");
-    const { offset } = readPartitions(path)[2]!;
-    const script = join(folder, "script");
-    writeFileSync(script, `cd /states\nwrite ${join(folder, "state")} story.state\n`);
-    await runProgram("debugfs", ["-w", "-f", script, `${path}?offset=${offset}`]);
-    const { code, stderr } = await lightmamba(["image", "verify", path]);
+    const [runtime, id] = pointerIn(path);
+    const candidate = ["cd /current", `symlink ${runtime}.next ../models/${id}`];
+    const states = ["cd /states", "write SCRATCH story.state", "cd /", "write SCRATCH crashes.json"];
+    await changeData(path, readPartitions(path)[2]!, ...states, ...candidate);
+    const { code, stdout, stderr } = await lightmamba(["image", "verify", path]);
     assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`model: ${id}, .*[0-9a-f]{12}\n.* model: ${id}, .*, not yet confirmed\n`));
     removeImage(path);
   });
 });
@@ -197,10 +215,74 @@ describe("image verify", { skip }, () => {
       "no-weights",
       async (path, [, , data]) => {
         unhashed(path);
-        await inData(path, data!, "rm /model/model.safetensors");
+        await inData(path, data!, `rm /models/${modelIn(path)}/model.safetensors`);
       },
       "verification",
-      /data:model\/model\.safetensors: is missing in the image/,
+      /data:models\/[0-9a-f]{16}\/model\.safetensors: the model is not whole: is missing/,
+    ],
+    [
+      "other-tokenizer",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await changeData(path, data!, `cd /models/${modelIn(path)}`, "rm tokenizer.json", "write SCRATCH tokenizer.json");
+      },
+      "verification",
+      /data:models\/([0-9a-f]{16}): the model is not whole \(expected \1, found [0-9a-f]{16}\)/,
+    ],
+    [
+      "no-setup",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await inData(path, data!, `rm /models/${modelIn(path)}/setup.json`);
+      },
+      "badInput",
+      /setup\.json: is missing: a pointer leads there/,
+    ],
+    [
+      "no-json",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await changeData(path, data!, `cd /models/${modelIn(path)}`, "rm setup.json", "write SCRATCH setup.json");
+      },
+      "badInput",
+      /setup\.json: is no description of a model/,
+    ],
+    [
+      "link-out",
+      async (path, [, , data]) => {
+        unhashed(path);
+        const script = [`cd /models/${modelIn(path)}`, "rm setup.json", `symlink setup.json ${join(folder, "scratch")}`];
+        await changeData(path, data!, ...script);
+      },
+      "badInput",
+      /setup\.json: is missing: a pointer leads there/,
+    ],
+    [
+      "no-pointer",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await inData(path, data!, `rm /current/${runtimeIn(path)}`);
+      },
+      "verification",
+      /data:current: the image was built with a model, and has none/,
+    ],
+    [
+      "strange-pointer",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await changeData(path, data!, "cd /current", `rm ${runtimeIn(path)}`, `symlink ${runtimeIn(path)} /etc`);
+      },
+      "badInput",
+      /data:current\/[0-9a-f]{16}: is no pointer to a model \(expected \.\.\/models\/<id>, found \/etc\)/,
+    ],
+    [
+      "other-runtime",
+      async (path, [, , data]) => {
+        unhashed(path);
+        await changeData(path, data!, "cd /current", `symlink ${"0".repeat(16)} ../models/${modelIn(path)}`);
+      },
+      "badInput",
+      /data:current\/0{16}: a model for another runtime \(expected 0{16}, found [0-9a-f]{16}\)/,
     ],
     [
       "beside",

@@ -105,7 +105,7 @@ function defineInspect(output: Output): Command {
     });
 }
 
-function showInspected({ partitions, manifest, model }: InspectedImage, output: Output): void {
+function showInspected({ partitions, manifest, models }: InspectedImage, output: Output): void {
   for (const { name, offset, size, kind, label, files } of partitions) {
     const place = `${(size / 2 ** 20).toFixed(1)} MiB from ${offset / 2 ** 20} MiB on`;
     output.line(output.style("bold", `${name}: ${kind ?? "unknown"}${label ? ` ${label}` : ""}, ${place}`));
@@ -118,7 +118,9 @@ function showInspected({ partitions, manifest, model }: InspectedImage, output: 
   );
   for (const { name, version, licence } of manifest?.components ?? [])
     output.line(`  ${`${name} ${version}`.padEnd(40)} ${licence}`);
-  output.line(`model: ${model === undefined ? "none" : `${model.generator}, for ${model.board}, ${model.runtime}`}`);
+  if (models.length === 0) output.line("model: none");
+  for (const { id, generator, board, runtime, candidate } of models)
+    output.line(`model: ${id}, ${generator}, for ${board}, ${runtime}${candidate ? ", not yet confirmed" : ""}`);
 }
 
 function defineVerify(output: Output): Command {
@@ -167,7 +169,7 @@ interface Said {
 async function boot(image: string, options: BootOptions, output: Output): Promise<void> {
   const { device, prompt, tokens, seed, timeout } = options;
   const words = ["--json", "--device", device === "rtl" ? "board" : "wasm", "--seed", `${seed}`, "-n", `${tokens}`];
-  const command = ["run", prompt, "--model", "/data/model", ...words];
+  const command = ["run", "--model", "/data/model", ...words, "--", prompt];
   const screen = new Screen(prompt, output);
   const { exit, timeline } = await interruptible(output, (step) =>
     bootImage(image, { ...step, device, command, timeoutSeconds: timeout, onLine: (line) => screen.show(line) }),

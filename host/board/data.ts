@@ -1,0 +1,55 @@
+/** The data partition: models by what is in them, and which of them a runtime takes. docs/update.md. */
+import { createHash } from "node:crypto";
+import { mkdirSync, renameSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { fileSha256 } from "../checkpoint/sha256.ts";
+import { type BoardModelOptions, prepareBoardModel, SETUP_FILE } from "./prepare.ts";
+
+/** Of a model on a board, in the order in which its id is made of them. */
+export const MODEL_PARTS = ["model.safetensors", "tokenizer.json", SETUP_FILE] as const;
+export type ModelPart = (typeof MODEL_PARTS)[number];
+
+export interface BoardModel {
+  /** Folder of its three files. */
+  folder: string;
+  id: string;
+  /** The runtime that it was prepared for. */
+  runtime: string;
+}
+
+/** Runtimes and models are named by the first 16 digits of a SHA-256. */
+export function shortHash(sha256: string): string {
+  return sha256.slice(0, 16);
+}
+
+export const SHORT_HASH = /^[0-9a-f]{16}$/;
+
+/** Of the SHA-256 of its parts, in their order. */
+export function modelId(sha256: readonly string[]): string {
+  const text = sha256.map((one) => `${one}\n`).join("");
+  return shortHash(createHash("sha256").update(text).digest("hex"));
+}
+
+/** Paths below /data. */
+export const modelFolder = (id: string) => `models/${id}`;
+export const pointerOf = (runtime: string) => `current/${runtime}`;
+/** A pointer's own text: it lies beside the models. */
+export const pointerTo = (id: string) => `../${modelFolder(id)}`;
+
+/** Prepares a model directory into `<folder>/<its id>`. */
+export function prepareById(from: string, folder: string, options: BoardModelOptions): BoardModel {
+  const made = join(folder, "new");
+  const { runtime } = prepareBoardModel(from, made, options);
+  const id = modelId(MODEL_PARTS.map((name) => fileSha256(join(made, name))));
+  renameSync(made, join(folder, id));
+  return { folder: join(folder, id), id, runtime: shortHash(runtime.sha256) };
+}
+
+/** What is in the data partition of a new card. */
+export function stageData(data: string, from: string | undefined, options: BoardModelOptions): void {
+  for (const name of ["states", "models", "current"]) mkdirSync(join(data, name), { recursive: true });
+  if (from === undefined) return;
+  const { id, runtime } = prepareById(from, join(data, "models"), options);
+  symlinkSync(pointerTo(id), join(data, pointerOf(runtime)));
+  symlinkSync(modelFolder(id), join(data, "model"));
+}
