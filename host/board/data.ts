@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { mkdirSync, renameSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileSha256 } from "../checkpoint/sha256.ts";
-import { type BoardModelOptions, prepareBoardModel, SETUP_FILE } from "./prepare.ts";
+import { badInput, type ErrorDetail } from "../errors.ts";
+import { type BoardModelOptions, type BoardSetup, prepareBoardModel, SETUP_FILE } from "./prepare.ts";
 
 /** Of a model on a board, in the order in which its id is made of them. */
 export const MODEL_PARTS = ["model.safetensors", "tokenizer.json", SETUP_FILE] as const;
@@ -35,6 +36,27 @@ export const modelFolder = (id: string) => `models/${id}`;
 export const pointerOf = (runtime: string) => `current/${runtime}`;
 /** A pointer's own text: it lies beside the models. */
 export const pointerTo = (id: string) => `../${modelFolder(id)}`;
+
+/** What its setup.json says of a model, as far as anybody but the runner asks. */
+export interface SetupSummary {
+  generator: string;
+  board: string;
+  variant: string;
+  /** SHA-256. */
+  runtime: string;
+}
+
+/** `where` is for messages. */
+export function summarizeSetup(text: string, where: ErrorDetail): SetupSummary {
+  try {
+    const { generator, device, runtime } = JSON.parse(text) as BoardSetup;
+    const summary = { generator, board: device.board, variant: runtime.variant, runtime: runtime.sha256 };
+    if (Object.values(summary).every((one) => typeof one === "string")) return summary;
+  } catch {
+    // No JSON at all is as unknown as another JSON
+  }
+  throw badInput("is no description of a model", where);
+}
 
 /** Prepares a model directory into `<folder>/<its id>`. */
 export function prepareById(from: string, folder: string, options: BoardModelOptions): BoardModel {

@@ -83,6 +83,18 @@ function lineProgress(label: string, sink: Sink, now: () => number): Progress {
   };
 }
 
+/** Runs the task; its report ends with it, and says so where it failed. */
+export async function withProgress<T>(progress: Progress, task: () => T | Promise<T>): Promise<T> {
+  let note: string | undefined = "failed";
+  try {
+    const result = await task();
+    note = undefined;
+    return result;
+  } finally {
+    progress.done(note);
+  }
+}
+
 /** For a task of several phases with names and lengths of their own: a report for each. */
 export function phaseProgress(output: { progress(label: string): Progress }) {
   let current: Progress | undefined;
@@ -96,6 +108,6 @@ export function phaseProgress(output: { progress(label: string): Progress }) {
       }
       current?.update(done, total);
     },
-    done: () => current?.done(),
+    done: (note?: string) => current?.done(note),
   };
 }

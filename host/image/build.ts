@@ -19,6 +19,7 @@ import { stageData } from "../board/data.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
 import { LightMambaError } from "../errors.ts";
 import { packageVersion } from "../package.ts";
+import { readPublicKeys } from "../update/keys.ts";
 import { describeBlocks, type Extent, formatBmap } from "./bmap.ts";
 import { buildRunner, buildSystem, type Component, type RunnerFiles, type StepOptions } from "./components.ts";
 import { freeExtents } from "./ext4.ts";
@@ -38,6 +39,8 @@ export interface ImageOptions extends StepOptions {
   /** A BOOT.BIN to take as it is, or the PDI from Vivado to make one with. */
   bootBin?: string;
   basePdi?: string;
+  /** Public keys, whose bundles the system takes. None: it takes none. */
+  updateKey?: string;
 }
 
 export interface BuiltImage {
@@ -52,7 +55,8 @@ export interface BuiltImage {
 /** Writes `output`, and beside it .bmap, .sha256 and .manifest.json; where a program fails, .log has what all of them said. */
 export async function buildImage(output: string, options: ImageOptions): Promise<BuiltImage> {
   checkOutput(output);
-  const { board, bootBin, basePdi, say } = options;
+  const { board, bootBin, basePdi, updateKey, say } = options;
+  if (updateKey !== undefined) readPublicKeys(updateKey);
   for (const pdi of [bootBin, basePdi]) if (pdi !== undefined) await checkPdi(pdi, options);
   const system = await buildSystem(board, options);
   const runner = await buildRunner(options);
@@ -60,7 +64,7 @@ export async function buildImage(output: string, options: ImageOptions): Promise
     const step = { ...options, log: join(stage, "log") };
     const [root, data, input] = ["root", "data", "input"].map((name) => join(stage, name));
     say?.("root and data");
-    stageRoot(root!, system.folder, runner);
+    stageRoot(root!, system.folder, runner, updateKey);
     stageData(data!, options.model, { board });
     await stageBoot(input!, system.folder, step);
     await makeRoot(root!, join(input!, "root.squashfs"), step);
@@ -99,7 +103,10 @@ function checkOutput(output: string): void {
 
 // ------------------------------------------------------------------------------------------------ what is in it
 
-function stageRoot(root: string, system: string, { runner, cwasm }: RunnerFiles): void {
+/** Where the board's program looks for the keys of updates. */
+const UPDATE_KEYS = "etc/lightmamba/update.pub";
+
+function stageRoot(root: string, system: string, { runner, cwasm }: RunnerFiles, updateKey: string | undefined): void {
   cpSync(join(system, "overlay"), root, { recursive: true, verbatimSymlinks: true });
   const into = (from: string, to: string, mode = 0o644) => {
     mkdirSync(dirname(join(root, to)), { recursive: true });
@@ -110,6 +117,7 @@ function stageRoot(root: string, system: string, { runner, cwasm }: RunnerFiles)
   cpSync(join(system, "modules"), join(root, "lib/modules"), { recursive: true });
   into(runner, "usr/bin/lightmamba", 0o755);
   for (const file of Object.values(cwasm)) into(file, join("usr/lib/lightmamba", basename(file)));
+  if (updateKey !== undefined) into(updateKey, UPDATE_KEYS);
 }
 
 /** Files of the boot partition; QEMU needs no BOOT.BIN. */

@@ -1,10 +1,10 @@
 /** The models of a data partition, by the pointers that lead to them. */
-import { MODEL_PARTS, modelFolder, modelId, pointerTo, SHORT_HASH, shortHash } from "../board/data.ts";
-import type { BoardSetup } from "../board/prepare.ts";
+import { MODEL_PARTS, modelFolder, modelId, pointerTo, SHORT_HASH, shortHash, summarizeSetup } from "../board/data.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import type { FileHash } from "./manifest.ts";
 
-const POINTER = /^data:current\/([0-9a-f]{16})(\.next)?$/;
+/** The second part: not yet confirmed by a self-test on the board, or in the middle of it. */
+const POINTER = /^data:current\/([0-9a-f]{16})(\.next|\.testing)?$/;
 
 export interface ImageModel {
   id: string;
@@ -22,25 +22,21 @@ export function isPointer({ path }: FileHash): boolean {
 
 /** `read` gives a file's text; `badInput` where a pointer leads to no model, or to one that is not as its names say. */
 export function modelsOf(
-  image: string,
+  file: string,
   files: readonly FileHash[],
   read: (path: string) => string | undefined,
 ): ImageModel[] {
   return files.filter(isPointer).map((pointer) => {
-    const [, runtime, next] = POINTER.exec(pointer.path)!;
-    const id = idOf(image, pointer);
-    const setup = setupOf(image, id, read);
-    const made = setup.runtime.sha256;
-    if (shortHash(made) !== runtime)
-      throw badInput("a model for another runtime", {
-        file: image,
-        field: pointer.path,
-        expected: runtime!,
-        found: shortHash(made),
-      });
-    const { generator, device } = setup;
-    const variant = `${setup.runtime.variant} ${made.slice(0, 12)}`;
-    return { id, candidate: next !== undefined, generator, board: device.board, runtime: variant };
+    const [, expected, trial] = POINTER.exec(pointer.path)!;
+    const id = idOf(file, pointer);
+    const field = `data:${modelFolder(id)}/setup.json`;
+    const text = read(field);
+    if (text === undefined) throw badInput("is missing: a pointer leads there", { file, field });
+    const { generator, board, variant, runtime } = summarizeSetup(text, { file, field });
+    const found = shortHash(runtime);
+    if (found !== expected)
+      throw badInput("a model for another runtime", { file, field: pointer.path, expected: expected!, found });
+    return { id, candidate: trial !== undefined, generator, board, runtime: `${variant} ${runtime.slice(0, 12)}` };
   });
 }
 
@@ -48,21 +44,6 @@ function idOf(file: string, { path: field, link }: FileHash): string {
   const id = link?.split("/").at(-1) ?? "";
   if (SHORT_HASH.test(id) && link === pointerTo(id)) return id;
   throw badInput("is no pointer to a model", { file, field, expected: pointerTo("<id>"), found: link ?? "a file" });
-}
-
-function setupOf(file: string, id: string, read: (path: string) => string | undefined): BoardSetup {
-  const field = `data:${modelFolder(id)}/setup.json`;
-  const text = read(field);
-  if (text === undefined) throw badInput("is missing: a pointer leads there", { file, field });
-  try {
-    const setup = JSON.parse(text) as BoardSetup;
-    const { generator, device, runtime } = setup;
-    const texts = [generator, device.board, runtime.variant, runtime.sha256];
-    if (texts.every((one) => typeof one === "string")) return setup;
-  } catch {
-    // No JSON at all is as unknown as another JSON
-  }
-  throw badInput("is no description of a model", { file, field });
 }
 
 /** Of a model whose files were all read: its name says what they hold. */

@@ -84,7 +84,11 @@ function debugfsLines({ path, directory, link }: Entry): string {
     throw new LightMambaError("unsupported", "a name that debugfs cannot take", { file: path });
   // Names only: what debugfs makes of paths depends on where it is
   const name = `"${basename(path)}"`;
-  const make = directory ? `mkdir ${name}` : link === undefined ? `write "${path}" ${name}` : `symlink ${name} "${link}"`;
+  const make = directory
+    ? `mkdir ${name}`
+    : link === undefined
+      ? `write "${path}" ${name}`
+      : `symlink ${name} "${link}"`;
   return `cd "/${dirname(path)}"\n${make}`;
 }
 

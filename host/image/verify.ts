@@ -102,7 +102,8 @@ function checkModels(
   for (const { id, board: found } of models) {
     checkModelFiles(image, id, files);
     const expected = manifest.board;
-    if (found !== expected) throw fault(image, "a model for another board", { field: `${DATA}models/${id}`, expected, found });
+    if (found !== expected)
+      throw fault(image, "a model for another board", { field: `${DATA}models/${id}`, expected, found });
   }
   if (models.length === 0) return ["model: none"];
   return models.map(

@@ -224,7 +224,13 @@ describe("image verify", { skip }, () => {
       "other-tokenizer",
       async (path, [, , data]) => {
         unhashed(path);
-        await changeData(path, data!, `cd /models/${modelIn(path)}`, "rm tokenizer.json", "write SCRATCH tokenizer.json");
+        await changeData(
+          path,
+          data!,
+          `cd /models/${modelIn(path)}`,
+          "rm tokenizer.json",
+          "write SCRATCH tokenizer.json",
+        );
       },
       "verification",
       /data:models\/([0-9a-f]{16}): the model is not whole \(expected \1, found [0-9a-f]{16}\)/,
@@ -251,7 +257,11 @@ describe("image verify", { skip }, () => {
       "link-out",
       async (path, [, , data]) => {
         unhashed(path);
-        const script = [`cd /models/${modelIn(path)}`, "rm setup.json", `symlink setup.json ${join(folder, "scratch")}`];
+        const script = [
+          `cd /models/${modelIn(path)}`,
+          "rm setup.json",
+          `symlink setup.json ${join(folder, "scratch")}`,
+        ];
         await changeData(path, data!, ...script);
       },
       "badInput",

@@ -18,6 +18,7 @@ interface BuildOptions {
   model: string | false;
   bootBin?: string;
   basePdi?: string;
+  updateKey?: string;
   output: string;
 }
 
@@ -43,6 +44,7 @@ export function define(output: Output): Command {
 function defineBuild(output: Output): Command {
   return defineCommand("build", "Build an SD card image.", [
     ["a card for QEMU, with the embedded model", "image build --board qemu -o sdcard.img"],
+    ["one that takes updates of this key", "image build --board qemu --update-key update.pub -o sdcard.img"],
     [
       "for the board, with what Vivado made",
       "image build --board vck190 --model my-w4a4 --base-pdi base.pdi -o sdcard.img",
@@ -53,17 +55,19 @@ function defineBuild(output: Output): Command {
     .option("--no-model", "leave the data partition empty")
     .option("--boot-bin <file>", "a BOOT.BIN to put on it as it is")
     .option("--base-pdi <file>", "the PDI that Vivado made: BOOT.BIN is packed from it")
+    .option("--update-key <file>", "public keys of `bundle keygen`, whose updates it takes; default: it takes none")
     .requiredOption("-o, --output <file>", "image to write; beside it .bmap, .sha256 and .manifest.json")
     .action((options: BuildOptions) => build(options, output));
 }
 
 async function build(options: BuildOptions, output: Output): Promise<void> {
-  const { board, model, bootBin, basePdi } = options;
+  const { board, model, bootBin, basePdi, updateKey } = options;
   if (bootBin !== undefined && basePdi !== undefined)
     throw usage("--base-pdi", "not beside --boot-bin, which is complete");
   for (const [field, file] of [
     ["--boot-bin", bootBin],
     ["--base-pdi", basePdi],
+    ["--update-key", updateKey],
   ] as const)
     if (file !== undefined && !existsSync(file)) throw usage(field, "no such file", file);
   const built = await interruptible(output, (step) =>
@@ -73,6 +77,7 @@ async function build(options: BuildOptions, output: Output): Promise<void> {
       ...(model === false ? {} : { model: modelDir(model) }),
       ...(bootBin === undefined ? {} : { bootBin }),
       ...(basePdi === undefined ? {} : { basePdi }),
+      ...(updateKey === undefined ? {} : { updateKey }),
     }),
   );
   showBuilt(built, output);
