@@ -28,7 +28,8 @@ export interface BundleManifest {
 const MOST_TITLE = 200;
 
 type Check = (value: JsonValue | undefined) => boolean;
-const text: Check = (value) =>
+/** A line that can be shown. */
+export const isTitle = (value: JsonValue | undefined) =>
   typeof value === "string" && value !== "" && value.length <= MOST_TITLE && !/\p{Cc}/u.test(value);
 const matching =
   (pattern: RegExp): Check =>
@@ -40,9 +41,9 @@ const equal =
     value === wanted;
 const size: Check = (value) => Number.isSafeInteger(value) && Number(value) > 0;
 
-const SYSTEM = { version: text, runtime: matching(SHORT_HASH), file: equal(SYSTEM_FILE) };
+const SYSTEM = { version: isTitle, runtime: matching(SHORT_HASH), file: equal(SYSTEM_FILE) };
 const MODEL = { id: matching(SHORT_HASH), runtime: matching(SHORT_HASH) };
-const FILE = { path: text, bytes: size, sha256: matching(/^[0-9a-f]{64}$/) };
+const FILE = { path: isTitle, bytes: size, sha256: matching(/^[0-9a-f]{64}$/) };
 
 /** `file` is for messages. */
 export function parseBundleManifest(bytes: string, file: string): BundleManifest {
@@ -54,7 +55,7 @@ export function parseBundleManifest(bytes: string, file: string): BundleManifest
     format: equal("lightmamba-bundle"),
     version: equal(1),
     board: matching(boards),
-    title: text,
+    title: isTitle,
     files: Array.isArray,
     ...(system === undefined ? {} : { system: isObject }),
     ...(model === undefined ? {} : { model: isObject }),

@@ -1,9 +1,11 @@
 /** Reads bundles. Nothing in them is believed before it was checked. */
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { shortHash, summarizeSetup } from "../board/data.ts";
 import { InputFile } from "../checkpoint/file.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import { aligned, type BundleHead, HEADER_BYTES, manifestBytes, parseHead } from "./header.ts";
+import { checkSignature, type PublicKey } from "./keys.ts";
 import type { BundleFile } from "./manifest.ts";
 
 const SETUP = "model/setup.json";
@@ -47,8 +49,28 @@ function place({ bytes: { length }, manifest }: BundleHead, { path, size }: Inpu
   throw badInput("the bundle has another length than its files", { file: path, expected: offset, found: size });
 }
 
+/** All that can be checked without a board; throws at the first thing that does not hold. */
+export async function verifyBundle(
+  path: string,
+  keys: readonly PublicKey[],
+  progress: (done: number, total: number) => void = () => {},
+): Promise<BundleHead> {
+  const bundle = openBundle(path);
+  try {
+    checkSignature(bundle.head, keys, path);
+    await checkContents(bundle, progress);
+    checkSetup(bundle);
+    return bundle.head;
+  } finally {
+    bundle.file.close();
+  }
+}
+
 /** Every byte: files by their hashes, and zeros between them. */
-export function checkContents({ file, head, files }: Bundle, progress: (done: number, total: number) => void): void {
+async function checkContents(
+  { file, head, files }: Bundle,
+  progress: (done: number, total: number) => void,
+): Promise<void> {
   checkZeros(file, head.bytes.length);
   for (const { path: field, offset, bytes, sha256 } of files) {
     const hash = createHash("sha256");
@@ -56,7 +78,9 @@ export function checkContents({ file, head, files }: Bundle, progress: (done: nu
     for (const piece of file.pieces(offset, offset + bytes)) {
       hash.update(piece);
       at += piece.length;
-      progress(at, file.size);
+      progress(aligned(at), file.size);
+      // Ctrl-C comes through
+      await setImmediate();
     }
     const found = hash.digest("hex");
     if (found !== sha256) {
@@ -68,7 +92,7 @@ export function checkContents({ file, head, files }: Bundle, progress: (done: nu
 }
 
 /** The model's own description says the same as the manifest. */
-export function checkSetup({ file, head: { manifest }, files }: Bundle): void {
+function checkSetup({ file, head: { manifest }, files }: Bundle): void {
   if (manifest.model === undefined) return;
   const { offset, bytes, path: field } = files.find(({ path }) => path === SETUP)!;
   if (bytes > MOST_SETUP) throw badInput("too large", { file: file.path, field, expected: MOST_SETUP, found: bytes });

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { type BoardModel, MODEL_PARTS, prepareById } from "../board/data.ts";
 import { InputFile, systemReason } from "../checkpoint/file.ts";
 import { LightMambaError } from "../errors.ts";
@@ -46,12 +47,12 @@ export async function createBundle(output: string, options: BundleOptions): Prom
       const model = dir === undefined ? undefined : prepareById(dir, stage, { board });
       if (system !== undefined && model !== undefined) assertSameRuntime(image!, system, dir!, model);
       const sources = [
-        ...(system === undefined ? [] : [systemSource(image!, system)]),
-        ...(model === undefined ? [] : modelSources(model)),
+        ...(system === undefined ? [] : [await systemSource(image!, system)]),
+        ...(model === undefined ? [] : await modelSources(model)),
       ];
       const manifest = describe(board, options.title, system, model, sources);
       const made = join(stage, "bundle");
-      writeBundle(made, makeHead(manifest, options.key.id, options.key.sign), sources, options.progress);
+      await writeBundle(made, makeHead(manifest, options.key.id, options.key.sign), sources, options.progress);
       renameSync(made, output);
       return { bundle: output, bytes: statSync(output).size, manifest };
     },
@@ -112,27 +113,32 @@ function describe(
   };
 }
 
-function systemSource(from: string, { offset, bytes }: ImageSystem): Source {
+function systemSource(from: string, { offset, bytes }: ImageSystem): Promise<Source> {
   return sourceOf(SYSTEM_FILE, from, offset, bytes);
 }
 
-function modelSources({ folder }: BoardModel): Source[] {
-  return MODEL_PARTS.map((name) => {
+function modelSources({ folder }: BoardModel): Promise<Source[]> {
+  const source = (name: string) => {
     const from = join(folder, name);
     return sourceOf(`model/${name}`, from, 0, statSync(from).size);
-  });
+  };
+  return Promise.all(MODEL_PARTS.map(source));
 }
 
-function sourceOf(path: string, from: string, offset: number, bytes: number): Source {
+async function sourceOf(path: string, from: string, offset: number, bytes: number): Promise<Source> {
   const hash = createHash("sha256");
-  eachPiece(from, offset, bytes, (piece) => void hash.update(piece));
+  await eachPiece(from, offset, bytes, (piece) => void hash.update(piece));
   return { path, bytes, sha256: hash.digest("hex"), from, offset };
 }
 
-function eachPiece(from: string, offset: number, bytes: number, action: (piece: Uint8Array) => void): void {
+async function eachPiece(from: string, offset: number, bytes: number, action: (piece: Uint8Array) => void) {
   const file = InputFile.open(from);
   try {
-    for (const piece of file.pieces(offset, offset + bytes)) action(piece);
+    for (const piece of file.pieces(offset, offset + bytes)) {
+      action(piece);
+      // Ctrl-C comes through
+      await setImmediate();
+    }
   } finally {
     file.close();
   }
@@ -140,12 +146,12 @@ function eachPiece(from: string, offset: number, bytes: number, action: (piece: 
 
 // ------------------------------------------------------------------------------------------------ writing
 
-function writeBundle(
+async function writeBundle(
   path: string,
   head: Buffer,
   sources: readonly Source[],
   progress: (done: number, total: number) => void = () => {},
-): void {
+): Promise<void> {
   const total = sources.reduce((sum, { bytes }) => sum + bytes, 0);
   const fd = openSync(path, "wx");
   let done = 0;
@@ -153,7 +159,7 @@ function writeBundle(
     write(fd, path, padded(head, head.length));
     for (const source of sources) {
       const hash = createHash("sha256");
-      eachPiece(source.from, source.offset, source.bytes, (piece) => {
+      await eachPiece(source.from, source.offset, source.bytes, (piece) => {
         hash.update(piece);
         done += piece.length;
         write(fd, path, piece);

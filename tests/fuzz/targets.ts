@@ -26,9 +26,12 @@ import { openTorchWeights } from "../../host/checkpoint/torch.ts";
 import { closeWeights } from "../../host/checkpoint/weights.ts";
 import { readModelHeader } from "../../host/model/description.ts";
 import { loadTokenizer } from "../../host/tokenizer/index.ts";
+import { readPublicKeys } from "../../host/update/keys.ts";
+import { parseBundleManifest } from "../../host/update/manifest.ts";
+import { openBundle } from "../../host/update/read.ts";
 import { gguf, mutatedGguf } from "./gguf.ts";
 import { mutate, mutatedJson, type Pick } from "./random.ts";
-import { smallCheckpointFiles, smallTokenizer, smallTorchFile } from "./seeds.ts";
+import { smallBundle, smallCheckpointFiles, smallTokenizer, smallTorchFile } from "./seeds.ts";
 
 export interface Target {
   rounds: number;
@@ -215,6 +218,21 @@ export const TARGETS: Record<string, () => Target> = {
       readModelHeader(dir),
     );
     return byteTarget(2_000, model("quantization.json"), read);
+  },
+  "update bundle": () => {
+    const { manifest, whole } = smallBundle();
+    const read = inDirectory("x.lmb", {}, (_, path) => openBundle(path).file.close());
+    return byteTarget(8_000, whole, read, 88 + JSON.stringify(manifest).length);
+  },
+  "update bundle, manifest": () =>
+    jsonTarget(8_000, smallBundle().manifest, (bytes) => void parseBundleManifest(Buffer.from(bytes).toString(), "x")),
+  "public keys": () => {
+    const text = `# a comment\n${Buffer.alloc(32, 1).toString("base64")}\n\n${Buffer.alloc(32, 2).toString("base64")}\n`;
+    return byteTarget(
+      2_000,
+      Buffer.from(text),
+      inDirectory("x.pub", {}, (_, path) => void readPublicKeys(path)),
+    );
   },
   "checksums.json": () => {
     const entry = (bytes: number) => JSON.stringify({ bytes, sha256: "0".repeat(64) });

@@ -1,8 +1,9 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { packageVersion } from "../../package.ts";
-import { checkSignature, generateKeys, readPublicKeys, readSigningKey } from "../../update/keys.ts";
-import { BUNDLE_BOARDS, type BundleManifest } from "../../update/manifest.ts";
-import { type Bundle, checkContents, checkSetup, openBundle } from "../../update/read.ts";
+import type { BundleHead } from "../../update/header.ts";
+import { generateKeys, readPublicKeys, readSigningKey } from "../../update/keys.ts";
+import { BUNDLE_BOARDS, type BundleManifest, isTitle } from "../../update/manifest.ts";
+import { openBundle, verifyBundle } from "../../update/read.ts";
 import { createBundle } from "../../update/write.ts";
 import { defineCommand } from "../command.ts";
 import { abortable } from "../interrupt.ts";
@@ -60,10 +61,15 @@ function defineCreate(output: Output): Command {
     )
     .option("--system <image>", "image of `image build`, whose system is taken")
     .option("-m, --model <dir>", "model directory")
-    .option("--title <text>", "what to say it is; default: its versions")
+    .option("--title <text>", "what to say it is, in a line; default: its versions", title)
     .requiredOption("-k, --key <file>", "private key of `bundle keygen`")
     .requiredOption("-o, --output <file>", "bundle to write")
     .action((options: CreateOptions) => create(options, output));
+}
+
+function title(text: string): string {
+  if (isTitle(text)) return text;
+  throw new InvalidArgumentError("Expected a line of at most 200 characters.");
 }
 
 async function create({ key, model, output: path, ...options }: CreateOptions, output: Output): Promise<void> {
@@ -92,16 +98,16 @@ function defineInspect(output: Output): Command {
     .action((path: string) => {
       const bundle = openBundle(path);
       bundle.file.close();
-      if (output.json) output.record({ bundle: path, key: keyOf(bundle), manifest: bundle.head.manifest });
-      else show(bundle, output);
+      if (output.json) output.record({ bundle: path, key: keyOf(bundle.head), manifest: bundle.head.manifest });
+      else show(bundle.head, output);
     });
 }
 
-const keyOf = ({ head }: Bundle) => head.keyId.toString("hex");
+const keyOf = ({ keyId }: BundleHead) => keyId.toString("hex");
 
-function show(bundle: Bundle, output: Output): void {
-  const { board, title, system, model, files } = bundle.head.manifest;
-  output.line(`${output.style("bold", title)}, for ${board}, key ${keyOf(bundle)}`);
+function show(head: BundleHead, output: Output): void {
+  const { board, title, system, model, files } = head.manifest;
+  output.line(`${output.style("bold", title)}, for ${board}, key ${keyOf(head)}`);
   if (system !== undefined) output.line(`system ${system.version}, runtime ${system.runtime}`);
   if (model !== undefined) output.line(`model ${model.id}, for runtime ${model.runtime}`);
   for (const { path, bytes, sha256 } of files)
@@ -119,18 +125,11 @@ function defineVerify(output: Output): Command {
 
 async function verify(path: string, key: string, output: Output): Promise<void> {
   const keys = readPublicKeys(key);
-  const bundle = openBundle(path);
-  try {
-    checkSignature(bundle.head, keys, path);
-    const progress = output.progress("check");
-    await withProgress(progress, () => checkContents(bundle, progress.update));
-    checkSetup(bundle);
-  } finally {
-    bundle.file.close();
-  }
-  const { manifest } = bundle.head;
+  const progress = output.progress("check");
+  const head = await withProgress(progress, () => verifyBundle(path, keys, progress.update));
+  const { manifest } = head;
   const checks = [
-    `signature: of key ${keyOf(bundle)}`,
+    `signature: of key ${keyOf(head)}`,
     `files: ${manifest.files.length} as they were signed`,
     ...(manifest.system ? [`system: ${manifest.system.version}, runtime ${manifest.system.runtime}`] : []),
     ...(manifest.model ? [`model: ${manifest.model.id}, for runtime ${manifest.model.runtime}`] : []),
