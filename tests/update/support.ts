@@ -10,8 +10,7 @@ import { lightmamba } from "../cli/lightmamba.ts";
 export const TINY = join(import.meta.dirname, "../../models/tiny-w4a4");
 
 export async function succeed(args: string[], cwd: string): Promise<string> {
-  const main = { cwd };
-  const { code, stdout, stderr } = await lightmamba([...args, "-q"], main);
+  const { code, stdout, stderr } = await lightmamba([...args, "-q"], { cwd });
   assert.equal(code, 0, stdout + stderr);
   return stdout;
 }
@@ -30,8 +29,8 @@ export function manifestOf(bytes: Buffer): BundleManifest {
 
 /** The bundle with another manifest, signed with the key all the same; the files behind it stay. */
 export function resigned(key: string, change: (manifest: BundleManifest) => unknown) {
-  const { id, sign } = readSigningKey(key);
   return (bytes: Buffer): Buffer => {
+    const { id, sign } = readSigningKey(key);
     const manifest = manifestOf(bytes);
     const head = makeHead((change(manifest) ?? manifest) as BundleManifest, id, sign);
     assert.ok(head.length <= 4096);
