@@ -59,3 +59,13 @@ export function refusalOf(action: () => unknown): CommandError {
   assert.ok(error instanceof CommandError, error.message);
   return error;
 }
+
+/** The error that a promise ends with. */
+export async function rejectionOf(promise: Promise<unknown>): Promise<LightMambaError> {
+  const error = await promise.then(
+    () => new Error("did not fail"),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof LightMambaError, String(error));
+  return error;
+}

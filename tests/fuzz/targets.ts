@@ -225,7 +225,11 @@ export const TARGETS: Record<string, () => Target> = {
     return byteTarget(8_000, whole, read, 88 + JSON.stringify(manifest).length);
   },
   "update bundle, manifest": () =>
-    jsonTarget(8_000, smallBundle().manifest, (bytes) => void parseBundleManifest(Buffer.from(bytes).toString(), "x")),
+    jsonTarget(
+      8_000,
+      JSON.parse(JSON.stringify(smallBundle().manifest)),
+      (bytes) => void parseBundleManifest(Buffer.from(bytes).toString(), "x"),
+    ),
   "public keys": () => {
     const text = `# a comment\n${Buffer.alloc(32, 1).toString("base64")}\n\n${Buffer.alloc(32, 2).toString("base64")}\n`;
     return byteTarget(

@@ -11,19 +11,10 @@ import { formatManifest, hashesBelow, type Manifest, parseManifest } from "../..
 import { makeData } from "../../host/image/partitions.ts";
 import { runProgram } from "../../host/image/programs.ts";
 import { withScratch } from "../../host/image/scratch.ts";
-import { failureOf } from "../device/support.ts";
+import { failureOf, rejectionOf } from "../device/support.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
 
 const folder = scratchFolder();
-
-async function rejectionOf(promise: Promise<unknown>): Promise<LightMambaError> {
-  const error = await promise.then(
-    () => new Error("did not fail"),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof LightMambaError, String(error));
-  return error;
-}
 
 describe("files of a folder", () => {
   it("are those in it, by name; links are not followed", () => {
