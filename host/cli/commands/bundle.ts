@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { packageVersion } from "../../package.ts";
+import { modelDir, packageVersion } from "../../package.ts";
 import type { BundleHead } from "../../update/header.ts";
 import { generateKeys, readPublicKeys, readSigningKey } from "../../update/keys.ts";
 import { BUNDLE_BOARDS, type BundleManifest, isTitle } from "../../update/manifest.ts";
@@ -9,7 +9,6 @@ import { defineCommand } from "../command.ts";
 import { abortable } from "../interrupt.ts";
 import { oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
-import { modelDir } from "../paths.ts";
 import { withProgress } from "../progress.ts";
 
 interface CreateOptions {
