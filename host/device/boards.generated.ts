@@ -186,6 +186,24 @@ export const BOARDS = {
       "block_rams": 2016,
       "ultra_rams": 960
     },
+    "power": {
+      "static_w": 7.5,
+      "lut_pj": 0.051,
+      "memory_lut_pj": 0.21,
+      "flip_flop_pj": 0.022,
+      "dsp_pj": 3,
+      "block_ram_pj": 20.6,
+      "ultra_ram_pj": 30,
+      "processor_idle_w": 0,
+      "processor_busy_w": 15,
+      "memories": [
+        {
+          "name": "hbm",
+          "pj_per_byte": 56,
+          "idle_w": 0.5
+        }
+      ]
+    },
     "memories": [
       {
         "name": "hbm0",
@@ -646,6 +664,29 @@ export const BOARDS = {
       "block_rams": 967,
       "ultra_rams": 463
     },
+    "power": {
+      "static_w": 6,
+      "lut_pj": 0.0306,
+      "memory_lut_pj": 0.126,
+      "flip_flop_pj": 0.0132,
+      "dsp_pj": 1.8,
+      "block_ram_pj": 12.4,
+      "ultra_ram_pj": 18,
+      "processor_idle_w": 0.3,
+      "processor_busy_w": 0.9,
+      "memories": [
+        {
+          "name": "ddr4",
+          "pj_per_byte": 144,
+          "idle_w": 0.6
+        },
+        {
+          "name": "lpddr4",
+          "pj_per_byte": 108,
+          "idle_w": 0.3
+        }
+      ]
+    },
     "memories": [
       {
         "name": "ddr4",
@@ -755,6 +796,17 @@ export const FIGURES: {
     "logic.dsps": {"value":9024,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
     "logic.block_rams": {"value":2016,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
     "logic.ultra_rams": {"value":960,"source":"DS963 as remembered, not looked up","confidence":"assumed"},
+    "power.static_w": {"value":7.5,"band":[5,15],"source":"U50 (next lines): 2.3 W at 35 °C for 870,000 LUTs, 3.4 W for PCIe; a part of 1,303,680","confidence":"assumed"},
+    "power.lut_pj": {"value":0.051,"band":[0.025,0.1],"source":"AMD's estimator for a routed design on Alveo U50 at 180 MHz, published in cyansemi/csre-demo-v1: 4.4 W for 475,034 LUTs and signals, 16 nm","confidence":"assumed"},
+    "power.memory_lut_pj": {"value":0.21,"band":[0.1,0.4],"source":"the same: 0.49 W for 13,034, 16 nm","confidence":"assumed"},
+    "power.flip_flop_pj": {"value":0.022,"band":[0.011,0.044],"source":"the same: 2.6 W for 665,852 with clocks, 16 nm","confidence":"assumed"},
+    "power.dsp_pj": {"value":3,"band":[1,6],"source":"planning value: ISSCC 2014 (Horowitz), as remembered: 3.1 pJ for a product of 32 bits, 45 nm","confidence":"assumed"},
+    "power.block_ram_pj": {"value":20.6,"band":[8,30],"source":"the same report: 1.5 W for 412.5, 16 nm","confidence":"assumed"},
+    "power.ultra_ram_pj": {"value":30,"band":[10,60],"source":"planning value: a block RAM and a half","confidence":"assumed"},
+    "power.processor_idle_w": {"value":0,"band":[0,5],"source":"chosen: the host is not counted while the card works","confidence":"chosen"},
+    "power.processor_busy_w": {"value":15,"band":[5,50],"source":"planning value: a core of a server","confidence":"assumed"},
+    "power.memories.0.pj_per_byte": {"value":56,"band":[31,64],"source":"7 pJ a bit: HyGCN (HPCA 2020); 3.9 for HBM2 in MICRO 2017 (O'Connor), as remembered","confidence":"assumed"},
+    "power.memories.0.idle_w": {"value":0.5,"band":[0.26,3],"source":"U50, the same report: 0.26 W of HBM2 static","confidence":"assumed"},
     "memories.0.gigabytes_per_second": {"value":14.4,"source":"UG1393 and PG276: one of 32 pseudo-channels of HBM2","confidence":"documented"},
     "memories.0.efficiency": {"value":0.92,"band":[0.85,0.92],"source":"Shuhai, arXiv 2005.04324: 425 of 460.8 GB/s","confidence":"measured"},
     "memories.0.latency_ns": {"value":200,"band":[110,400],"source":"planning value","confidence":"assumed"},
@@ -896,6 +948,19 @@ export const FIGURES: {
     "logic.dsps": {"value":1968,"source":"UG1702, platform info of VCK190","confidence":"documented"},
     "logic.block_rams": {"value":967,"source":"DS950 as remembered, not looked up","confidence":"assumed"},
     "logic.ultra_rams": {"value":463,"source":"DS950 as remembered, not looked up","confidence":"assumed"},
+    "power.static_w": {"value":6,"band":[3,12],"source":"nothing is published; U50 has 2.3 W at 35 °C (next lines), and this part also NoC, processors and AI Engines","confidence":"assumed"},
+    "power.lut_pj": {"value":0.0306,"band":[0.015,0.051],"source":"AMD's estimator for a routed design on Alveo U50 at 180 MHz, published in cyansemi/csre-demo-v1: 4.4 W for 475,034 LUTs and signals, 16 nm; here 0.6 of it","confidence":"assumed"},
+    "power.memory_lut_pj": {"value":0.126,"band":[0.06,0.21],"source":"the same: 0.49 W for 13,034, 16 nm; here 0.6 of it","confidence":"assumed"},
+    "power.flip_flop_pj": {"value":0.0132,"band":[0.006,0.022],"source":"the same: 2.6 W for 665,852 with clocks, 16 nm; here 0.6 of it","confidence":"assumed"},
+    "power.dsp_pj": {"value":1.8,"band":[0.6,4],"source":"planning value: ISSCC 2014 (Horowitz), as remembered: 3.1 pJ for a product of 32 bits, 45 nm","confidence":"assumed"},
+    "power.block_ram_pj": {"value":12.4,"band":[5,21],"source":"the same report: 1.5 W for 412.5, 16 nm; here 0.6 of it","confidence":"assumed"},
+    "power.ultra_ram_pj": {"value":18,"band":[6,40],"source":"planning value: a block RAM and a half","confidence":"assumed"},
+    "power.processor_idle_w": {"value":0.3,"band":[0.1,1],"source":"planning value: two A72 that wait","confidence":"assumed"},
+    "power.processor_busy_w": {"value":0.9,"band":[0.4,2],"source":"AnandTech on Kirin 950: 0.74 to 0.87 W for each further A72 of 2.3 GHz, 1.35 W for the first; here 1.4 GHz","confidence":"assumed"},
+    "power.memories.0.pj_per_byte": {"value":144,"band":[80,320],"source":"18 pJ a bit: DRAMsim3 in Prosperity (HPCA 2025); 10 to 40 in ISSCC 2014 (Horowitz), as remembered","confidence":"assumed"},
+    "power.memories.0.idle_w": {"value":0.6,"band":[0.3,1.5],"source":"8 chips of 55 mA at 1.2 V (IDD3N of 8 Gb DDR4 in Ramulator 2)","confidence":"assumed"},
+    "power.memories.1.pj_per_byte": {"value":108,"band":[40,130],"source":"13 to 14 pJ a bit: H. Ha, thesis, Stanford; below 5 is claimed by vendors","confidence":"assumed"},
+    "power.memories.1.idle_w": {"value":0.3,"band":[0.1,0.8],"source":"planning value: both controllers' chips","confidence":"assumed"},
     "memories.0.gigabytes_per_second": {"value":25.6,"source":"DDR4-3200 x64 UDIMM (board store preset ddr4_c0, UG1702)","confidence":"documented"},
     "memories.0.efficiency": {"value":0.9,"band":[0.8,0.95],"source":"1 - tRFC/tREFI with 8 Gb parts; no measurement is published","confidence":"assumed"},
     "memories.0.latency_ns": {"value":200,"band":[120,400],"source":"planning value","confidence":"assumed"},

@@ -5,17 +5,21 @@ import { LightMambaError } from "../errors.ts";
 import type { Overlap, Partition } from "../runtime/accelerator.ts";
 import { portPatterns } from "../runtime/ports.ts";
 import { Accelerator, type Build, type Command, UNITS, type UnitName } from "./device.ts";
+import type { Power } from "./energy.ts";
 import { type Processor, processorSeconds } from "./processor.ts";
+import type { Logic } from "./resources.ts";
 import type { Traffic } from "./unit.ts";
 import { embedCycles, embedTraffic } from "./units/embed.ts";
 import { htuCycles, htuTraffic } from "./units/htu.ts";
-import { mmuCycles, mmuTraffic } from "./units/mmu.ts";
+import { mmuCycles, mmuTraffic, sharesOf } from "./units/mmu.ts";
 import { nquCycles, nquTraffic } from "./units/nqu.ts";
 import { ssmuCycles, ssmuTraffic } from "./units/ssmu.ts";
 import { headBlocks, passLists, type Shape } from "./workload.ts";
 
 export interface EstimateBoard extends Board {
   readonly processor?: Processor;
+  readonly logic?: Logic;
+  readonly power?: Power;
   readonly build: { readonly max_log2: number };
 }
 
@@ -34,6 +38,8 @@ export interface PassEstimate {
   cycles: number;
   bytesRead: number;
   bytesWritten: number;
+  /** Of these, in both directions, what each memory moves. */
+  memoryBytes: { [memory: string]: number };
   /** Cycles in which memory and ports could move these bytes at best. */
   boundCycles: number;
   /** Cycles of each unit alone, with a memory that never waits; and in which it worked while it followed nobody. */
@@ -65,8 +71,10 @@ export function estimatePass(
   exposedCycles.mmu += extra;
   const unitCycles = perUnit(() => 0);
   const traffic: Traffic = { read: 0, written: 0 };
+  const memoryBytes: { [memory: string]: number } = {};
   for (const command of passOf(shape, configuration, { tokens, logits }).flat()) {
     const { read, written, cycles } = costOf(command, board.ports.length, build);
+    addBytes(memoryBytes, command, read + written, board);
     traffic.read += read;
     traffic.written += written;
     unitCycles[command.unit] += cycles;
@@ -76,6 +84,7 @@ export function estimatePass(
     cycles: Math.round(cycles),
     bytesRead: traffic.read * lm.BEAT,
     bytesWritten: traffic.written * lm.BEAT,
+    memoryBytes,
     boundCycles: Math.round(boundOf(traffic, board)),
     unitCycles,
     exposedCycles,
@@ -156,6 +165,17 @@ export function costOf(command: Command, ports: number, build: Build): Traffic &
   }
 }
 
+/** Weights come from the memories of their ports, all else goes through port 0. */
+function addBytes(bytes: { [memory: string]: number }, command: Command, beats: number, { ports }: Board): void {
+  const add = (port: number, count: number) => {
+    const { memory } = ports[port]!;
+    bytes[memory] = (bytes[memory] ?? 0) + count * lm.BEAT;
+  };
+  const weights = command.unit === "mmu" ? sharesOf(command, ports.length).map((n) => n * command.blockBeats) : [];
+  for (const [port, count] of weights.entries()) add(port, count);
+  add(0, beats - weights.reduce((sum, count) => sum + count, 0));
+}
+
 /** A port reads and writes at its rate, both from what its memory gives. */
 function boundOf({ read, written }: Traffic, board: Board): number {
   const cycles = (gigabytes: number) => (gigabytes * 1000) / (lm.BEAT * board.clock_mhz);
@@ -194,15 +214,15 @@ export function estimate(
 }
 
 /** The board with all its banded figures at one end: all against us, or all for us. */
-export function bandedBoard(
-  board: EstimateBoard,
+export function bandedBoard<Part extends Partial<EstimateBoard>>(
+  board: Part,
   figures: { readonly [path: string]: { readonly band?: readonly [low: number, high: number] } },
   end: "worst" | "best",
-): EstimateBoard {
+): Part {
   const copy = structuredClone(board);
   for (const [path, { band }] of Object.entries(figures)) {
     if (band === undefined) continue;
-    const less = /_(ns|us)$/.test(path);
+    const less = /(_(ns|us|w|pj)|pj_per_byte)$/.test(path);
     setAt(copy, path.split("."), band[Number(less === (end === "worst"))]!);
   }
   return copy;

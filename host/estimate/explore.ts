@@ -2,7 +2,9 @@
 import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { badInput } from "../errors.ts";
+import { type Counts, KINDS } from "./counts.ts";
 import { type Evaluated, evaluate, type Point } from "./point.ts";
+import { needsOf } from "./resources.ts";
 
 /** Values of each part of a point. */
 export type Space = { [part in keyof Point]: readonly Point[part][] };
@@ -43,14 +45,27 @@ export function readResults(file: string, { repair = false } = {}): Evaluated[] 
 
 function parse(line: string, file: string): Evaluated {
   try {
-    const found = JSON.parse(line) as Evaluated;
-    const said = typeof found.tokensPerSecond === "number" || typeof found.refused === "string";
-    if (typeof found.point === "object" && found.point !== null && typeof found.version === "string" && said)
-      return found;
+    const found: unknown = JSON.parse(line);
+    if (isEvaluated(found)) return found;
   } catch {
     // said below
   }
-  throw badInput("is no result of explore", { file, expected: "an object with point and tokensPerSecond or refused" });
+  throw badInput("is no result of explore", {
+    file,
+    expected: "an object with point, tokensPerSecond and resources, or refused",
+    hint: "another version wrote it: explore again into another file",
+  });
+}
+
+function isEvaluated(found: unknown): found is Evaluated {
+  if (typeof found !== "object" || found === null) return false;
+  const { point, version, refused, tokensPerSecond, resources, joulesPerToken, joulesBand } =
+    found as Partial<Evaluated>;
+  if (typeof point !== "object" || point === null || typeof version !== "string") return false;
+  if (typeof refused === "string") return true;
+  const numbers = [tokensPerSecond, ...KINDS.map((kind) => resources?.[kind])];
+  if (joulesPerToken !== undefined) numbers.push(joulesPerToken, joulesBand?.[0], joulesBand?.[1]);
+  return numbers.every((value) => typeof value === "number");
 }
 
 export function writeResults(file: string, results: readonly Evaluated[]): void {
@@ -125,19 +140,23 @@ if (task !== undefined) {
 
 // ---------------------------------------------------------------------------------------------------- the front
 
-/** What a configuration takes, each the less the better. */
+/** What a configuration takes, each the less the better. The clock is one: nobody knows yet which the logic reaches. */
 const COSTS: readonly ((one: Evaluated) => number)[] = [
-  ({ point }) => point.ports,
-  ({ point }) => point.stateLanes,
+  ({ joulesPerToken }) => joulesPerToken ?? 0,
+  ({ resources }) => lutsOf(resources!),
   ({ point }) => point.clockMhz,
-  ({ bytesAhead }) => bytesAhead!,
 ];
+
+/** Those that serve as memory among them. */
+export function lutsOf(resources: Counts): number {
+  return needsOf(resources).luts;
+}
 
 /** A choice between these is one of the model or of the machine, not of the build. */
 const kindOf = ({ point }: Evaluated) =>
   [point.shape, point.activationBits, point.headBits, point.board, point.partition].join();
 
-/** Those that no other beats: as fast, and no more of anything. The fastest first. */
+/** Those that no other beats: as fast, with no more joules a token, LUTs and MHz. The fastest first. */
 export function front(results: readonly Evaluated[]): Evaluated[] {
   const possible = results.filter(({ tokensPerSecond }) => tokensPerSecond !== undefined);
   const beats = (a: Evaluated, b: Evaluated) =>

@@ -3,20 +3,30 @@
  * model of ours. What is not known is an assumption and says so. Its speeds leave out lm_head and sampling.
  */
 import type { Column } from "../bench/table.ts";
-import { BOARDS } from "../device/boards.generated.ts";
+import { BOARDS, FIGURES } from "../device/boards.generated.ts";
 import { shapeConfig } from "../model/shapes.ts";
 import type { Overlap } from "../runtime/accelerator.ts";
 import { portPatterns } from "../runtime/ports.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
+import type { Counts } from "./counts.ts";
 import { Accelerator, type Build, type Command } from "./device.ts";
-import type { EstimateBoard } from "./estimate.ts";
+import { bandedPower, cycleEnergy, type Power } from "./energy.ts";
+import { costOf, type EstimateBoard } from "./estimate.ts";
+import { showJoules } from "./report.ts";
 import { passLists } from "./workload.ts";
 
 export interface PaperRow {
   what: string;
-  /** Tokens a second; the other columns are of the same. */
+  /** Tokens a second. */
   published: number;
   modelled: number;
+  /** Joules a token: as published, where it is; and what the model of power makes of the design's resources and the model's bytes. */
+  joules: {
+    published?: number;
+    modelled: number;
+    band: [low: number, high: number] /** Of modelled: logic and registers. */;
+    logic: number;
+  };
   /** What was assumed, or why they differ. */
   note: string;
 }
@@ -26,6 +36,7 @@ const MACS_A_BEAT = 128;
 const SCALES = 259 / 256;
 const AHEAD = 512;
 const LAYERS = 64;
+const BEAT = 64;
 const SIMULATED = 3;
 
 interface Design {
@@ -39,7 +50,20 @@ interface Design {
   passes: number;
   weightBits: 4 | 8 | 16;
   serial: readonly Overlap[];
+  counts: Counts;
+  /** Whose figures of power, and of which memory. */
+  powerOf: { board: "vck190" | "u280"; memory: string };
 }
+
+/** The tables of the paper: of the design on VCK190 with W4A4, with W8A8, and on U280. 912 and 914 block RAMs are halves; LUTs as memory are not told apart. */
+export const PAPER_COUNTS: Counts = {
+  ...{ luts: 107_000, memoryLuts: 0, flipFlops: 130_000, dsps: 228 },
+  ...{ blockRams: 456, ultraRams: 61 },
+};
+const W8A8_COUNTS: Counts = { ...PAPER_COUNTS, luts: 111_000, flipFlops: 134_000, blockRams: 457 };
+const U280_COUNTS: Counts = { ...PAPER_COUNTS, luts: 297_000, flipFlops: 394_000, dsps: 1164 };
+/** Tokens a joule of W4A4 on VCK190. */
+const PUBLISHED_EFFICIENCY = 2.25;
 
 /** 400 MHz and 12 GB/s as the paper has it; 64 products a cycle and 8 of the scan as in the repository, whose five operations are modules of their own. */
 const VCK190: Design = {
@@ -51,16 +75,24 @@ const VCK190: Design = {
   passes: 5,
   weightBits: 4,
   serial: [],
+  counts: PAPER_COUNTS,
+  powerOf: { board: "vck190", memory: "lpddr4" },
 };
 const NATURAL_ORDER: readonly Overlap[] = ["ssm", "htu"];
 /** 2,048 products a cycle: 1,164 DSP at two products each. Ports and scan to go with them; the paper gives neither. */
-const U280: Design = { ...VCK190, clockMhz: 200, ports: 16, gigabytes: 12.8, macs: 2048, ssmLanes: 64, passes: 1 };
+const U280: Design = {
+  ...VCK190,
+  ...{ clockMhz: 200, ports: 16, gigabytes: 12.8, macs: 2048, ssmLanes: 64, passes: 1 },
+  ...{ counts: U280_COUNTS, powerOf: { board: "u280", memory: "hbm" } },
+};
 
 export const PAPER_COLUMNS: readonly Column<PaperRow>[] = [
   { title: "the paper's design", left: true, cell: ({ what }) => what },
   { title: "published, tok/s", cell: ({ published }) => String(published) },
   { title: "model", cell: ({ modelled }) => modelled.toFixed(2) },
   { title: "off", cell: ({ published, modelled }) => `${(100 * (modelled / published - 1)).toFixed(1)} %` },
+  { title: "published, J/token", cell: ({ joules }) => joules.published?.toFixed(2) },
+  { title: "model", cell: ({ joules: { modelled, band } }) => showJoules(modelled, band) },
   { title: "how, or why not", left: true, cell: ({ note }) => note },
 ];
 
@@ -79,7 +111,7 @@ export function paperRows(): PaperRow[] {
       "the scan's five operations one after the other, behind in_proj",
     ],
     ["W4A4, reordered (VCK190)", 7.21, VCK190, "the scan along with in_proj"],
-    ["W8A8, reordered", 3.61, { ...VCK190, weightBits: 8 }, "twice the bytes of weights"],
+    ["W8A8, reordered", 3.61, { ...VCK190, weightBits: 8, counts: W8A8_COUNTS }, "twice the bytes of weights"],
     [
       "W4A4 on U280",
       93,
@@ -87,10 +119,37 @@ export function paperRows(): PaperRow[] {
       "**differs:** ports, bandwidth and scan are not published, and are guessed: 16 x 12.8 GB/s, the scan fused, the state on one port",
     ],
   ];
-  return rows.map(([what, published, design, note]) => ({ what, published, modelled: tokensPerSecond(design), note }));
+  return rows.map(([what, published, design, note]) => {
+    const run = runOf(design);
+    const joules = { ...(design === VCK190 ? { published: 1 / PUBLISHED_EFFICIENCY } : {}), ...joulesOf(design, run) };
+    return { what, published, modelled: run.tokensPerSecond, joules, note };
+  });
 }
 
-function tokensPerSecond(design: Design): number {
+/** The part at rest, its registers and all of its logic in every cycle, since how long which part works is not published; and the memory. */
+function joulesOf(
+  { counts, clockMhz, powerOf }: Design,
+  { tokensPerSecond, bytes }: Run,
+): Omit<PaperRow["joules"], "published"> {
+  const known: Power = BOARDS[powerOf.board].power;
+  const logicOf = (power: Power) =>
+    ((counts.flipFlops * power.flip_flop_pj + cycleEnergy(power, counts)) * clockMhz * 1e-6) / tokensPerSecond;
+  const of = (power: Power) => {
+    const { pj_per_byte, idle_w } = power.memories.find(({ name }) => name === powerOf.memory)!;
+    const rest = power.static_w + power.processor_idle_w + idle_w;
+    return rest / tokensPerSecond + logicOf(power) + pj_per_byte * bytes * 1e-12;
+  };
+  const ends = (["best", "worst"] as const).map((end) => of(bandedPower(known, FIGURES[powerOf.board]!, end)));
+  return { modelled: of(known), band: ends as [number, number], logic: logicOf(known) };
+}
+
+interface Run {
+  tokensPerSecond: number;
+  /** Of a token, both directions. */
+  bytes: number;
+}
+
+function runOf(design: Design): Run {
   const { clockMhz, ports, macs, ssmLanes, passes, serial } = design;
   const board = boardOf(design);
   const build: Build = {
@@ -112,8 +171,13 @@ function tokensPerSecond(design: Design): number {
   } as const;
   const device = new Accelerator(board, build);
   for (const list of passLists(shape, pass)) device.run(list.map((command) => theirWeights(command, design)));
-  const start = (layer: number) => device.done.find(({ command }) => command.layer === layer)!.busy;
-  return (clockMhz * 1e6) / (LAYERS * (start(SIMULATED - 1) - start(SIMULATED - 2)));
+  const of = (layer: number) => device.done.filter(({ command }) => command.layer === layer);
+  const cycles = of(SIMULATED - 1)[0]!.busy - of(SIMULATED - 2)[0]!.busy;
+  const beats = of(SIMULATED - 1).reduce((sum, { command }) => {
+    const { read, written } = costOf(command, ports, build);
+    return sum + read + written;
+  }, 0);
+  return { tokensPerSecond: (clockMhz * 1e6) / (LAYERS * cycles), bytes: LAYERS * beats * BEAT };
 }
 
 /** Our VCK190's LPDDR4 at their rate, one for each port: its efficiency is the same assumption here and there. */

@@ -1,5 +1,5 @@
 /** One configuration of board and build with a published shape, and what the model says of it. */
-import { BOARDS } from "../device/boards.generated.ts";
+import { BOARDS, FIGURES } from "../device/boards.generated.ts";
 import type { BoardName } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import type { ActivationBits } from "../model/description.ts";
@@ -7,9 +7,12 @@ import { type ShapeName, shapeConfig } from "../model/shapes.ts";
 import type { Partition } from "../runtime/accelerator.ts";
 import { withPorts } from "../runtime/ports.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
+import type { Counts } from "./counts.ts";
 import type { Build } from "./device.ts";
+import { energyOf } from "./energy.ts";
 import { type EstimateBoard, estimatePass } from "./estimate.ts";
 import { checkFit } from "./fit.ts";
+import { beyond, type Limits, limitsOf, parametersOf, resourcesOf } from "./resources.ts";
 
 export interface Point {
   shape: ShapeName;
@@ -29,13 +32,14 @@ export interface Evaluated {
   version: string;
   tokensPerSecond?: number;
   shareOfBound?: number;
-  /** Bytes of weights that all ports read ahead: the largest buffers of a build. */
-  bytesAhead?: number;
+  /** Of the whole design, with what stands beside lm_top. */
+  resources?: Counts;
+  /** With all that is known of the board's power, and the figures at their ends; not where nothing is. */
+  joulesPerToken?: number;
+  joulesBand?: [low: number, high: number];
   /** Why it cannot be. */
   refused?: string;
 }
-
-const BEAT = 64;
 
 /** A board with so many of its ports, at another clock. */
 export function boardWith(board: EstimateBoard, ports: number, clockMhz: number): EstimateBoard {
@@ -56,6 +60,22 @@ export function evaluate(point: Point, version: string): Evaluated {
     throw error;
   }
   const pass = estimatePass(model, { board, build, partition, serial: [] }, { tokens: 1, logits: true });
-  const shareOfBound = pass.boundCycles / (clockMhz * 1e6) / pass.seconds;
-  return { point, version, tokensPerSecond: 1 / pass.seconds, shareOfBound, bytesAhead: ports * prefetch * BEAT };
+  const resources = resourcesOf(parametersOf(known.build, ports, build));
+  const energy = energyOf(pass, resources, board, FIGURES[point.board]!);
+  return {
+    ...{ point, version, tokensPerSecond: 1 / pass.seconds },
+    shareOfBound: pass.boundCycles / (clockMhz * 1e6) / pass.seconds,
+    resources: resources.all,
+    ...(energy === undefined ? {} : { joulesPerToken: energy.joulesPerToken, joulesBand: energy.joulesBand }),
+  };
+}
+
+/** Those that take more than `limits`, or else than the board has, are refused. */
+export function limited(results: readonly Evaluated[], limits: Limits): Evaluated[] {
+  return results.map((one) => {
+    if (one.resources === undefined) return one;
+    const board: EstimateBoard = BOARDS[one.point.board];
+    const refused = beyond(one.resources, { ...limitsOf(board.logic), ...limits });
+    return refused === undefined ? one : { point: one.point, version: one.version, refused: refused.message };
+  });
 }

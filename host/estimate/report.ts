@@ -1,8 +1,11 @@
 /** An estimate as text. */
 import { type Column, formatTable } from "../bench/table.ts";
 import type { Figure } from "../device/boards.generated.ts";
+import { type Counts, KINDS } from "./counts.ts";
 import { UNITS, type UnitName } from "./device.ts";
+import type { Energy, EnergyPart } from "./energy.ts";
 import type { Estimate } from "./estimate.ts";
+import { NAMES, RESOURCE_UNITS, type Resources, type ResourceUnit, type Shares } from "./resources.ts";
 
 export interface Assumption extends Figure {
   /** In boards/<board>.yaml; of several alike the first. */
@@ -20,11 +23,18 @@ export interface EstimateReport extends Estimate {
   headBits: number;
   /** Tokens a second with every figure that has a band at its worst, and at its best. */
   band: [low: number, high: number];
+  resources: Resources;
+  /** Not where nothing is known of the board's power. */
+  energy?: Energy;
   /** What was not documented or measured: figures of the board. */
   assumptions: Assumption[];
 }
 
 const TITLES: { [unit in UnitName]: string } = { mmu: "MMU", ssmu: "SSMU", htu: "HTU", nqu: "NQU", embed: "EMBED" };
+const RESOURCE_TITLES: { [unit in ResourceUnit]: string } = {
+  ...TITLES,
+  ...{ top: "lm_top itself", commands: "commands", masters: "masters", copy: "COPY" },
+};
 
 export function formatEstimate(report: EstimateReport): string {
   const { decode, prompt, clockMhz, band } = report;
@@ -45,12 +55,16 @@ export function formatEstimate(report: EstimateReport): string {
       `${(100 * report.shareOfBound).toFixed(1)} % (${whole(decode.boundCycles)} of ${whole(decode.cycles)} cycles)`,
     ],
     ["first token", `${milliseconds(prompt.seconds)} after a prompt of ${prompt.tokens}, ${prompt.tokensAPass} a pass`],
+    ...energyRows(report.energy),
   ];
   return [
     ...rows.map(([label, value]) => `${label.padEnd(14)}${value}`),
     "",
     formatTable(unitRows(report), COLUMNS),
     "",
+    formatTable(resourceRows(report), RESOURCE_COLUMNS),
+    "",
+    ...(report.energy === undefined ? [] : [formatTable(report.energy.parts, ENERGY_COLUMNS(report.energy)), ""]),
     "Simulated, not measured: nothing has run on silicon, and the clock is a plan. What is assumed:",
     formatTable(report.assumptions, ASSUMED),
   ].join("\n");
@@ -83,6 +97,51 @@ const COLUMNS: readonly Column<UnitRow>[] = [
   { title: "own cycles", cell: ({ cycles }) => whole(cycles) },
   { title: "of the token's", cell: ({ share }) => `${(100 * share).toFixed(1)} %` },
   { title: "following nobody", cell: ({ exposed }) => whole(exposed) },
+];
+
+function energyRows(energy: Energy | undefined): [string, string][] {
+  if (energy === undefined) return [["power", "nothing is known of this board's"]];
+  const { watts, wattsBand, joulesPerToken, joulesBand } = energy;
+  return [
+    ["power", `${watts.toFixed(1)} W (${wattsBand.map((end) => end.toFixed(1)).join(" to ")}), part and memories`],
+    ["energy", `${showJoules(joulesPerToken, joulesBand)} J/token`],
+  ];
+}
+
+/** Never without its band. */
+export function showJoules(joules: number, band: readonly [low: number, high: number]): string {
+  return `${joules.toPrecision(3)} (${band.map((end) => end.toPrecision(3)).join(" to ")})`;
+}
+
+interface ResourceRow {
+  unit: string;
+  counts: Counts;
+  share?: Shares;
+}
+
+function resourceRows({ resources: { units, shell, all, share } }: EstimateReport): ResourceRow[] {
+  return [
+    ...RESOURCE_UNITS.map((unit) => ({ unit: RESOURCE_TITLES[unit], counts: units[unit] })),
+    { unit: "shell (assumed)", counts: shell },
+    { unit: "all, of the board's", counts: all, ...(share === undefined ? {} : { share }) },
+  ];
+}
+
+const RESOURCE_COLUMNS: readonly Column<ResourceRow>[] = [
+  { title: "resources", left: true, cell: ({ unit }) => unit },
+  ...KINDS.map((kind) => ({
+    title: kind === "memoryLuts" ? "LUT as memory" : NAMES[kind],
+    cell: ({ counts, share }: ResourceRow) => {
+      const count = counts[kind].toLocaleString("en-US");
+      return share === undefined || kind === "memoryLuts" ? count : `${count}, ${(100 * share[kind]).toFixed(1)} %`;
+    },
+  })),
+];
+
+const ENERGY_COLUMNS = ({ joulesPerToken }: Energy): readonly Column<EnergyPart>[] => [
+  { title: "energy", left: true, cell: ({ part }) => RESOURCE_TITLES[part as ResourceUnit] ?? part },
+  { title: "mJ/token", cell: ({ joules }) => (1000 * joules).toFixed(2) },
+  { title: "share", cell: ({ joules }) => `${((100 * joules) / joulesPerToken).toFixed(1)} %` },
 ];
 
 const ASSUMED: readonly Column<Assumption>[] = [

@@ -8,9 +8,11 @@ import { EMBEDDED_MODEL, modelDir } from "../package.ts";
 import type { Overlap, Partition } from "../runtime/accelerator.ts";
 import { withPorts } from "../runtime/ports.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
+import { energyOf } from "./energy.ts";
 import { bandedBoard, type Configuration, type EstimateBoard, estimate, estimatePass } from "./estimate.ts";
 import { type BuildLimits, checkFit } from "./fit.ts";
 import type { Assumption, EstimateReport } from "./report.ts";
+import { beyond, limitsOf, parametersOf, type Resources, resourcesOf } from "./resources.ts";
 import type { Shape } from "./workload.ts";
 
 export interface ModelChoice {
@@ -56,18 +58,28 @@ export function configurationOf(choice: BuildChoice, board: EstimateBoard = BOAR
   return { board: used, build: { stateLanes, prefetch: BOARDS[choice.board].build.prefetch }, partition, serial };
 }
 
-/** Throws where the build cannot run the model. */
+/** What the build takes of the board's logic. */
+export function configuredResources(name: BoardName, { board, build }: Configuration): Resources {
+  return resourcesOf(parametersOf(BOARDS[name].build, board.ports.length, build), board.logic);
+}
+
+/** Throws where the build cannot run the model, or the board's logic not hold the build. */
 export function checkedConfiguration(shape: Shape, choice: BuildChoice): Configuration & { tokens: number } {
   const build: BuildLimits = BOARDS[choice.board].build;
   const tokens = choice.tokens ?? build.tokens;
   const configuration = configurationOf(choice);
   checkFit(shape, { ...configuration.board, build }, { partition: choice.partition, tokens });
+  const refused = beyond(configuredResources(choice.board, configuration).all, limitsOf(configuration.board.logic));
+  if (refused !== undefined) throw refused;
   return { ...configuration, tokens };
 }
 
 export function estimateReport(subject: Subject, choice: BuildChoice & { prompt: number }): EstimateReport {
   const { tokens, ...configuration } = checkedConfiguration(subject, choice);
   const { board, partition, serial } = configuration;
+  const found = estimate(subject, configuration, { tokens, prompt: choice.prompt });
+  const resources = configuredResources(choice.board, configuration);
+  const energy = energyOf(found.decode, resources, board, FIGURES[choice.board]!);
   const end = (which: "worst" | "best") => {
     const banded = bandedBoard(BOARDS[choice.board], FIGURES[choice.board]!, which);
     return 1 / estimatePass(subject, configurationOf(choice, banded), { tokens: 1, logits: true }).seconds;
@@ -76,8 +88,10 @@ export function estimateReport(subject: Subject, choice: BuildChoice & { prompt:
     ...{ model: subject.name, board: choice.board, clockMhz: board.clock_mhz, ports: board.ports.length },
     ...{ partition, serial, activationBits: subject.description.activationBits },
     headBits: subject.description.weights.wide.includes("lm_head") ? 8 : 4,
-    ...estimate(subject, configuration, { tokens, prompt: choice.prompt }),
+    ...found,
     band: [end("worst"), end("best")],
+    resources,
+    ...(energy === undefined ? {} : { energy }),
     assumptions: assumptionsOf(choice.board),
   };
 }

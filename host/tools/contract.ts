@@ -46,6 +46,8 @@ export interface Board {
   processor?: { clock_mhz: Figure; instructions_per_cycle: Figure; doorbell_us: Figure; sampling_us: Figure };
   /** Of the board's part, where it has one. */
   logic?: Record<"luts" | "flip_flops" | "dsps" | "block_rams" | "ultra_rams", Figure>;
+  /** Where a board's part and memories have one; memories by how their names begin. */
+  power?: Record<string, Figure> & { memories: { name: string; pj_per_byte: Figure; idle_w: Figure }[] };
   memories: {
     name: string;
     address: number;
@@ -92,6 +94,7 @@ export function parseBoard(text: string, file: string): Board {
     for (const b of board.memories)
       if (a !== b && a.address < b.address + b.bytes && b.address < a.address + a.bytes)
         throw badInput(`memories ${a.name} and ${b.name} overlap`, { file });
+  checkPower(board, file);
   for (const [path, { value, band }] of figuresOf(board))
     if (band !== undefined && !(band[0] <= value && value <= band[1]))
       throw badInput("the value is not within its band", {
@@ -102,6 +105,15 @@ export function parseBoard(text: string, file: string): Board {
   if (!Number.isInteger(Math.log2(board.build.prefetch!)))
     throw badInput("is no power of two", { file, field: "build.prefetch", found: board.build.prefetch! });
   return board;
+}
+
+/** Every memory belongs to one entry of `power`. */
+function checkPower({ power, memories }: Board, file: string): void {
+  for (const { name } of power === undefined ? [] : memories) {
+    const found = power!.memories.filter((one) => name.startsWith(one.name)).length;
+    if (found !== 1)
+      throw badInput("must be named by one entry", { file, field: `power.memories: ${name}`, expected: 1, found });
+  }
 }
 
 export function readContract(): Contract {

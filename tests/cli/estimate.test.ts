@@ -11,6 +11,9 @@ describe("estimate", { concurrency: 2 }, () => {
     assert.match(stdout, /^model +models\/tiny-w4a4, W4A4, lm_head of 4 bits$/m);
     assert.match(stdout, /^speed +\d+\.\d\d tok\/s \(\d+\.\d to \d+\.\d\)$/m);
     for (const unit of ["MMU", "SSMU", "HTU", "NQU", "EMBED"]) assert.match(stdout, new RegExp(`^${unit} `, "m"));
+    assert.match(stdout, /^power +\d+\.\d W \(\d+\.\d to \d+\.\d\), part and memories$/m);
+    assert.match(stdout, /^energy +0\.\d+ \(0\.\d+ to 0\.\d+\) J\/token$/m);
+    assert.match(stdout, /^all, of the board's +\d+,\d+, \d+\.\d % /m);
     assert.match(stdout, /nothing has run on silicon/);
     assert.match(stdout, /memories\.0\.efficiency +0\.9 +0\.8 to 0\.95 +assumed/);
   });
@@ -23,6 +26,11 @@ describe("estimate", { concurrency: 2 }, () => {
     assert.ok(Math.abs(1 / tokensPerSecond - decode.cycles / 200e6 - decode.processorSeconds) < 1e-8);
     assert.ok(band[0] < tokensPerSecond && tokensPerSecond < band[1]);
     assert.deepEqual([prompt.tokens, prompt.tokensAPass, prompt.passes], [6, 4, 2]);
+    const { resources, energy } = found;
+    const luts = Object.values(resources.units as { [unit: string]: { luts: number } }).map((unit) => unit.luts);
+    assert.equal(luts.reduce((sum, one) => sum + one) + resources.shell.luts, resources.all.luts);
+    assert.ok(resources.share.luts > 0.1 && resources.share.luts < 0.5);
+    assert.ok(energy.joulesBand[0] < energy.joulesPerToken && energy.joulesPerToken < energy.joulesBand[1]);
     assert.ok(found.assumptions.every((one: { source: string }) => one.source.length > 3));
   });
 
@@ -34,6 +42,13 @@ describe("estimate", { concurrency: 2 }, () => {
       rows.map(({ published }) => published),
       [2.23, 5.32, 7.21, 3.61, 93],
     );
+  });
+
+  it("tells of a board without figures of power and logic what it can", async () => {
+    const { code, stdout } = await lightmamba(["estimate", "--board", "sim"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^power +nothing is known of this board's$/m);
+    assert.match(stdout, /^all, of the board's +[\d,]+ +[\d,]+ +[\d,]+ /m);
   });
 
   const faults: [args: string[], code: number, message: RegExp][] = [

@@ -37,6 +37,11 @@ function refusal(read: () => unknown): LightMambaError {
   throw new assert.AssertionError({ message: "was accepted" });
 }
 
+/** Of the first line that begins so, from 1 on. */
+function lineOf(text: string, beginning: string): number {
+  return text.split("\n").findIndex((line) => line.startsWith(beginning)) + 1;
+}
+
 describe("boards", () => {
   it("are all there, with a source and a confidence for every figure", () => {
     assert.deepEqual(Object.keys(BOARDS).sort(), ["qemu", "sim", "u280", "vck190"]);
@@ -102,6 +107,55 @@ describe("boards", () => {
       assert.match(error.message, what);
       assert.match(error.detail.file ?? "", where);
       assert.equal(error.exit, "badInput");
+    });
+  }
+
+  const vck190 = source("boards/vck190.yaml");
+  const power: [name: string, change: (text: string) => string, where: RegExp, what: RegExp][] = [
+    [
+      "an unknown key of power",
+      (t) => t.replace("  lut_pj:", "  lut_nj:"),
+      new RegExp(`^b:${lineOf(vck190, "  lut_pj:")}:3$`),
+      /power: unknown key lut_nj; known here: static_w, lut_pj/,
+    ],
+    [
+      "an unknown key of a memory's power",
+      (t) => t.replace("      idle_w:", "      rest_w:"),
+      new RegExp(`^b:${lineOf(vck190, "      idle_w:")}:7$`),
+      /power\.memories\[0\]: unknown key rest_w; known here: name, pj_per_byte, idle_w/,
+    ],
+    [
+      "power without a figure",
+      (t) => t.replace(/ {2}dsp_pj:[\s\S]*?\n {4}\}\n/, ""),
+      /^b:\d+:\d+$/,
+      /dsp_pj is missing/,
+    ],
+    ["a bare number of power", (t) => t.replace(/ {2}lut_pj:[\s\S]*?\n {4}\}\n/, "  lut_pj: 1\n"), /^b:\d+:11$/, /map/],
+    [
+      "less than no energy",
+      (t) => t.replace("value: 0.0306", "value: -1"),
+      /^b:\d+:14$/,
+      /must be 0 to Infinity, not -1/,
+    ],
+    [
+      "a memory whose power is not told",
+      (t) => t.replace("- name: lpddr4\n", "- name: hbm\n"),
+      /^b$/,
+      /lpddr4_0: must be named by/,
+    ],
+    [
+      "a memory that is named twice",
+      (t) =>
+        t.replace("- name: lpddr4\n", "- name: lpddr4_\n").replace("- name: ddr4\n      pj", "- name: lp\n      pj"),
+      /^b$/,
+      /must be named by one entry/,
+    ],
+  ];
+  for (const [name, change, where, what] of power) {
+    it(`refuses ${name}`, () => {
+      const error = refusal(() => parseBoard(change(vck190), "b"));
+      assert.match(error.message, what);
+      assert.match(error.detail.file ?? "", where);
     });
   }
 

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { parse } from "yaml";
 import { EXIT, LightMambaError } from "../../host/errors.ts";
+import { NOTHING } from "../../host/estimate/counts.ts";
 import { explore, front, pointsOf, readResults, type Space, shardOf } from "../../host/estimate/explore.ts";
-import type { Evaluated } from "../../host/estimate/point.ts";
+import { type Evaluated, evaluate, limited } from "../../host/estimate/point.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -82,8 +83,28 @@ describe("explore", () => {
     const good = `{"point":{},"version":"1","refused":"x"}\n`;
     assert.equal(refusal(good), "was accepted");
     assert.match(refusal(`${good}{"point":1}\n`), /bad\.jsonl:2: is no result/);
+    assert.match(refusal('{"point":{},"version":"1","tokensPerSecond":5}\n'), /is no result.*resources/);
     assert.match(refusal("nonsense\n"), /bad\.jsonl:1: is no result/);
     assert.match(refusal(`${good}{"poi`), /last line is torn/);
+  });
+
+  it("leaves out what takes more than is allowed, or than the board has", async () => {
+    const [point] = pointsOf({ ...SPACE, activationBits: [4] });
+    const found = evaluate(point!, "1");
+    const { luts, memoryLuts, ultraRams } = found.resources!;
+    assert.ok(found.joulesBand![0] < found.joulesPerToken! && found.joulesPerToken! < found.joulesBand![1]);
+    const refusals = (limits: Parameters<typeof limited>[1]) => limited([found], limits)[0]!.refused;
+    assert.equal(refusals({}), undefined);
+    assert.equal(refusals({ luts: luts + memoryLuts, ultraRams }), undefined);
+    assert.match(refusals({ luts: luts + memoryLuts - 1 })!, /LUT: the build does not fit the logic/);
+    assert.match(refusals({ ultraRams: ultraRams - 1 })!, /^URAM: /);
+    const huge = { ...found, resources: { ...found.resources!, dsps: 1969 } };
+    assert.match(limited([huge], {})[0]!.refused!, /^DSP: .*at most 1968, found 1969/);
+    const { code, stdout, stderr } = await lightmamba([...ARGS.slice(0, -1), "--max-lut", "270000", "--json"]);
+    const shown = JSON.parse(stdout);
+    assert.equal(code, 0, stderr);
+    assert.ok(shown.front.length > 0 && shown.front.every((one: Evaluated) => one.point.ports === 4));
+    assert.equal(shown.refused.filter(({ refused }: Evaluated) => /^LUT: /.test(refused!)).length, 2);
   });
 
   it("has each point in one shard", () => {
@@ -94,18 +115,22 @@ describe("explore", () => {
   });
 
   it("calls the front what no other beats", () => {
-    const one = (tokensPerSecond: number, ports: number, stateLanes: number): Evaluated => ({
-      point: { ...pointsOf(SPACE)[0]!, ports, stateLanes },
-      ...{ version: "1", tokensPerSecond, bytesAhead: ports },
+    const one = (tokensPerSecond: number, luts: number, joulesPerToken: number, memoryLuts = 0): Evaluated => ({
+      point: { ...pointsOf(SPACE)[0]!, ports: luts },
+      ...{ version: "1", tokensPerSecond, joulesPerToken, joulesBand: [0, 9] },
+      resources: { ...NOTHING, luts, memoryLuts },
     });
-    const [fast, small, beaten, equal] = [one(10, 4, 2), one(5, 1, 1), one(9, 4, 2), one(10, 4, 4)];
-    assert.deepEqual(front([beaten!, small!, equal!, fast!]), [fast, small]);
-    assert.deepEqual(front([{ point: fast!.point, version: "1", refused: "no" }]), []);
+    const [fast, small, frugal] = [one(10, 4, 2), one(5, 1, 2), one(9, 9, 1)];
+    const [beaten, equal, larger] = [one(9, 4, 2), one(10, 4, 3), one(10, 3, 2, 2)];
+    assert.deepEqual(front([beaten, small, equal, frugal, fast, larger]), [fast, frugal, small]);
+    assert.deepEqual(front([{ point: fast.point, version: "1", refused: "no" }]), []);
   });
 
   const faults: [args: string[], code: number, message: RegExp][] = [
     [["--shard", "5/4"], EXIT.usage, /i\/n as in 1\/4/],
     [["--prefetch", "1000"], EXIT.usage, /powers of two/],
+    [["--max-lut", "many"], EXIT.usage, /--max-lut/],
+    [["--max-uram", "-1"], EXIT.usage, /--max-uram/],
     [["--merge", "nowhere.jsonl"], EXIT.badInput, /nowhere\.jsonl/],
     [["--merge", "x.jsonl", "--shard", "1/2"], EXIT.usage, /leave --shard out|could be a shard/],
   ];

@@ -7,6 +7,7 @@ import { LightMambaError } from "../../errors.ts";
 import {
   explore,
   front,
+  lutsOf,
   merged,
   pointsOf,
   readResults,
@@ -14,7 +15,9 @@ import {
   shardOf,
   writeResults,
 } from "../../estimate/explore.ts";
-import type { Evaluated } from "../../estimate/point.ts";
+import { type Evaluated, limited } from "../../estimate/point.ts";
+import { showJoules } from "../../estimate/report.ts";
+import { type Limits, NAMES, type Shares } from "../../estimate/resources.ts";
 import type { ActivationBits } from "../../model/description.ts";
 import type { ShapeName } from "../../model/shapes.ts";
 import { packageVersion } from "../../package.ts";
@@ -37,21 +40,40 @@ interface ExploreFlags {
   shard?: [index: number, count: number];
   jobs: number;
   merge?: string[];
+  maxLut?: number;
+  maxFf?: number;
+  maxDsp?: number;
+  maxRamb36?: number;
+  maxUram?: number;
 }
+
+/** Options that limit what a build may take. */
+const LIMITS: readonly [kind: keyof Shares, flag: keyof ExploreFlags & `max${string}`][] = [
+  ["luts", "maxLut"],
+  ["flipFlops", "maxFf"],
+  ["dsps", "maxDsp"],
+  ["blockRams", "maxRamb36"],
+  ["ultraRams", "maxUram"],
+];
 
 const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
 
 export function define(output: Output): Command {
   const count = (most: number) => listOf(integer({ min: 1, max: most }));
-  return defineCommand("explore", "Estimate many configurations of a board, and show those that no other beats.", [
-    ["the largest published shape on VCK190", "explore --shape 2.7b --ports 2,4,6 --out vck190.jsonl"],
+  const command = defineCommand(
+    "explore",
+    "Estimate many configurations of a board, and show those that no other beats.",
     [
-      "one of four shards, on a machine of its own",
-      "explore --shape 2.7b --ports 2,4,6 --shard 1/4 --out shard-1.jsonl",
+      ["the largest published shape on VCK190", "explore --shape 2.7b --ports 2,4,6 --out vck190.jsonl"],
+      [
+        "one of four shards, on a machine of its own",
+        "explore --shape 2.7b --ports 2,4,6 --shard 1/4 --out shard-1.jsonl",
+      ],
+      ["what all of them found", "explore --merge shard-1.jsonl shard-2.jsonl shard-3.jsonl shard-4.jsonl"],
+      ["what fits a part with less logic", "explore --shape 130m --ports 1,2,4 --max-lut 150000 --max-uram 48"],
+      ["whether more state lanes help a card with much memory", "explore --board u280 --ports 16,32 --state-lanes 2,4"],
     ],
-    ["what all of them found", "explore --merge shard-1.jsonl shard-2.jsonl shard-3.jsonl shard-4.jsonl"],
-    ["whether more state lanes help a card with much memory", "explore --board u280 --ports 16,32 --state-lanes 2,4"],
-  ])
+  )
     .option("--shape <list>", "published shapes: 130m, 370m, 780m, 1.3b, 2.7b", listOf(shapeName), ["mamba2-2.7b"])
     .option("--activation-bits <list>", "4, 5, 6, 8", listOf(oneOf([4, 5, 6, 8])), [4])
     .option("--head-bits <list>", "width of lm_head: 4, 8", listOf(oneOf([4, 8])), [4])
@@ -71,6 +93,15 @@ export function define(output: Output): Command {
     .option("--jobs <count>", "threads", integer({ min: 1, max: 256 }), availableParallelism())
     .option("--merge <files...>", "show what these files have, and estimate nothing; with --out also keep it in one")
     .action((flags: ExploreFlags) => run(flags, output));
+  for (const [kind] of LIMITS) {
+    const most = integer({ min: 0, max: 1e8 });
+    command.option(
+      `--max-${NAMES[kind].toLowerCase()} <count>`,
+      `${NAMES[kind]} of the design (default: the board's)`,
+      most,
+    );
+  }
+  return command;
 }
 
 function powerOfTwo(text: string): number {
@@ -86,7 +117,7 @@ function shard(text: string): [number, number] {
 }
 
 async function run(flags: ExploreFlags, output: Output): Promise<void> {
-  const results = flags.merge === undefined ? await explored(flags, output) : merge(flags);
+  const results = limited(flags.merge === undefined ? await explored(flags, output) : merge(flags), limitsFrom(flags));
   const best = front(results);
   const refused = results.filter((one) => one.refused !== undefined);
   if (output.json) {
@@ -96,8 +127,12 @@ async function run(flags: ExploreFlags, output: Output): Promise<void> {
   if (best.length > 0) output.line(formatTable(best, COLUMNS));
   output.line();
   output.line(`${best.length} of ${results.length} configurations are beaten by no other of their model and board:`);
-  output.line("none is as fast with no more ports, lanes, MHz and bytes ahead. Estimated, never measured.");
+  output.line("none is as fast with no more J/token, LUT and MHz. Estimated, never measured; J/token with its band.");
   for (const reason of new Set(refused.map((one) => one.refused!))) output.note(`not possible: ${reason}`);
+}
+
+function limitsFrom(flags: ExploreFlags): Limits {
+  return Object.fromEntries(LIMITS.flatMap(([kind, flag]) => (flags[flag] === undefined ? [] : [[kind, flags[flag]]])));
 }
 
 async function explored(flags: ExploreFlags, output: Output): Promise<Evaluated[]> {
@@ -147,7 +182,10 @@ const COLUMNS: readonly Column<Evaluated>[] = [
   { title: "ports", cell: ({ point }) => String(point.ports) },
   { title: "state lanes", cell: ({ point }) => String(point.stateLanes) },
   { title: "MHz", cell: ({ point }) => String(point.clockMhz) },
-  { title: "kB ahead", cell: ({ bytesAhead }) => (bytesAhead! / 1000).toFixed(0) },
+  { title: "beats ahead", cell: ({ point }) => String(point.prefetch) },
+  { title: "LUT", cell: ({ resources }) => lutsOf(resources!).toLocaleString("en-US") },
+  { title: "URAM", cell: ({ resources }) => String(resources!.ultraRams) },
+  { title: "J/token", cell: ({ joulesPerToken, joulesBand }) => joulesBand && showJoules(joulesPerToken!, joulesBand) },
   { title: "tok/s", cell: ({ tokensPerSecond }) => tokensPerSecond!.toFixed(2) },
   { title: "of the bound", cell: ({ shareOfBound }) => `${(100 * shareOfBound!).toFixed(1)} %` },
 ];

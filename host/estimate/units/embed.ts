@@ -1,4 +1,5 @@
 /** EMBED (docs/units/embed.md): 16 codes a cycle, a row of int8 in and a residual of int32 out. */
+import { part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
 
@@ -22,6 +23,11 @@ export function embedCycles({ inputs }: EmbedCommand): number {
 
 export function embedTraffic({ inputs }: EmbedCommand): Traffic {
   return { read: Math.ceil(inputs / CODES_A_BEAT), written: Math.ceil(inputs / CODES_A_CYCLE) };
+}
+
+/** What it takes, by yosys: 16 values a cycle, each with a product; no memory. */
+export function embedParts(): SizedPart[] {
+  return [part("lm_embed_unit", 1, { luts: 7126, memoryLuts: 1, flipFlops: 2267, dsps: 16 })];
 }
 
 export class EmbedUnit implements Unit<EmbedCommand> {

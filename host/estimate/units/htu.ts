@@ -1,4 +1,5 @@
 /** HTU (docs/units/htu.md): a word a cycle in, 16 a cycle out. */
+import { type BuildParameters, blockRams, part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
 
@@ -36,6 +37,19 @@ export function htuTraffic({ inputs, tokens, order }: HtuCommand): Traffic {
 /** Of the matrix. */
 function columnBeats(order: number): number {
   return order > 1 ? Math.ceil(order / COLUMNS_A_BEAT) : 0;
+}
+
+/** What it takes, by yosys: a bank of sums for each row of the matrix, and butterflies of one word. */
+export function htuParts({ maxOrder, maxLog2 }: BuildParameters): SizedPart[] {
+  return [
+    part("lm_htu_unit", 1, {
+      luts: 13_789 - 140 * (64 - maxOrder),
+      memoryLuts: 185,
+      flipFlops: 4410 - 30 * (64 - maxOrder),
+      dsps: 1,
+      blockRams: maxOrder * blockRams(2 ** maxLog2, 32),
+    }),
+  ];
 }
 
 export class HtuUnit implements Unit<HtuCommand> {

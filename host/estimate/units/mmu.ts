@@ -1,4 +1,5 @@
 /** MMU (docs/units/mmu.md): MULTIPLY. A lane a port takes a beat of weights a cycle; one row scale serves all lanes. */
+import { type BuildParameters, blockRams, part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
 
@@ -22,6 +23,7 @@ export interface MultiplyCommand {
 /** Rows of the row scale a cycle: ROWS of lm_top. */
 const ROWS = 2;
 const BLOCK_ROWS = 8;
+const GROUP_INPUTS = 16;
 const SCALE_CYCLES = BLOCK_ROWS / ROWS;
 const QUEUE = 4;
 const RECORDS_A_BEAT = 4;
@@ -62,6 +64,30 @@ export function mmuTraffic(command: MultiplyCommand, ports: number): Traffic {
   const rows = tokens * rowBeats(command);
   const side = tableBeats(ports) + recordBeats(blocks, bias) + tokens * (1 + coded.scales + coded.codes);
   return { read: blocks * blockBeats + side + (route === "residual" ? rows : 0), written: rows };
+}
+
+/**
+ * What it takes, by yosys (bench/results/size.json, resources.json). A lane: 8 rows for each vector, whose products, sum and scale grow with the activation's
+ * bits; a memory of the vector's groups, 16 codes and a scale a word.
+ */
+export function mmuParts({ ports, tokens, actBits, maxInputs }: BuildParameters): SizedPart[] {
+  const wider = actBits - 5;
+  return [
+    part("lm_mmu_unit", 1, {
+      luts: 2060 + 230 * ports + 100 * tokens,
+      memoryLuts: 750 + 190 * ports + 30 * tokens,
+      flipFlops: 1500 + 140 * ports,
+      dsps: 2 + ports,
+    }),
+    part("lm_mmu_lane", ports, {
+      luts: 536 + 8 * tokens * (700 + 111 * wider),
+      memoryLuts: 3,
+      flipFlops: 1667 + tokens * (2740 + 176 * wider),
+      dsps: 16 * tokens,
+      blockRams: tokens * blockRams(maxInputs / GROUP_INPUTS, GROUP_INPUTS * actBits + 8),
+    }),
+    part("lm_rows", 1, { luts: 2177 + 68 * tokens, memoryLuts: 8, flipFlops: 1476 + 29 * tokens, dsps: 4 }),
+  ];
 }
 
 const tableBeats = (ports: number) => 1 + Math.ceil(ports / 8);

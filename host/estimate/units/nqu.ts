@@ -1,4 +1,5 @@
 /** NQU (docs/units/nqu.md): two sweeps over a vector, a group of 16 values a cycle each. */
+import { part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
 
@@ -35,6 +36,11 @@ export function nquTraffic({ inputs, tokens, bits, inner }: NquCommand): Traffic
 
 function scaleBeats(inputs: number, bits: number): number {
   return bits === 8 ? 0 : Math.ceil(inputs / SCALES_A_BEAT);
+}
+
+/** What it takes, by yosys: the vector between the sweeps lies in block RAM, whose depth holds any that a build is for. */
+export function nquParts(): SizedPart[] {
+  return [part("lm_nqu_unit", 1, { luts: 9406, memoryLuts: 297, flipFlops: 5720, dsps: 53, blockRams: 8.5 })];
 }
 
 export class NquUnit implements Unit<NquCommand> {

@@ -1,4 +1,5 @@
 /** SSMU (docs/units/ssmu.md): rows and constants a row a cycle, the state LANES groups of 16 a cycle, heads one after the other. */
+import { type BuildParameters, part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
 
@@ -74,6 +75,21 @@ export function ssmuTraffic(command: SsmCommand): Traffic {
     read: 1 + ring + command.tokens * (constants + rows + state),
     written: ring + command.tokens * (state + u + 1),
   };
+}
+
+/** What it takes, by yosys: groups of 16 state values side by side; convolution, heads and gate, of which there is one each. */
+export function ssmuParts({ stateLanes }: BuildParameters): SizedPart[] {
+  return [
+    part("lm_ssmu_unit", 1, { luts: 7923, memoryLuts: 664, flipFlops: 5806, dsps: 11, blockRams: 18.5 }),
+    part("lm_ssmu", 1, {
+      luts: 19_524 + 3000 * (stateLanes - 2),
+      memoryLuts: 1260,
+      flipFlops: 6957 + 1000 * (stateLanes - 2),
+      dsps: 16,
+    }),
+    part("lm_state_group", stateLanes, { luts: 6021, memoryLuts: 18, flipFlops: 2875, dsps: 32 }),
+    part("lm_gate", 1, { luts: 3243, memoryLuts: 16, flipFlops: 1291, dsps: 10, ultraRams: 2 }),
+  ];
 }
 
 /** Cycles of its own: the scan of the state or the rows, memory apart. */
