@@ -12,10 +12,11 @@ import { pageWith, RESULTS as SIZE_RESULTS } from "./size.ts";
 
 const USAGE = `usage: npm run report -- [options]
 
-Writes the tables of README.md and docs/ anew, from what bench/results keeps and from the model of speed. It runs no RTL, no yosys
+Writes the tables of README.md and docs/ anew, from what bench/results keeps and from the models of speed, resources and power. It runs no RTL, no yosys
 and no model; these write the results that it takes:
 
   npm run estimate:validate        bench/results/estimate.json
+  npm run estimate:resources       bench/results/resources.json
   npm run sim:report -- --save     bench/results/sim.json
   npm run sim:size -- --save       bench/results/size.json
 

@@ -70,7 +70,7 @@ interface Work {
   parts: Part[];
 }
 
-function measureAll(builds: readonly Build[], cache: string): Sizes {
+export function measureAll(builds: readonly Build[], cache: string): Sizes {
   const folder = mkdtempSync(join(tmpdir(), "lightmamba-size-"));
   try {
     const work = builds.map((build): Work => {

@@ -1,6 +1,9 @@
 /** Sizes as tables: of units, of their parts, and beside what a part of silicon has. */
 import { type Column, formatTable } from "../../host/bench/table.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
+import { type Counts, KINDS, sumOf } from "../../host/estimate/counts.ts";
+import { PAPER_COUNTS } from "../../host/estimate/paper.ts";
+import { type Logic, limitsOf, NAMES, needsOf, SHELL, type Shares, sharesOf } from "../../host/estimate/resources.ts";
 import { UNITS } from "./design.ts";
 import type { Size } from "./yosys.ts";
 
@@ -23,17 +26,8 @@ export interface Sizes {
   builds: BuildSizes[];
 }
 
-export const KINDS = ["luts", "memoryLuts", "flipFlops", "dsps", "blockRams", "ultraRams"] as const;
-export type Counts = { [kind in (typeof KINDS)[number]]: number };
-
-/** LightMamba, table of the design on the VCK190. */
-export const PAPER = { luts: 107_000, flipFlops: 130_000, dsps: 228, blockRams: 456, ultraRams: 61 };
-/** What else a design on the board has: interconnect of registers, clocks, resets, interrupts, debugging. Memory controllers and NoC are hard. */
-export const SHELL = { luts: 30_000, flipFlops: 45_000, dsps: 0, blockRams: 30, ultraRams: 0 };
-
 export function sum(parts: readonly PartRow[]): Counts {
-  const of = (kind: keyof Counts) => parts.reduce((total, part) => total + part.count * part[kind], 0);
-  return Object.fromEntries(KINDS.map((kind) => [kind, of(kind)])) as Counts;
+  return sumOf(parts.map((each) => ({ count: each.count, each })));
 }
 
 interface Line {
@@ -61,35 +55,23 @@ export function unitLines({ parts }: BuildSizes): Line[] {
   return [...lines, { title: "all", text: texts(sum(parts)) }];
 }
 
-type Logic = typeof BOARDS.vck190.logic;
-
-export function usedOf(counts: Counts, logic: Logic): { [kind in keyof typeof PAPER]: number } {
-  const used = (kind: keyof typeof PAPER) => {
-    const memory = kind === "luts" ? counts.memoryLuts : 0;
-    return (counts[kind] + memory + SHELL[kind]) / logic[LOGIC[kind]];
-  };
-  return Object.fromEntries(Object.keys(PAPER).map((kind) => [kind, used(kind as keyof typeof PAPER)])) as never;
+/** Of all and the shell, what share of a part's logic that is. */
+export function usedOf(counts: Counts, logic: Logic): Shares {
+  return sharesOf(sumOf([counts, SHELL].map((each) => ({ count: 1, each }))), logic);
 }
-
-const LOGIC = {
-  luts: "luts",
-  flipFlops: "flip_flops",
-  dsps: "dsps",
-  blockRams: "block_rams",
-  ultraRams: "ultra_rams",
-} as const;
 
 /** What the sum stands beside. */
 export function besideLines({ parts }: BuildSizes): Line[] {
   const { logic } = BOARDS.vck190;
-  const counts = sum(parts);
-  const share = Object.entries(usedOf(counts, logic)).map(([kind, value]) => [kind, `${(100 * value).toFixed(1)} %`]);
-  const has = Object.entries(LOGIC).map(([kind, name]) => [kind, number(logic[name])]);
+  const share = Object.entries(usedOf(sum(parts), logic)).map(([kind, value]) => [
+    kind,
+    `${(100 * value).toFixed(1)} %`,
+  ]);
   return [
-    { title: "shell (assumed)", text: texts(SHELL) },
-    { title: "VCK190 has", text: Object.fromEntries(has) },
+    { title: "shell (assumed)", text: texts(needsOf(SHELL)) },
+    { title: "VCK190 has", text: texts(limitsOf(logic)) },
     { title: "all and shell, of these", text: Object.fromEntries(share) },
-    { title: "the paper's design", text: texts(PAPER) },
+    { title: "the paper's design", text: texts(needsOf(PAPER_COUNTS)) },
   ];
 }
 
@@ -105,14 +87,7 @@ export function partLines({ parts }: BuildSizes): Line[] {
   }));
 }
 
-const TITLES: Counts extends infer T ? { [kind in keyof T]: string } : never = {
-  luts: "LUT",
-  memoryLuts: "LUT as memory",
-  flipFlops: "FF",
-  dsps: "DSP",
-  blockRams: "RAMB36",
-  ultraRams: "URAM",
-};
+const TITLES: { readonly [kind in keyof Counts]: string } = { ...NAMES, memoryLuts: "LUT as memory" };
 
 export function columns(first: string): Column<Line>[] {
   return [

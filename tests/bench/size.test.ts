@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { type Cell, longestPath, type Netlist } from "../../bench/size/depth.ts";
 import { elaborate, nameOf, readModules, UNITS } from "../../bench/size/design.ts";
-import { formatTerminal, KINDS, type Sizes, sum, usedOf } from "../../bench/size/table.ts";
+import { formatTerminal, type Sizes, sum, usedOf } from "../../bench/size/table.ts";
 import { sizeOf, synthesize, yosysMissing } from "../../bench/size/yosys.ts";
 import { BUILDS, PAGE, pageWith, RESULTS } from "../../bench/size.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { LightMambaError } from "../../host/errors.ts";
+import { KINDS } from "../../host/estimate/counts.ts";
 
 const saved = JSON.parse(readFileSync(RESULTS, "utf8")) as Sizes;
 const skip = yosysMissing() ?? false;
