@@ -2,9 +2,10 @@
  * Builds the board's program, and the runtime compiled ahead of time for it.
  *
  *   node firmware/runner/build.mjs --target aarch64|native
+ *   node firmware/runner/build.mjs --target native --test
  *
  * Prints one line of JSON, { "runner": …, "cwasm": { "relaxed": …, "plain": … }, "components": […] }. aarch64 is the board: ARMv8.0, linked statically;
- * native is this machine, for tests. Exit code 1: it cannot be built, and why; 2: usage; 3: a program that it needs is missing.
+ * native is this machine, for tests. --test runs the tests in the sources instead, on this machine, and prints what they say. Exit code 1: it cannot be built, and why; 2: usage; 3: a program that it needs is missing.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
@@ -82,6 +83,15 @@ async function build(name) {
   };
 }
 
+/** Its own tests: what does not show from outside. */
+async function test() {
+  const { env, cargo: folder } = await rustFor(TARGETS.native.triple);
+  const target = { ...env, CARGO_TARGET_DIR: join(CACHE, "runner", folder) };
+  return {
+    passed: cargo(["test", "--locked", "-p", "runner", "-p", "cwasm"], target).match(/^test .* ok$/gm)?.length ?? 0,
+  };
+}
+
 /** Everybody's crates in the program, with versions and licences; ours first. */
 function components(triple) {
   const metadata = JSON.parse(cargo(["metadata", "--locked", "--format-version", "1", "--filter-platform", triple]));
@@ -122,22 +132,25 @@ function checksums() {
   return locked;
 }
 
-function targetOf(args) {
+function optionsOf(args) {
   try {
-    const { target } = parseArgs({ args, options: { target: { type: "string" } } }).values;
-    return target in TARGETS ? target : undefined;
+    const { values } = parseArgs({ args, options: { target: { type: "string" }, test: { type: "boolean" } } });
+    const { target, test } = values;
+    return target in TARGETS && (!test || target === "native") ? values : undefined;
   } catch {
     return undefined;
   }
 }
 
 function main(args) {
-  const target = targetOf(args);
-  if (target === undefined) {
-    process.stderr.write(`usage: node firmware/runner/build.mjs --target ${Object.keys(TARGETS).join("|")}\n`);
+  const options = optionsOf(args);
+  if (options === undefined) {
+    process.stderr.write(
+      `usage: node firmware/runner/build.mjs --target ${Object.keys(TARGETS).join("|")} | --target native --test\n`,
+    );
     return 2;
   }
-  return end(() => build(target));
+  return end(() => (options.test ? test() : build(options.target)));
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -4,8 +4,8 @@ use serde_json::json;
 use std::time::Instant;
 
 pub fn run(args: &BenchArgs, output: Output) -> Result<()> {
-    let chosen = args.model.choose(output)?;
-    let mut model = Model::load(&args.model.parts(), &chosen)?;
+    let chosen = args.model.compute.choose(output)?;
+    let mut model = Model::load(&args.model.parts()?, &chosen)?;
     let rules = crate::setup::Sampler {
         temperature: 0.0,
         ..model.setup.sampler.clone()

@@ -16,6 +16,16 @@ pub enum Wish {
     Board,
 }
 
+impl Wish {
+    pub fn name(self) -> &'static str {
+        match self {
+            Wish::Auto => "auto",
+            Wish::Wasm => "wasm",
+            Wish::Board => "board",
+        }
+    }
+}
+
 pub enum Chosen {
     Wasm,
     Board(Place, Partition),

@@ -16,7 +16,7 @@ use std::{fs, path::Path};
 const LEAST_FREE_BYTES: u64 = 1 << 20;
 
 pub fn run(args: &DoctorArgs, output: Output) -> Result<()> {
-    let parts = args.model.parts();
+    let places = &args.model.places;
     let mut failed = false;
     let mut tell = |name: &str, found: Result<String>| {
         failed |= found.is_err();
@@ -37,13 +37,14 @@ pub fn run(args: &DoctorArgs, output: Output) -> Result<()> {
             cwasm::WASMTIME
         )),
     )?;
-    let setup = Setup::read(&parts.model);
+    let model = places.model();
+    let setup = model.as_ref().map_err(Error::same).and_then(|dir| Setup::read(dir));
     tell("model", setup.as_ref().map(describe).map_err(Error::same))?;
-    if let Ok(setup) = &setup {
+    if let (Ok(model), Ok(setup)) = (&model, &setup) {
         for name in [WEIGHTS, TOKENIZER] {
-            tell(name, open_checked(&parts.model, setup, name).map(|_| "whole".into()))?;
+            tell(name, open_checked(model, setup, name).map(|_| "whole".into()))?;
         }
-        let path = compiled_path(&parts.runtime, setup);
+        let path = compiled_path(&places.data.runtime(), setup);
         tell(
             "runtime",
             check_compiled(&path, &setup.runtime).map(|()| path.display().to_string()),
@@ -54,7 +55,7 @@ pub fn run(args: &DoctorArgs, output: Output) -> Result<()> {
         choose(Wish::Auto, None, false, None).map(|(_, why)| why.unwrap_or_default()),
     )?;
     tell("memory", memory())?;
-    tell("room for states", room(&parts.model))?;
+    tell("room for states", places.room().and_then(room))?;
     if failed {
         return Err(Error::new(Exit::Prerequisite, "something is missing: see above"));
     }
@@ -77,15 +78,10 @@ fn memory() -> Result<String> {
     Ok(format!("{} available", line.unwrap_or("an unknown amount").trim()))
 }
 
-/// Where the model is, states are.
-fn room(folder: &Path) -> Result<String> {
-    let found = rustix::fs::statvfs(folder).map_err(|error| Error::io(folder, &error.into()))?;
-    let free = found.f_bavail * found.f_frsize;
+fn room(free: u64) -> Result<String> {
     if free >= LEAST_FREE_BYTES {
         return Ok(format!("{} MB", free / 1_000_000));
     }
-    Err(Error::new(Exit::Prerequisite, "the partition is full")
-        .file(folder)
-        .expected(format!("{LEAST_FREE_BYTES} bytes"))
-        .found(free))
+    let error = Error::new(Exit::Prerequisite, "the partition is full");
+    Err(error.expected(format!("{LEAST_FREE_BYTES} bytes")).found(free))
 }

@@ -91,6 +91,17 @@ impl Error {
         self
     }
 
+    /// Of what is read, where the error does not name a file that was written.
+    pub fn file_if_none(self, path: &Path) -> Self {
+        if self.file.is_some() { self } else { self.file(path) }
+    }
+
+    /// The field is one of this.
+    pub fn within(mut self, outer: &str) -> Self {
+        self.field = Some(self.field.map_or(outer.into(), |inner| format!("{outer}: {inner}")));
+        self
+    }
+
     pub fn expected(mut self, value: impl fmt::Display) -> Self {
         self.expected = Some(value.to_string());
         self

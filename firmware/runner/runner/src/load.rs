@@ -9,7 +9,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
-    io::{Read, Seek},
+    io::{self, Read, Seek},
     os::unix::fs::FileExt,
     path::Path,
 };
@@ -26,28 +26,39 @@ pub fn open_checked(dir: &Path, setup: &Setup, name: &str) -> Result<File> {
             .file(path)
             .hint("copy the model again")
     };
-    let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
+    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
     let found = file.metadata().map_err(|error| Error::io(path, &error))?.len();
     if found != want.bytes {
         return Err(fails("the file has another size")
             .expected(format!("{} bytes", want.bytes))
             .found(found));
     }
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
-    loop {
-        match file.read(&mut piece).map_err(|error| Error::io(path, &error))? {
-            0 => break,
-            count => hash.update(&piece[..count]),
-        }
-    }
-    let found = cwasm::hex(&hash.finalize());
+    let found = sha256_of(&file).map_err(|error| Error::io(path, &error))?;
     if found == want.sha256 {
-        file.rewind().map_err(|error| Error::io(path, &error))?;
         return Ok(file);
     }
     Err(fails("the file was changed")
         .expected(format!("sha256 {}", want.sha256))
         .found(found))
+}
+
+pub fn file_sha256(path: &Path) -> Result<String> {
+    let hash = File::open(path).and_then(|file| sha256_of(&file));
+    hash.map_err(|error| Error::io(path, &error))
+}
+
+/// From the file's start to its end, in hexadecimal.
+fn sha256_of(mut file: &File) -> io::Result<String> {
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
+    file.rewind()?;
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            count => hash.update(&piece[..count]),
+        }
+    }
+    file.rewind()?;
+    Ok(cwasm::hex(&hash.finalize()))
 }
 
 /// Where the weights lie in linear memory, mapped from their file.

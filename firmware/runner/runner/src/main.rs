@@ -1,6 +1,10 @@
 //! `lightmamba` on a board: the same tokens as the host's program, from a model that the host prepared. docs/runner.md.
 mod accelerate;
+mod args;
 mod bench;
+mod board;
+mod bundle;
+mod candidate;
 mod card;
 mod choose;
 mod cli;
@@ -12,12 +16,15 @@ mod environment;
 mod error;
 mod generate;
 mod input;
+mod install;
 mod interrupt;
+mod keys;
 mod lines;
 mod link;
 mod load;
 mod model;
 mod output;
+mod places;
 mod run;
 mod runtime;
 mod selftest;
@@ -27,8 +34,10 @@ mod setup;
 mod slots;
 mod state;
 mod stop;
+mod store;
 mod text;
 mod tokenize;
+mod update;
 
 use clap::{Parser, error::ErrorKind};
 use cli::{Cli, Command};
@@ -74,6 +83,7 @@ fn execute(command: &Command, output: Output, start: Instant) -> error::Result<(
         Command::Tokenize(args) => tokenize::run(args, output),
         Command::State(args) => state::run(args, output),
         Command::Slot(command) => slots::run(command, output),
+        Command::Update(args) => update::run(args, output),
     }
 }
 

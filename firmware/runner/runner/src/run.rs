@@ -16,8 +16,8 @@ const DEFAULT_PROMPT: &str = "Once upon a time";
 
 pub fn run(args: &RunArgs, output: Output, start: Instant) -> Result<()> {
     let text = text_input(args.prompt.as_deref(), args.prompt_file.as_deref())?;
-    let chosen = args.model.choose(output)?;
-    let mut model = Model::load(&args.model.parts(), &chosen)?;
+    let chosen = args.model.compute.choose(output)?;
+    let mut model = Model::load(&args.model.parts()?, &chosen)?;
     let rules = args.text.sampler(&model.setup.sampler);
     let session = Session::new(&mut model, &rules)?;
     let pending = args

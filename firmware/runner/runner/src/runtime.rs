@@ -2,7 +2,7 @@
 use crate::{
     error::{Error, Exit, Result, bad_input},
     link::Link,
-    setup::{RuntimeId, read_limited},
+    setup::{RuntimeId, Variant, read_limited},
 };
 use std::{path::Path, process, ptr, sync::mpsc, thread, time::Duration, time::Instant};
 use wasmtime::{
@@ -171,8 +171,8 @@ fn span(memory: &SharedMemory, at: u32, bytes: usize) -> Result<*mut u8> {
     Ok(range.as_ptr() as *mut u8)
 }
 
-/// The code of a file that is whole, for this machine, and compiled from `wanted`.
-fn read_compiled(path: &Path, wanted: &RuntimeId) -> Result<Vec<u8>> {
+/// What a whole file for this machine was compiled from, and its code.
+fn open_compiled(path: &Path) -> Result<(String, Vec<u8>)> {
     let file = read_limited(path, MOST_CODE_BYTES)?;
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let (header, code) = cwasm::open(&file, &target).map_err(|m| {
@@ -182,14 +182,25 @@ fn read_compiled(path: &Path, wanted: &RuntimeId) -> Result<Vec<u8>> {
             .expected(m.expected)
             .found(m.found)
     })?;
-    if header.runtime_sha256 == wanted.sha256 {
-        return Ok(code.to_vec());
+    Ok((header.runtime_sha256, code.to_vec()))
+}
+
+/// SHA-256 of the module that this program's own runtime was compiled from: the relaxed one, for which models are prepared.
+pub fn own_runtime(folder: &Path) -> Result<String> {
+    open_compiled(&folder.join(format!("{}.cwasm", Variant::Relaxed.name()))).map(|(sha256, _)| sha256)
+}
+
+/// The code of a file that was compiled from `wanted`.
+fn read_compiled(path: &Path, wanted: &RuntimeId) -> Result<Vec<u8>> {
+    let (runtime_sha256, code) = open_compiled(path)?;
+    if runtime_sha256 == wanted.sha256 {
+        return Ok(code);
     }
     let error = Error::new(Exit::Verification, "the model was prepared for another runtime").file(path);
     let error = error
         .field("runtime_sha256")
         .expected(&wanted.sha256)
-        .found(&header.runtime_sha256);
+        .found(&runtime_sha256);
     Err(error.hint("prepare the model with the same version of lightmamba"))
 }
 

@@ -14,11 +14,11 @@ use serde_json::json;
 const COPIES: [usize; 3] = [64, 4096, 65536];
 
 pub fn run(args: &SelftestArgs, output: Output) -> Result<()> {
-    let chosen = args.model.choose(output)?;
+    let chosen = args.model.compute.choose(output)?;
     if let Chosen::Board(place, _) = &chosen {
         test_device(place, output)?;
     }
-    let mut model = Model::load(&args.model.parts(), &chosen)?;
+    let mut model = Model::load(&args.model.parts()?, &chosen)?;
     let files = model.setup.files.len();
     tell(
         output,

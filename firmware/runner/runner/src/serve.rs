@@ -32,15 +32,15 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(600);
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
 pub fn run(args: &ServeArgs, output: Output) -> Result<()> {
-    let chosen = args.model.choose(output)?;
-    let model = Model::load(&args.model.parts(), &chosen)?;
-    let beside = || args.model.model.join("../states");
+    let chosen = args.model.compute.choose(output)?;
+    let model = Model::load(&args.model.parts()?, &chosen)?;
+    let states = || args.model.places.states();
     let rules = Rules {
         sampler: args.text.sampler(&model.setup.sampler),
         seed: args.text.seed.unwrap_or(0),
         tokens: args.text.tokens,
         stop: args.text.stop.clone(),
-        states: args.states.clone().unwrap_or_else(beside),
+        states: args.states.clone().unwrap_or_else(states),
     };
     let server = Server {
         rules,

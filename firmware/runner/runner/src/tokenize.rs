@@ -10,8 +10,9 @@ use crate::{
 use serde_json::json;
 
 pub fn run(args: &TokenizeArgs, output: Output) -> Result<()> {
-    let setup = Setup::read(&args.model)?;
-    let text = Text::load(&args.model, &setup)?;
+    let model = args.places.model()?;
+    let setup = Setup::read(&model)?;
+    let text = Text::load(&model, &setup)?;
     if !args.decode.is_empty() {
         let found = decode(&text, &args.decode);
         if output.json {

@@ -1,0 +1,88 @@
+//! A model that was installed and not tested yet: it takes the place of the old one once its self-test has passed here, and goes if it has not.
+use crate::{
+    board::Board,
+    error::{Error, Exit, Result},
+};
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+/// What became of it.
+pub enum Outcome {
+    /// There was none.
+    Nothing,
+    Accepted(String),
+}
+
+/// Nobody else may be at the device. The store is left with no candidate, whatever happens, unless the machine stops.
+pub fn settle(board: &Board, note: &mut dyn FnMut(&str)) -> Result<Outcome> {
+    let store = &board.store;
+    let _lock = store.lock()?;
+    let interrupted = store.interrupted()?;
+    if interrupted.is_some() {
+        store.reject()?;
+    }
+    let next = store.candidate(&store.runtime)?;
+    let result = match &next {
+        Some(id) => try_candidate(board, id, note),
+        None => Ok(()),
+    };
+    store.clean()?;
+    match (result, next, interrupted) {
+        (Err(error), ..) => Err(error),
+        (Ok(()), Some(id), _) => Ok(Outcome::Accepted(id)),
+        (Ok(()), None, Some(id)) => {
+            let error = Error::new(
+                Exit::Verification,
+                "the machine stopped while this model was tested: the old one stays",
+            );
+            Err(error.file(&store.model(&id)))
+        }
+        (Ok(()), None, None) => Ok(Outcome::Nothing),
+    }
+}
+
+fn try_candidate(board: &Board, id: &str, note: &mut dyn FnMut(&str)) -> Result<()> {
+    let store = &board.store;
+    note(&format!("testing model {id}"));
+    store.begin_test()?;
+    match selftest(board, id, note) {
+        Ok(()) => store.accept(),
+        Err(error) => {
+            store.reject()?;
+            Err(error)
+        }
+    }
+}
+
+/// In a process of its own: one that crashes, or takes all memory, is a failed test.
+fn selftest(board: &Board, id: &str, note: &mut dyn FnMut(&str)) -> Result<()> {
+    let model = board.store.model(id);
+    let failed = |what: String| {
+        let error = Error::new(Exit::Verification, what).file(&model);
+        error.hint("the model that was here before is used")
+    };
+    let program = env::current_exe().map_err(|error| failed(format!("no program to test it with: {error}")))?;
+    let mut child = Command::new(program)
+        .arg("selftest")
+        .arg("--model")
+        .arg(&model)
+        .args(&board.test_words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("its self-test cannot be started: {error}")))?;
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for line in lines.map_while(|line| line.ok()) {
+        note(&line);
+    }
+    let ended = child
+        .wait()
+        .map_err(|error| failed(format!("its self-test: {error}")))?;
+    if ended.success() {
+        return Ok(());
+    }
+    Err(failed(format!("its self-test failed: {ended}")))
+}
