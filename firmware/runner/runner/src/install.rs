@@ -42,7 +42,7 @@ pub struct Incoming {
 /// What was installed.
 pub enum Done {
     /// To be tested.
-    Model { id: String, runtime: String },
+    Model { id: String },
 }
 
 impl<'a> Installation<'a> {
@@ -153,10 +153,7 @@ impl<'a> Installation<'a> {
             placed?;
         }
         store.propose(&model.runtime, &model.id)?;
-        Ok(Done::Model {
-            id: model.id.clone(),
-            runtime: model.runtime.clone(),
-        })
+        Ok(Done::Model { id: model.id.clone() })
     }
 }
 

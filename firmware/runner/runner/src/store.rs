@@ -126,16 +126,6 @@ impl Store {
         durable::remove_file(&self.with(&self.runtime, TESTING))
     }
 
-    /// Removes the links of all runtimes but these.
-    pub fn keep_runtimes(&self, runtimes: &[&str]) -> Result<()> {
-        for (name, path) in entries(&self.data.join("current"))? {
-            if !runtimes.contains(&&name[..ID_DIGITS.min(name.len())]) {
-                durable::remove_file(&path)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Removes what is half written, and models to which no link leads.
     pub fn clean(&self) -> Result<()> {
         let mut wanted = BTreeSet::new();

@@ -24,7 +24,7 @@ pub fn run(command: &UpdateCommand, output: Output) -> Result<()> {
 fn install(path: &Path, board: &Board, output: Output) -> Result<()> {
     let mut note = |text: &str| output.note(text);
     let done = install_file(path, board, &mut note).map_err(|error| error.file_if_none(path))?;
-    let Done::Model { id, .. } = done;
+    let Done::Model { id } = done;
     if let Outcome::Accepted(_) = candidate::settle(board, &mut note)? {
         tell(
             output,
