@@ -451,9 +451,11 @@ describe("what stopped in the middle", { skip }, () => {
       const next = before === oldId ? newId : oldId;
       const child = start(["update", "install", bundles[next === newId ? 0 : 1]!, ...card.options]);
       const closed = new Promise((resolve) => child.once("close", resolve));
-      await new Promise((resolve) => setTimeout(resolve, (random(1000) / 1000) * whole));
-      child.kill("SIGKILL");
+      // From its first moment to behind its end, which the last one reaches
+      const moment = ((i + random(1000) / 1000) / KILLS) * 1.3 * whole;
+      const killed = i < KILLS - 1 && setTimeout(() => child.kill("SIGKILL"), moment);
       await closed;
+      if (killed) clearTimeout(killed);
       const after = card.current(runtime);
       assert.ok([before, next].includes(after), after);
       seen[after === before ? "old" : "new"]++;
