@@ -62,6 +62,17 @@ export class LightMambaError extends Error {
   }
 }
 
+/** The error, with what the user should know of how things are now: as a hint, or in the message of a defect. */
+export function withHint(error: unknown, hint: string): unknown {
+  if (error instanceof LightMambaError) {
+    const hints = [hint, error.detail.hint].filter(Boolean).join("; ");
+    const { exit, message, detail } = error;
+    return LightMambaError.revive({ exit, message, detail: { ...detail, hint: hints } });
+  }
+  if (error instanceof Error) error.message += ` (${hint})`;
+  return error;
+}
+
 export function badInput(what: string, detail: ErrorDetail = {}): LightMambaError {
   return new LightMambaError("badInput", what, detail);
 }

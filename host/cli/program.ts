@@ -33,6 +33,7 @@ export const COMMANDS: Record<string, Entry> = {
   image: { summary: "build, examine and boot SD card images", load: () => import("./commands/image.ts") },
   flash: { summary: "write an image to a card, without fear", load: () => import("./commands/flash.ts") },
   bundle: { summary: "make and check update bundles for a board", load: () => import("./commands/bundle.ts") },
+  update: { summary: "bring a bundle onto a running board", load: () => import("./commands/update.ts") },
   doctor: { summary: "check this machine and this installation", load: () => import("./commands/doctor.ts") },
 };
 

@@ -84,7 +84,7 @@ function lineProgress(label: string, sink: Sink, now: () => number): Progress {
 }
 
 /** Runs the task; its report ends with it, and says so where it failed. */
-export async function withProgress<T>(progress: Progress, task: () => T | Promise<T>): Promise<T> {
+export async function withProgress<T>(progress: Pick<Progress, "done">, task: () => T | Promise<T>): Promise<T> {
   let note: string | undefined = "failed";
   try {
     const result = await task();

@@ -12,7 +12,7 @@ import { alignedBuffer, type Target } from "./target.ts";
 export type Phase = "write" | "verify";
 
 /** What the card is at the moment, should the work end here. */
-export type CardState = "incomplete" | "complete";
+export type CardState = "incomplete" | "unverified" | "complete";
 
 export interface WriteOptions {
   verify: boolean;
@@ -39,6 +39,7 @@ export async function writeImage(target: Target, image: CheckedImage, options: W
   await sync(target);
   const { head, parts } = await writeBody(target, image, (done, total) => progress("write", done, total));
   if (verify) await compare(target, parts, (done, total) => progress("verify", done, total));
+  onState("unverified");
   await writeAll(target, head, 0);
   await sync(target);
   if (verify) await compare(target, [partOf(head, 0)]);

@@ -58,12 +58,17 @@ export async function verifyBundle(
   const bundle = openBundle(path);
   try {
     checkSignature(bundle.head, keys, path);
-    await checkContents(bundle, progress);
-    checkSetup(bundle);
+    await checkBundle(bundle, progress);
     return bundle.head;
   } finally {
     bundle.file.close();
   }
+}
+
+/** All but the signature. */
+export async function checkBundle(bundle: Bundle, progress: (done: number, total: number) => void = () => {}) {
+  await checkContents(bundle, progress);
+  checkSetup(bundle);
 }
 
 /** Every byte: files by their hashes, and zeros between them. */

@@ -1,6 +1,7 @@
 /**
  * `lightmamba flash` in a process of its own, with a list and a card from a test: child.ts <drives.json> <arguments…>. Drives are files.
- * FLASH_TEST_ANSWER is what the user types; with FLASH_TEST_STUCK, read or write, the card does no more of this from its middle on.
+ * FLASH_TEST_ANSWER is what the user types. FLASH_TEST_FAULT is what the card does: read or write: no more of this from its middle on; table: no
+ * reading of its first block; io: an error there; defect: one that nobody thought of.
  */
 import { readFileSync } from "node:fs";
 import { define } from "../../host/cli/commands/flash.ts";
@@ -13,15 +14,19 @@ import { FileCard } from "./support.ts";
 
 const [drives, ...args] = process.argv.slice(2);
 const answer = process.env.FLASH_TEST_ANSWER;
-const stuck = process.env.FLASH_TEST_STUCK;
+const fault = process.env.FLASH_TEST_FAULT;
 const output = createOutput(readFlags(args));
 
-class StuckCard extends FileCard {
+class FaultyCard extends FileCard {
   override async write(data: Uint8Array, at: number): Promise<number> {
-    return stuck === "write" && at >= this.bytes / 2 ? forever() : super.write(data, at);
+    if (at < this.bytes / 2) return super.write(data, at);
+    if (fault === "io") throw Object.assign(new Error("EIO: i/o error, write"), { code: "EIO" });
+    if (fault === "defect") throw new TypeError("nobody thought of this");
+    return fault === "write" ? forever() : super.write(data, at);
   }
   override async read(into: Uint8Array, at: number): Promise<number> {
-    return stuck === "read" && at >= this.bytes / 2 ? forever() : super.read(into, at);
+    const stuck = (fault === "read" && at >= this.bytes / 2) || (fault === "table" && at === 0);
+    return stuck ? forever() : super.read(into, at);
   }
 }
 
@@ -32,7 +37,7 @@ function forever(): Promise<number> {
 installSignalHandlers();
 const command = define(output, {
   list: async () => JSON.parse(readFileSync(drives!, "utf8")) as Drive[],
-  open: async ({ path, bytes }) => new StuckCard(path, bytes),
+  open: async ({ path, bytes }) => new FaultyCard(path, bytes),
   confirm: async (question) => {
     if (answer === undefined) return confirmOnTerminal(question);
     output.warn(question);

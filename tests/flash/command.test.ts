@@ -146,10 +146,10 @@ describe("flash writes nothing, and opens no drive,", () => {
 });
 
 describe("flash, interrupted", () => {
-  const interrupted = (stuck: "read" | "write", when: RegExp, ...args: string[]) => {
+  const interrupted = (fault: "read" | "write" | "table", when: RegExp, ...args: string[]) => {
     let sent = false;
     return flash([...YES, "--no-bmap", ...args], [DRIVE], {
-      env: { FLASH_TEST_STUCK: stuck },
+      env: { FLASH_TEST_FAULT: fault },
       onStderr: (all, child) => {
         if (sent || !when.test(all)) return;
         sent = true;
@@ -175,10 +175,41 @@ describe("flash, interrupted", () => {
       );
     });
 
+  it("between the partition table and its reading back: says that nobody knows", async () => {
+    const { code, stderr } = await interrupted("table", /^verify: 100 %/m);
+    assert.equal(code, EXIT.interrupted);
+    assert.match(
+      stderr,
+      /card: interrupted: whether it has its partition table is not known, and it may boot: write it again\n/,
+    );
+    assert.ok(onCard().equals(CONTENT));
+  });
+
   it("with --json: an object", async () => {
     const { code, stdout } = await interrupted("write", /^write: 50 %/m, "--json");
     const { error } = JSON.parse(stdout);
     assert.deepEqual([code, error.code, error.detail.state], [EXIT.interrupted, EXIT.interrupted, "incomplete"]);
+  });
+});
+
+describe("flash, with a card that fails", () => {
+  it("says so at the end of its progress, and what the card is", async () => {
+    const { code, stderr } = await flash([...YES, "--no-bmap"], [DRIVE], { env: { FLASH_TEST_FAULT: "io" } });
+    assert.equal(code, EXIT.device);
+    assert.match(
+      stderr,
+      /^write: failed \(.*\)\nlightmamba: .*cannot be written: EIO.*\nhint: it is incomplete and does not boot: write it again\n$/m,
+    );
+    assert.doesNotMatch(stderr, /write: done/);
+  });
+
+  it("in a way that nobody thought of: tells what the card is all the same", async () => {
+    const { code, stderr } = await flash(YES, [DRIVE], { env: { FLASH_TEST_FAULT: "defect" } });
+    assert.equal(code, EXIT.bug);
+    assert.match(
+      stderr,
+      /unexpected error: nobody thought of this \(it is incomplete and does not boot: write it again\)\n/,
+    );
   });
 });
 

@@ -64,10 +64,6 @@ function skipReason(): string | false {
 }
 
 const skip = skipReason();
-/** Loops are the kernel's to give, and no package brings them: a container of CI that has none is not at fault. */
-const withLoops = (name: string, body: () => void) => {
-  if (skip === false || process.env.LIGHTMAMBA_NO_SKIP !== "1") describe(name, { skip }, body);
-};
 const image = () => checkImage(writeImageFile(folder, "sdcard.img", imageContent(), true), { room: 8 * MIB });
 
 async function openFailure(drive: Drive, now: Drive[] = [drive]): Promise<LightMambaError> {
@@ -81,7 +77,7 @@ async function openFailure(drive: Drive, now: Drive[] = [drive]): Promise<LightM
   throw new assert.AssertionError({ message: "was opened" });
 }
 
-withLoops("a real block device", () => {
+describe("a real block device", { skip }, () => {
   it("is written, and read back past the system's memory", async () => {
     const { drive, file } = makeLoop();
     const target = await openDrive(drive, async () => [drive]);
@@ -119,7 +115,7 @@ withLoops("a real block device", () => {
   });
 });
 
-withLoops("a real block device is refused", () => {
+describe("a real block device is refused", { skip }, () => {
   it("while it is mounted, even if the list does not know", async () => {
     const { drive } = makeLoop();
     run("mke2fs", "-q", drive.path);

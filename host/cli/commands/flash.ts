@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
-import { EXIT, LightMambaError } from "../../errors.ts";
+import { EXIT, LightMambaError, withHint } from "../../errors.ts";
 import { type CheckedImage, checkImage } from "../../flash/check.ts";
 import { chooseDrive, obstacle, shownDrives } from "../../flash/choose.ts";
 import { type Drive, type ListDrives, listDrives } from "../../flash/drives.ts";
@@ -9,7 +9,7 @@ import { type CardState, type Written, writeImage } from "../../flash/write.ts";
 import { defineCommand } from "../command.ts";
 import { onInterrupt } from "../interrupt.ts";
 import type { Output } from "../output.ts";
-import { phaseProgress } from "../progress.ts";
+import { phaseProgress, withProgress } from "../progress.ts";
 import { type Confirm, confirmOnTerminal } from "../prompt.ts";
 
 interface FlashOptions {
@@ -131,16 +131,14 @@ async function checkWithProgress(
   output: Output,
 ): Promise<CheckedImage> {
   const progress = output.progress("check");
-  try {
-    return await checkImage(image, {
+  const check = () =>
+    checkImage(image, {
       room,
       bmap,
       ...(sha256 === undefined ? {} : { sha256 }),
       progress: progress.update,
     });
-  } finally {
-    progress.done();
-  }
+  return withProgress(progress, check);
 }
 
 function showPlan(image: CheckedImage, drive: Drive, output: Output): void {
@@ -169,6 +167,7 @@ async function ask(drive: Drive, output: Output, confirm: Confirm): Promise<void
 
 const STATES: Record<CardState, string> = {
   incomplete: "it is incomplete and does not boot: write it again",
+  unverified: "whether it has its partition table is not known, and it may boot: write it again",
   complete: "it is complete",
 };
 
@@ -188,23 +187,18 @@ async function writeWithState(
   });
   const phases = phaseProgress(output);
   try {
-    return await writeImage(target, image, {
-      verify,
-      progress: phases.update,
-      onState: (now) => {
-        state = now;
-      },
-    });
+    const write = () =>
+      writeImage(target, image, {
+        verify,
+        progress: phases.update,
+        onState: (now) => {
+          state = now;
+        },
+      });
+    return await withProgress(phases, write);
   } catch (error) {
-    if (!(error instanceof LightMambaError)) throw error;
-    const { hint, ...detail } = error.detail;
-    throw LightMambaError.revive({
-      ...error,
-      message: error.message,
-      detail: { ...detail, hint: [STATES[state], hint].filter(Boolean).join("; ") },
-    });
+    throw withHint(error, STATES[state]);
   } finally {
-    phases.done();
     heard();
   }
 }
