@@ -5,8 +5,8 @@
  *
  * Prints one line of JSON, { "folder": … }. The folder holds:
  *
- *   Image.gz, initramfs.cpio.gz, system.dtb what U-Boot loads
- *   extlinux.conf, boot.scr                 from where; either is enough
+ *   Image.gz, initramfs.cpio.gz, system.dtb what U-Boot loads from a system's /boot
+ *   boot.scr                                from which of two systems
  *   u-boot.bin, u-boot.elf, bl31.elf        what runs before, for BOOT.BIN
  *   busybox, modules/, overlay/             the root: /bin/busybox, /lib/modules/ (with the order to load them), and all of overlay/
  *   accelerator.dtsi                        for device trees of others

@@ -31,7 +31,7 @@ function components({ packages, kernel }, folder) {
       name: "lightmamba-system",
       licence: "Apache-2.0",
       origin: { name: "firmware/system", version, sha256: hashOf([], ownFiles()) },
-      files: ["system.dtb", "accelerator.dtsi", "extlinux.conf", "boot.scr", "initramfs.cpio.gz", "overlay"],
+      files: ["system.dtb", "accelerator.dtsi", "boot.scr", "initramfs.cpio.gz", "overlay"],
     },
   ];
 }

@@ -13,6 +13,8 @@ const INITRAMFS_MODULES = ["sdhci-of-arasan", "squashfs"];
 /** crc32c_generic: ext4 asks for it by what it does, not by its name. The tables of names are what vfat takes for what. */
 const ROOT_MODULES = [
   ...["crc32c_generic", "ext4", "nls_cp437", "nls_ascii", "nls_utf8", "vfat"],
+  // A board on which nobody writes to /dev/watchdog for a minute starts anew, once somebody has begun to
+  "softdog soft_margin=60",
   "uio_pdrv_genirq of_id=generic-uio",
 ];
 

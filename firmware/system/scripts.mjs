@@ -39,17 +39,16 @@ function packScript(commands, title, file) {
   rmSync(text);
 }
 
-/** The partition that is the root, as Linux writes it. The one source of the disk's signature is the image's layout. */
-export function rootPartition(layout = readFileSync(join(SYSTEM, "genimage.cfg"), "utf8")) {
+/** The card, as Linux names it before the number of a partition. The one source of the disk's signature is the image's layout. */
+export function diskSignature(layout = readFileSync(join(SYSTEM, "genimage.cfg"), "utf8")) {
   const found = /disk-signature = 0x([0-9a-f]{8})\b/.exec(layout);
   if (found === null) throw new BuildError("genimage.cfg: expected `disk-signature = 0x` and eight digits");
-  return `${found[1]}-02`;
+  return found[1];
 }
 
-/** Writes extlinux.conf and boot.scr into a folder, either of which boots the card, and for QEMU jtag.scr. */
+/** Writes boot.scr, which boots the card, into a folder, and for QEMU jtag.scr. */
 export function writeScripts(board, folder) {
-  const read = (name) => readFileSync(join(SYSTEM, name), "utf8").replaceAll("@ROOT@", `PARTUUID=${rootPartition()}`);
-  writeFileSync(join(folder, "extlinux.conf"), read("extlinux.conf"));
+  const read = (name) => readFileSync(join(SYSTEM, name), "utf8").replaceAll("@ROOT@", `PARTUUID=${diskSignature()}`);
   packScript(read("boot.cmd"), "LightMamba", join(folder, "boot.scr"));
   if (board === "qemu") packScript(read("jtag.cmd"), "LightMamba: QEMU", join(folder, "jtag.scr"));
 }

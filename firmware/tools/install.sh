@@ -8,7 +8,7 @@
 set -eu
 
 packages="bc bison bmap-tools busybox cmake cpio device-tree-compiler dosfstools dpkg-dev e2fsprogs flex g++ gcc-aarch64-linux-gnu genimage libc6-dev-arm64-cross libssl-dev make mtools python3 qemu-system-arm qemu-user-static squashfs-tools tcl u-boot-tools valgrind verilator xilinx-bootgen xz-utils yosys"
-programs="aarch64-linux-gnu-gcc bc bison bmaptool bootgen busybox c++ cc cmake cpio dpkg-source dtc flex genimage make mcopy mke2fs mkfs.vfat mkimage mksquashfs python3 qemu-aarch64-static qemu-system-aarch64 tclsh valgrind xz yosys"
+programs="aarch64-linux-gnu-gcc bc bison bmaptool bootgen busybox c++ cc cmake cpio dpkg-source dtc flex genimage make mcopy mke2fs mkenvimage mkfs.vfat mkimage mksquashfs python3 qemu-aarch64-static qemu-system-aarch64 tclsh valgrind xz yosys"
 files="/usr/aarch64-linux-gnu/lib/libc.a /usr/include/openssl/evp.h"
 # Where Debian has mke2fs and mkfs.vfat, which is not in everyone's path
 PATH="$PATH:/usr/sbin:/sbin"

@@ -1,11 +1,9 @@
 /**
- * An SD card's image: boot partition, root, data. What is in it comes from firmware/system (U-Boot, kernel, root), firmware/runner (the program) and
- * a model directory. Same inputs, same bytes. docs/boot.md.
+ * An SD card's image: boot partition, a system in the first of two slots, data. What is in it comes from firmware/system (U-Boot, kernel, root),
+ * firmware/runner (the program) and a model directory. Same inputs, same bytes. docs/boot.md.
  */
 import {
-  chmodSync,
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -20,14 +18,15 @@ import { fileSha256 } from "../checkpoint/sha256.ts";
 import { LightMambaError } from "../errors.ts";
 import { packageVersion } from "../package.ts";
 import { readPublicKeys } from "../update/keys.ts";
-import { describeBlocks, type Extent, formatBmap } from "./bmap.ts";
+import { BLOCK, describeBlocks, type Extent, formatBmap } from "./bmap.ts";
 import { buildRunner, buildSystem, type Component, type RunnerFiles, type StepOptions } from "./components.ts";
 import { freeExtents } from "./ext4.ts";
 import { type PartitionName, readPartitions } from "./layout.ts";
 import { type FileHash, formatManifest, hashesBelow, MANIFEST, type Manifest } from "./manifest.ts";
-import { BOOT_IMAGE, bootFiles, makeData, makeImage, makeRoot } from "./partitions.ts";
+import { BOOT_IMAGE, bootFiles, makeData, makeImage, makeSystem, SYSTEM_FILE } from "./partitions.ts";
 import { checkPdi, packBootImage } from "./pdi.ts";
 import { withScratch } from "./scratch.ts";
+import { stageSystem } from "./system.ts";
 
 export const IMAGE_BOARDS = ["vck190", "qemu"] as const;
 export type ImageBoard = (typeof IMAGE_BOARDS)[number];
@@ -52,6 +51,9 @@ export interface BuiltImage {
   manifest: Manifest;
 }
 
+/** What genimage makes, from the folder for what is under way. */
+const MADE = "output/sdcard.img";
+
 /** Writes `output`, and beside it .bmap, .sha256 and .manifest.json; where a program fails, .log has what all of them said. */
 export async function buildImage(output: string, options: ImageOptions): Promise<BuiltImage> {
   checkOutput(output);
@@ -63,19 +65,18 @@ export async function buildImage(output: string, options: ImageOptions): Promise
   const assemble = async (stage: string): Promise<BuiltImage> => {
     const step = { ...options, log: join(stage, "log") };
     const [root, data, input] = ["root", "data", "input"].map((name) => join(stage, name));
-    say?.("root and data");
-    stageRoot(root!, system.folder, runner, updateKey);
+    say?.("system and data");
+    stageSystem(root!, system.folder, runner, updateKey);
     stageData(data!, options.model, { board });
     await stageBoot(input!, system.folder, step);
-    await makeRoot(root!, join(input!, "root.squashfs"), step);
+    await makeSystem(root!, join(input!, SYSTEM_FILE), step);
     await makeData(data!, join(input!, "data.ext4"), step);
     const manifest = describe(stage, options, system.folder, runner);
     writeFileSync(join(input!, MANIFEST), formatManifest(manifest));
     say?.("image");
     await makeImage(stage, step);
     say?.("checksums");
-    const free = await freeExtents(join(input!, "data.ext4"), step);
-    return finish(stage, output, manifest, free);
+    return finish(stage, output, manifest, await unusedExtents(stage, step));
   };
   return withScratch((stage) => keepingLog(stage, output, () => assemble(stage)), `${resolve(output)}.`);
 }
@@ -103,23 +104,6 @@ function checkOutput(output: string): void {
 
 // ------------------------------------------------------------------------------------------------ what is in it
 
-/** Where the board's program looks for the keys of updates. */
-const UPDATE_KEYS = "etc/lightmamba/update.pub";
-
-function stageRoot(root: string, system: string, { runner, cwasm }: RunnerFiles, updateKey: string | undefined): void {
-  cpSync(join(system, "overlay"), root, { recursive: true, verbatimSymlinks: true });
-  const into = (from: string, to: string, mode = 0o644) => {
-    mkdirSync(dirname(join(root, to)), { recursive: true });
-    copyFileSync(from, join(root, to));
-    chmodSync(join(root, to), mode);
-  };
-  into(join(system, "busybox"), "bin/busybox", 0o755);
-  cpSync(join(system, "modules"), join(root, "lib/modules"), { recursive: true });
-  into(runner, "usr/bin/lightmamba", 0o755);
-  for (const file of Object.values(cwasm)) into(file, join("usr/lib/lightmamba", basename(file)));
-  if (updateKey !== undefined) into(updateKey, UPDATE_KEYS);
-}
-
 /** Files of the boot partition; QEMU needs no BOOT.BIN. */
 async function stageBoot(
   input: string,
@@ -127,9 +111,8 @@ async function stageBoot(
   { bootBin, basePdi, ...step }: ImageOptions & StepOptions,
 ): Promise<void> {
   for (const name of bootFiles()) {
-    const to = join(input, name === "extlinux" ? "extlinux/extlinux.conf" : name);
-    mkdirSync(dirname(to), { recursive: true });
-    copyFileSync(join(system, basename(to)), to);
+    mkdirSync(input, { recursive: true });
+    copyFileSync(join(system, name), join(input, name));
   }
   const bootImage = join(input, BOOT_IMAGE);
   if (bootBin !== undefined) copyFileSync(bootBin, bootImage);
@@ -141,14 +124,14 @@ async function stageBoot(
 function describe(stage: string, options: ImageOptions, system: string, runner: RunnerFiles): Manifest {
   const others = JSON.parse(readFileSync(join(system, "components.json"), "utf8")) as Component[];
   const partition = (folder: string, name: PartitionName) => hashesBelow(join(stage, folder), `${name}:`);
-  const boot = partition("input", "boot").filter(({ path }) => !/^boot:(root\.squashfs|data\.ext4\S*)$/.test(path));
+  const boot = partition("input", "boot").filter(({ path }) => !/^boot:(system\.squashfs|data\.ext4\S*)$/.test(path));
   return {
     format: "lightmamba-image",
     version: 1,
     generator: `lightmamba ${packageVersion()}`,
     board: options.board,
     components: [...others, ...runner.components, ...components(boot, options)],
-    files: [...boot, ...partition("root", "root"), ...partition("data", "data")],
+    files: [...boot, ...partition("root", "system-a"), ...partition("data", "data")],
   };
 }
 
@@ -161,14 +144,23 @@ function components(boot: FileHash[], { bootBin, basePdi }: ImageOptions): Compo
   return [{ name, version: "", licence: "NOASSERTION", source: basename(pdi), files: [BOOT_IMAGE], sha256 }];
 }
 
-/** `free`: of the data partition. */
-function finish(stage: string, output: string, manifest: Manifest, free: readonly Extent[]): BuiltImage {
-  const made = join(stage, "output/sdcard.img");
+/** What nobody has: the slots behind their systems, but for the first block of the second, which says that it holds none; free blocks of the data. */
+async function unusedExtents(stage: string, step: StepOptions): Promise<Extent[]> {
+  const [, first, second, data] = readPartitions(join(stage, MADE));
+  const systemBytes = BLOCK * Math.ceil(statSync(join(stage, "input", SYSTEM_FILE)).size / BLOCK);
+  const free = await freeExtents(join(stage, "input/data.ext4"), step);
+  return [
+    { offset: first!.offset + systemBytes, bytes: first!.size - systemBytes },
+    { offset: second!.offset + BLOCK, bytes: second!.size - BLOCK },
+    ...free.map(({ offset, bytes }) => ({ offset: data!.offset + offset, bytes })),
+  ];
+}
+
+function finish(stage: string, output: string, manifest: Manifest, unused: readonly Extent[]): BuiltImage {
+  const made = join(stage, MADE);
   const sha256 = fileSha256(made);
-  const { offset: data } = readPartitions(made).find(({ name }) => name === "data")!;
-  const spare = free.map(({ offset, bytes }) => ({ offset: data + offset, bytes }));
   const beside: [suffix: string, text: string][] = [
-    [".bmap", formatBmap(describeBlocks(made, spare))],
+    [".bmap", formatBmap(describeBlocks(made, unused))],
     [".sha256", `${sha256}  ${basename(output)}\n`],
     [".manifest.json", formatManifest(manifest)],
   ];

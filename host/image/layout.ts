@@ -1,4 +1,4 @@
-/** The card's layout: an MBR with three partitions, made by genimage from firmware/system/genimage.cfg. Nothing is trusted. */
+/** The card's layout: an MBR with four partitions, made by genimage from firmware/system/genimage.cfg. Nothing is trusted. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { badInput, LightMambaError } from "../errors.ts";
 
@@ -8,7 +8,7 @@ const ENTRY = 16;
 /** "BMML" at 440: what Linux finds the root by. firmware/system/genimage.cfg */
 const DISK_SIGNATURE = 0x4c4d4d42;
 
-export type PartitionName = "boot" | "root" | "data";
+export type PartitionName = "boot" | "system-a" | "system-b" | "data";
 
 export interface Partition {
   name: PartitionName;
@@ -22,7 +22,8 @@ export const LABELS = { boot: "LM-BOOT", data: "lm-data" } as const;
 
 const EXPECTED: readonly [name: PartitionName, type: number][] = [
   ["boot", 0x0c],
-  ["root", 0x83],
+  ["system-a", 0x83],
+  ["system-b", 0x83],
   ["data", 0x83],
 ];
 
@@ -116,7 +117,8 @@ export function readFileSystem(path: string, { name, offset }: Partition): FileS
   switch (name) {
     case "boot":
       return text(82, 8) === "FAT32" ? { kind: "FAT32", label: text(71, 11) } : undefined;
-    case "root":
+    case "system-a":
+    case "system-b":
       return text(0, 4) === "hsqs" ? { kind: "squashfs" } : undefined;
     case "data":
       return head.readUInt16LE(0x438) === 0xef53 ? { kind: "ext4", label: text(0x478, 16) } : undefined;

@@ -9,7 +9,7 @@ import type { Component } from "./components.ts";
 /** Its name in the boot partition; of all files it alone is not in its list. */
 export const MANIFEST = "manifest.json";
 
-/** `path` begins with the partition: boot:Image.gz, root:usr/bin/lightmamba, data:model/setup.json. */
+/** `path` begins with the partition: boot:boot.scr, system-a:usr/bin/lightmamba, data:model/setup.json. */
 export interface FileHash {
   path: string;
   bytes: number;

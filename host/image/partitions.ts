@@ -19,6 +19,8 @@ import { runProgram } from "./programs.ts";
 
 /** What the boot ROM looks for. */
 export const BOOT_IMAGE = "BOOT.BIN";
+/** What genimage.cfg puts into the first slot. */
+export const SYSTEM_FILE = "system.squashfs";
 /** 1 January 2024, as in firmware/system. */
 const EPOCH = 1_704_067_200;
 const DATA_UUID = "4c4d0002-0000-4000-8000-000000000000";
@@ -54,7 +56,8 @@ function settle(folder: string, prefix = ""): Entry[] {
   });
 }
 
-export async function makeRoot(root: string, output: string, { signal, log }: StepOptions): Promise<void> {
+/** A system as a file, which is what a slot holds. */
+export async function makeSystem(root: string, output: string, { signal, log }: StepOptions): Promise<void> {
   settle(root);
   const times = ["-all-time", String(EPOCH), "-mkfs-time", String(EPOCH)];
   const flags = ["-all-root", "-no-progress", "-quiet", "-comp", "zstd", ...times];
@@ -100,7 +103,8 @@ export async function makeImage(stage: string, { signal, log }: StepOptions): Pr
   const layout = layoutFile()
     .replace(FILES, `files = { ${more.map((name) => `"${name}", `).join("")}$1 }`)
     // The same room is left, whatever the boot image takes
-    .replace(BOOT_SIZE, (_, size) => `size = ${Number(size) + Math.ceil(bootImage / MIB)}M`);
+    .replace(BOOT_SIZE, (_, size) => `size = ${Number(size) + Math.ceil(bootImage / MIB)}M`)
+    .replaceAll(SLOT_SIZE, (_, before, size) => `${before}${Math.max(Number(size), slotRoom(input))}M`);
   writeFileSync(join(stage, "genimage.cfg"), layout);
   settle(input);
   const folders = ["root", "input", "output", "tmp"].flatMap((name) => [`--${name}path`, join(stage, name)]);
@@ -110,6 +114,12 @@ export async function makeImage(stage: string, { signal, log }: StepOptions): Pr
 
 const FILES = /files = \{ ([^}]*) \}/;
 const BOOT_SIZE = /size = (\d+)M/;
+const SLOT_SIZE = /(partition system-[ab] \{[^}]*size = )(\d+)M/g;
+
+/** MiB of a slot, so that later systems may grow. */
+function slotRoom(input: string): number {
+  return Math.ceil((1.5 * lstatSync(join(input, SYSTEM_FILE)).size) / MIB);
+}
 
 function layoutFile(): string {
   return readFileSync(join(packageRoot(), "firmware/system/genimage.cfg"), "utf8");

@@ -24,6 +24,8 @@ export interface MachineParts {
   memory: number;
   card: number;
   variables: number;
+  /** Whether a guest that starts anew does so in this machine; otherwise QEMU ends then. */
+  restarts?: boolean;
 }
 
 export interface Machine {
@@ -36,12 +38,13 @@ export interface Machine {
 
 const pathOf = (fd: number) => `/proc/self/fd/${fd}`;
 
-export function startMachine({ system, memory, card, variables }: MachineParts): Machine {
+export function startMachine({ system, memory, card, variables, restarts = false }: MachineParts): Machine {
   const load = (file: string, address: string) => ["-device", `loader,file=${file},addr=${address},force-raw=on`];
   const args = [
     ...["-M", "xlnx-versal-virt,memory-backend=ddr", "-m", String(GUEST_MEMORY / 2 ** 20)],
     ...["-object", `memory-backend-file,id=ddr,size=${GUEST_MEMORY},mem-path=${pathOf(FD.memory)},share=on`],
-    ...["-accel", "tcg,thread=multi", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"],
+    ...["-accel", "tcg,thread=multi", "-display", "none", "-serial", "stdio", "-monitor", "none"],
+    ...(restarts ? [] : ["-no-reboot"]),
     ...["-kernel", join(system, "u-boot.bin"), ...load(join(system, "system.dtb"), DEVICE_TREE)],
     ...load(join(system, "jtag.scr"), BOOT_SCRIPT),
     ...load(pathOf(FD.variables), VARIABLES),

@@ -2,20 +2,26 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
-import type { Partition } from "./layout.ts";
+import { type Partition, readFileSystem } from "./layout.ts";
 import { type FileHash, hashesBelow, MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { runProgram } from "./programs.ts";
 import { withScratch } from "./scratch.ts";
 
 type Reader = (image: string, partition: Partition, into: string, signal?: AbortSignal) => Promise<void>;
 
+const readSystem: Reader = async (image, { offset }, into, signal) => {
+  const flags = ["-no-progress", "-quiet", "-no-xattrs", "-force", "-offset", String(offset)];
+  await runProgram("unsquashfs", [...flags, "-dest", into, image], { signal });
+};
+
 const READERS: Record<Partition["name"], Reader> = {
   boot: async (image, { offset }, into, signal) => {
     await runProgram("mcopy", ["-s", "-n", "-i", `${image}@@${offset}`, "::*", into], { signal });
   },
-  root: async (image, { offset }, into, signal) => {
-    const flags = ["-no-progress", "-quiet", "-no-xattrs", "-force", "-offset", String(offset)];
-    await runProgram("unsquashfs", [...flags, "-dest", into, image], { signal });
+  "system-a": readSystem,
+  // A new card has one system
+  "system-b": async (image, partition, into, signal) => {
+    if (readFileSystem(image, partition) !== undefined) await readSystem(image, partition, into, signal);
   },
   data: async (image, { offset }, into, signal) => {
     const fd = openSync(image, "r");

@@ -15,6 +15,7 @@ export interface VerifyOptions extends StepOptions {
 
 /** Where the board writes: models and pointers change with updates, and say themselves whether they are whole. */
 const DATA = "data:";
+const OF_THE_BOARD = [DATA, "system-b:"];
 
 /** What was checked, a line each; throws at the first thing that does not hold. */
 export async function verifyImage(image: string, { board, signal }: VerifyOptions = {}): Promise<string[]> {
@@ -45,11 +46,13 @@ function fault(image: string, what: string, detail: ErrorDetail): LightMambaErro
 function checkPartition(image: string, partition: Partition): string {
   const { name: field, size } = partition;
   const system = readFileSystem(image, partition);
+  const mib = `${field} ${(size / 2 ** 20).toFixed(0)} MiB`;
+  if (system === undefined && field === "system-b") return `${mib} empty`;
   if (system === undefined) throw fault(image, "holds no file system that belongs there", { field });
-  const expected = field === "root" ? undefined : LABELS[field];
+  const expected = field === "boot" || field === "data" ? LABELS[field] : undefined;
   if (expected !== undefined && system.label !== expected)
     throw fault(image, "wrong label", { field, expected, found: system.label || "none" });
-  return `${field} ${(size / 2 ** 20).toFixed(0)} MiB ${system.kind}`;
+  return `${mib} ${system.kind}`;
 }
 
 /** Of the whole image, where its hash is beside it. */
@@ -75,7 +78,7 @@ function checkBeside(image: string, text: string): string[] {
 }
 
 function checkFiles(image: string, manifest: Manifest, files: readonly FileHash[]): string {
-  const isFixed = ({ path }: FileHash) => !path.startsWith(DATA);
+  const isFixed = ({ path }: FileHash) => !OF_THE_BOARD.some((place) => path.startsWith(place));
   const found = new Map(files.filter(isFixed).map((file) => [file.path, file]));
   const written = manifest.files.filter(isFixed);
   for (const { path, sha256, link } of written) {

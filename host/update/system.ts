@@ -31,7 +31,7 @@ export async function systemOfImage(image: string, signal?: AbortSignal): Promis
   const partitions = readPartitions(image);
   const named = (name: Partition["name"]) => partitions.find((one) => one.name === name)!;
   const { board, generator } = await readManifest(image, named("boot"), signal);
-  const system = named("root");
+  const system = named("system-a");
   const bytes = systemBytes(image, system);
   const runtime = await runtimeOfSystem(image, system.offset, signal);
   return { board, version: generator.replace(/^lightmamba /, ""), runtime, offset: system.offset, bytes };

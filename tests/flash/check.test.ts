@@ -59,7 +59,7 @@ for (const [packing, suffix, pack] of PACKINGS) {
       assert.deepEqual([found.extents, found.checkedAgainst], [[{ offset: 0, bytes: IMAGE_BYTES }], []]);
       assert.deepEqual(
         found.partitions.map(({ name }) => name),
-        ["boot", "root", "data"],
+        ["boot", "system-a", "system-b", "data"],
       );
     });
 

@@ -27,6 +27,7 @@ export function imageContent(bytes = IMAGE_BYTES): Buffer {
   const entries: [type: number, mib: number, count: number][] = [
     [0x0c, 1, 1],
     [0x83, 2, 2],
+    [0x83, 4, 1],
     [0x83, 5, 2],
   ];
   entries.forEach(([type, mib, count], i) => {

@@ -18,6 +18,7 @@ function imageWith(change: (table: Buffer) => void, bytes = SECTORS * SECTOR): s
   const entries: [type: number, from: number, count: number][] = [
     [0x0c, 2048, 2048],
     [0x83, 4096, 1024],
+    [0x83, 5120, 1024],
     [0x83, 6144, 2048],
   ];
   entries.forEach(([type, from, count], i) => {
@@ -36,7 +37,8 @@ describe("an image's partitions", () => {
   it("are read", () => {
     assert.deepEqual(readPartitions(imageWith(() => {})), [
       { name: "boot", offset: 2048 * SECTOR, size: 2048 * SECTOR },
-      { name: "root", offset: 4096 * SECTOR, size: 1024 * SECTOR },
+      { name: "system-a", offset: 4096 * SECTOR, size: 1024 * SECTOR },
+      { name: "system-b", offset: 5120 * SECTOR, size: 1024 * SECTOR },
       { name: "data", offset: 6144 * SECTOR, size: 2048 * SECTOR },
     ]);
   });
@@ -57,16 +59,16 @@ describe("an image's partitions", () => {
     [
       "an empty partition",
       (table) => void table.writeUInt32LE(0, 446 + 28),
-      /partition 2 \(root\): overlaps .*or is empty/,
+      /partition 2 \(system-a\): overlaps .*or is empty/,
     ],
     ["one over the table", (table) => void table.writeUInt32LE(0, 446 + 8), /partition 1 \(boot\): overlaps/],
-    ["one over another", (table) => void table.writeUInt32LE(4000, 446 + 24), /partition 2 \(root\): overlaps/],
+    ["one over another", (table) => void table.writeUInt32LE(4000, 446 + 24), /partition 2 \(system-a\): overlaps/],
     [
       "one beyond the end",
-      (table) => void table.writeUInt32LE(2049, 446 + 44),
-      /partition 3 \(data\): reaches beyond the end/,
+      (table) => void table.writeUInt32LE(2049, 446 + 60),
+      /partition 4 \(data\): reaches beyond the end/,
     ],
-    ["one of 2 TiB", (table) => void table.writeUInt32LE(0xffffffff, 446 + 44), /reaches beyond the end/],
+    ["one of 2 TiB", (table) => void table.writeUInt32LE(0xffffffff, 446 + 60), /reaches beyond the end/],
     [
       "a cut image",
       () => {},

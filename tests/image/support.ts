@@ -1,7 +1,7 @@
 /** Images to test with. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { build, withoutProgram } from "../firmware.ts";
@@ -26,7 +26,10 @@ const BESIDE = ["", ".bmap", ".sha256", ".manifest.json"];
 
 /** With what lies beside it. */
 export function copyImage(from: string, to: string): void {
-  for (const suffix of BESIDE) copyFileSync(`${from}${suffix}`, `${to}${suffix}`);
+  for (const suffix of BESIDE) {
+    const { status, stderr } = spawnSync("cp", ["--sparse=always", `${from}${suffix}`, `${to}${suffix}`]);
+    assert.equal(status, 0, String(stderr));
+  }
 }
 
 export function removeImage(path: string): void {

@@ -74,10 +74,11 @@ describe("image verify and inspect", { skip }, () => {
     const { code, stdout } = await lightmamba(["image", "inspect", IMAGE]);
     assert.equal(code, 0);
     for (const line of [
-      /^boot: FAT32 LM-BOOT, 40\.0 MiB from 1 MiB on$/m,
-      /^root: squashfs, \d/m,
+      /^boot: FAT32 LM-BOOT, 34\.0 MiB from 1 MiB on$/m,
+      /^system-a: squashfs, 64\.0 MiB from 35 MiB on$/m,
+      /^system-b: empty, 64\.0 MiB from 99 MiB on$/m,
       /^data: ext4 lm-data, \d/m,
-      /^ +\d+ {2}root:usr\/bin\/lightmamba$/m,
+      /^ +\d+ {2}system-a:usr\/bin\/lightmamba$/m,
       /^made by lightmamba \d+\.\d+\.\d+ for qemu, of$/m,
       /^ {2}u-boot 2\S+ +GPL-2\.0-or-later$/m,
       /^model: [0-9a-f]{16}, lightmamba \d+\.\d+\.\d+, for qemu, relaxed [0-9a-f]{12}$/m,
@@ -92,7 +93,8 @@ describe("image verify and inspect", { skip }, () => {
       ]),
       [
         ["boot", "FAT32", "LM-BOOT"],
-        ["root", "squashfs", undefined],
+        ["system-a", "squashfs", undefined],
+        ["system-b", undefined, undefined],
         ["data", "ext4", "lm-data"],
       ],
     );
@@ -106,7 +108,7 @@ describe("image verify and inspect", { skip }, () => {
     const [runtime, id] = pointerIn(path);
     const candidate = ["cd /current", `symlink ${runtime}.next ../models/${id}`];
     const states = ["cd /states", "write SCRATCH story.state", "cd /", "write SCRATCH crashes.json"];
-    await changeData(path, readPartitions(path)[2]!, ...states, ...candidate);
+    await changeData(path, readPartitions(path)[3]!, ...states, ...candidate);
     const { code, stdout, stderr } = await lightmamba(["image", "verify", path]);
     assert.equal(code, 0, stderr);
     assert.match(stdout, new RegExp(`model: ${id}, .*[0-9a-f]{12}\n.* model: ${id}, .*, not yet confirmed\n`));
@@ -127,7 +129,7 @@ describe("image verify", { skip }, () => {
       "cut",
       (path) => truncateSync(path, statSync(path).size - 4096),
       "badInput",
-      /partition 3 \(data\): reaches beyond the end of the image \(expected \d+, found \d+\)/,
+      /partition 4 \(data\): reaches beyond the end of the image \(expected \d+, found \d+\)/,
     ],
     ["text", (path) => writeFileSync(path, "x".repeat(1000)), "badInput", /not an image: no partition table/],
     ["gone", (path) => rmSync(path), "badInput", /gone\.img: .*no such file/i],
@@ -151,7 +153,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "no-label",
-      (path, [, , data]) => label(path, data!.offset + 0x478, "\0".repeat(16)),
+      (path, [, , , data]) => label(path, data!.offset + 0x478, "\0".repeat(16)),
       "verification",
       /data: wrong label \(expected lm-data, found none\)/,
     ],
@@ -159,17 +161,17 @@ describe("image verify", { skip }, () => {
       "no-root",
       (path, [, root]) => label(path, root!.offset, "xxxx"),
       "verification",
-      /root: holds no file system that belongs there/,
+      /system-a: holds no file system that belongs there/,
     ],
     [
       "damaged-root",
       (path, [, root]) => label(path, root!.offset + 96, "x".repeat(4096)),
       "verification",
-      /root: cannot be read: unsquashfs/,
+      /system-a: cannot be read: unsquashfs/,
     ],
     [
       "damaged-data",
-      (path, [, , data]) => label(path, data!.offset + 4096, "\0".repeat(4096)),
+      (path, [, , , data]) => label(path, data!.offset + 4096, "\0".repeat(4096)),
       "verification",
       /data: cannot be read: e2fsck/,
     ],
@@ -183,23 +185,23 @@ describe("image verify", { skip }, () => {
       /boot:manifest\.json: the image has no manifest/,
     ],
     [
-      "no-kernel",
+      "no-script",
       async (path, [boot]) => {
         unhashed(path);
-        await inBoot(path, boot!, "mdel", "::Image.gz");
+        await inBoot(path, boot!, "mdel", "::boot.scr");
       },
       "verification",
-      /boot:Image\.gz: is missing in the image/,
+      /boot:boot\.scr: is missing in the image/,
     ],
     [
-      "other-kernel",
+      "other-script",
       async (path, [boot]) => {
         unhashed(path);
-        writeFileSync(join(folder, "Image.gz"), "another");
-        await inBoot(path, boot!, "mcopy", "-o", join(folder, "Image.gz"), "::Image.gz");
+        writeFileSync(join(folder, "boot.scr"), "another");
+        await inBoot(path, boot!, "mcopy", "-o", join(folder, "boot.scr"), "::boot.scr");
       },
       "verification",
-      /boot:Image\.gz: has changed \(expected [0-9a-f]{64}, found [0-9a-f]{64}\)/,
+      /boot:boot\.scr: has changed \(expected [0-9a-f]{64}, found [0-9a-f]{64}\)/,
     ],
     [
       "more",
@@ -213,7 +215,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "no-weights",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await inData(path, data!, `rm /models/${modelIn(path)}/model.safetensors`);
       },
@@ -222,7 +224,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "other-tokenizer",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await changeData(
           path,
@@ -237,7 +239,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "no-setup",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await inData(path, data!, `rm /models/${modelIn(path)}/setup.json`);
       },
@@ -246,7 +248,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "no-json",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await changeData(path, data!, `cd /models/${modelIn(path)}`, "rm setup.json", "write SCRATCH setup.json");
       },
@@ -255,7 +257,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "link-out",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         const script = [
           `cd /models/${modelIn(path)}`,
@@ -269,7 +271,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "no-pointer",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await inData(path, data!, `rm /current/${runtimeIn(path)}`);
       },
@@ -278,7 +280,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "strange-pointer",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await changeData(path, data!, "cd /current", `rm ${runtimeIn(path)}`, `symlink ${runtimeIn(path)} /etc`);
       },
@@ -287,7 +289,7 @@ describe("image verify", { skip }, () => {
     ],
     [
       "other-runtime",
-      async (path, [, , data]) => {
+      async (path, [, , , data]) => {
         unhashed(path);
         await changeData(path, data!, "cd /current", `symlink ${"0".repeat(16)} ../models/${modelIn(path)}`);
       },

@@ -1,11 +1,10 @@
 /** The two slots of a card, in a file: what the board's program makes of U-Boot's variables, which mkenvimage wrote. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { crc32 } from "node:zlib";
 import { EXIT } from "../../host/errors.ts";
+import { COPIES, COPY_BYTES, makeCopy, readCopy, type Variables, writeAt } from "../card.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { type Ended, run, runnerFor } from "./support.ts";
 
@@ -14,31 +13,11 @@ const skip = unbuilt || withoutProgram("mkenvimage", "-V");
 const folder = scratchFolder();
 const CARD = join(folder, "card");
 const MIB = 2 ** 20;
-const COPY_BYTES = 16384;
-const COPIES = [512 * 1024, 768 * 1024] as const;
 const PARTITIONS = [MIB, 2 * MIB, 3 * MIB, 4 * MIB] as const;
 
-type Variables = Readonly<Record<string, string>>;
-
-function write(offset: number, bytes: Uint8Array): void {
-  const fd = openSync(CARD, "r+");
-  writeSync(fd, bytes, 0, bytes.length, offset);
-  closeSync(fd);
-}
-
-/** One copy, and how often it was written. */
-function copyOf(variables: Variables, count = 1): Buffer {
-  const lines = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
-  const path = join(folder, "copy");
-  const { status, stderr } = spawnSync("mkenvimage", ["-r", "-s", String(COPY_BYTES), "-o", path, "-"], {
-    input: lines.join(""),
-    encoding: "utf8",
-  });
-  assert.equal(status, 0, stderr);
-  const bytes = readFileSync(path);
-  bytes[4] = count;
-  return bytes;
-}
+const write = (offset: number, bytes: Uint8Array) => writeAt(CARD, offset, bytes);
+const copyOf = (variables: Variables, count = 1) => makeCopy({ count, variables });
+const copy = (i: number) => readCopy(CARD, i);
 
 /** A card of four partitions with a system in either slot, unless said otherwise. */
 function makeCard(copies: readonly (Buffer | undefined)[], systems = "AB"): void {
@@ -55,15 +34,6 @@ function makeCard(copies: readonly (Buffer | undefined)[], systems = "AB"): void
   truncateSync(CARD, 5 * MIB);
   for (const [i, copy] of copies.entries()) if (copy !== undefined) write(COPIES[i]!, copy);
   for (const slot of systems) write(PARTITIONS[slot === "A" ? 1 : 2], Buffer.from("hsqs"));
-}
-
-/** The variables of a copy, with its count, read anew from the format's definition; undefined: not valid. */
-function readCopy(i: number): { count: number; variables: Variables } | undefined {
-  const bytes = readFileSync(CARD).subarray(COPIES[i], COPIES[i]! + COPY_BYTES);
-  if (bytes.readUInt32LE(0) !== crc32(bytes.subarray(5))) return undefined;
-  const text = bytes.subarray(5).toString("latin1").split("\0\0")[0]!;
-  const pairs = text.split("\0").map((line) => /^(.*?)=(.*)$/.exec(line)!.slice(1));
-  return { count: bytes[4]!, variables: Object.fromEntries(pairs) };
 }
 
 function slot(running: string, ...args: string[]): Ended {
@@ -92,8 +62,8 @@ describe("U-Boot's variables on a card", { skip }, () => {
       makeCard(counts.map((count, i) => copyOf({ ...AB, BOOT_A_LEFT: String(i + 1) }, count)));
       assert.equal(stateOf(), `A:${newer + 1} B:3`, String(counts));
       assert.equal(slot("A", "confirm").code, 0);
-      assert.deepEqual(readCopy(1 - newer), { count: (counts[newer] + 1) % 256, variables: AB });
-      assert.equal(readCopy(newer)!.variables.BOOT_A_LEFT, String(newer + 1));
+      assert.deepEqual(copy(1 - newer), { count: (counts[newer] + 1) % 256, variables: AB });
+      assert.equal(copy(newer)!.variables.BOOT_A_LEFT, String(newer + 1));
     }
   });
 
@@ -115,7 +85,7 @@ describe("U-Boot's variables on a card", { skip }, () => {
       assert.equal(stateOf(), "A:3 B:3");
       assert.equal(slot("A", "use", "B").code, 0);
       assert.equal(stateOf(), "B:3 A:3 trial B");
-      assert.deepEqual([readCopy(0)?.count, readCopy(1)], [1, undefined]);
+      assert.deepEqual([copy(0)?.count, copy(1)], [1, undefined]);
     }
   });
 
@@ -133,7 +103,7 @@ describe("U-Boot's variables on a card", { skip }, () => {
   it("keep what others wrote there", () => {
     makeCard([copyOf({ ...AB, more: "of U-Boot = all" })]);
     assert.equal(slot("A", "use", "B").code, 0);
-    assert.deepEqual(readCopy(1)!.variables, { ...AB, BOOT_ORDER: "B A", lm_trial: "B", more: "of U-Boot = all" });
+    assert.deepEqual(copy(1)!.variables, { ...AB, BOOT_ORDER: "B A", lm_trial: "B", more: "of U-Boot = all" });
   });
 
   it("are not written where they do not fit", () => {
@@ -208,10 +178,10 @@ describe("lightmamba slot", { skip }, () => {
       assert.equal(stateOf(running), after);
       // Again, it changes nothing
       if (args[0] !== "started" && args[0] !== "confirm") return;
-      const count = [0, 1].map((i) => readCopy(i)?.count);
+      const count = [0, 1].map((i) => copy(i)?.count);
       slot(running, ...args);
       assert.deepEqual(
-        [0, 1].map((i) => readCopy(i)?.count),
+        [0, 1].map((i) => copy(i)?.count),
         count,
       );
     });

@@ -90,8 +90,7 @@ describe("the console", { skip }, () => {
     answers("");
     const said = console("ro", "run 'a  b'\nbroken '\n\nhelp\nreboot-not\npoweroff\n");
     const lines = said.replaceAll("lightmamba> ", "").trim().split("\n");
-    assert.equal(lines.shift(), "<selftest>");
-    assert.equal(lines.shift(), "<serve>");
+    assert.deepEqual(lines.splice(0, 3), ["<selftest>", "<slot><confirm>", "<serve>"]);
     assert.match(lines.shift() ?? "", /^lightmamba: ended with 0\. Here go the program's commands/);
     assert.deepEqual(lines, ["<run><a  b>", "<--help>", "<reboot-not>", "off"]);
   });
@@ -99,12 +98,21 @@ describe("the console", { skip }, () => {
   it("runs what is asked for, says how it ended, and switches off", () => {
     answers("run) exit 7 ;;");
     const said = console("lightmamba.run=run+a%20b lightmamba.poweroff");
-    assert.equal(said, "<selftest>\n<run><a b>\nlightmamba: exit 7\noff\n");
+    assert.equal(said, "<selftest>\n<slot><confirm>\n<run><a b>\nlightmamba: exit 7\noff\n");
   });
 
   it("runs nothing when the self-test fails", () => {
+    answers("selftest) exit 5 ;; slot) exit 4 ;;");
+    const said = console("lightmamba.run=run lightmamba.poweroff");
+    assert.equal(said, "<selftest>\n<slot><fail>\nlightmamba: exit 5\noff\n");
+  });
+
+  it("starts anew with the other system when the self-test fails on trial", () => {
     answers("selftest) exit 5 ;;");
-    assert.equal(console("lightmamba.run=run lightmamba.poweroff"), "<selftest>\nlightmamba: exit 5\noff\n");
+    program("reboot", ["echo anew"]);
+    program("sleep", ["exit 0"]);
+    const said = console("lightmamba.run=run lightmamba.poweroff");
+    assert.equal(said, "<selftest>\n<slot><fail>\nanew\nlightmamba: exit 5\noff\n");
   });
 
   it("can do without the self-test", () => {

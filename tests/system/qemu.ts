@@ -3,12 +3,14 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, closeSync, cpSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeviceMemory } from "../../host/device/index.ts";
+import { readPartitions } from "../../host/image/layout.ts";
 import { GUEST_MEMORY, type Machine, startMachine } from "../../host/image/qemu.ts";
+import { COPIES, COPY_BYTES, type Copy, makeCopy, writeAt } from "../card.ts";
 import { SYSTEM } from "./support.ts";
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 300_000;
 /** QEMU wants a power of two. */
-const CARD_BYTES = 2 ** 26;
+const CARD_BYTES = 2 ** 28;
 /** 2024, as all of the system says. */
 const TIME = "1704067200";
 
@@ -22,23 +24,42 @@ export function run(program: string, args: readonly string[]): string {
   return stdout;
 }
 
-/** Writes a card of a board's system by genimage.cfg; `program` is what stands for /usr/bin/lightmamba, a script. Its path. */
-export function writeCard(system: string, folder: string, program: string): string {
-  const [root, input, data] = [join(folder, "root"), join(folder, "input"), join(folder, "data")];
+/** What cards are made of. */
+export interface Parts {
+  /** A board's system, as firmware/system builds it. */
+  system: string;
+  /** For whatever is under way. */
+  folder: string;
+  /** The board's program, which the stand-in has as `real`. */
+  runner: string;
+}
+
+/** A system with a script in the place of /usr/bin/lightmamba, but for `lightmamba slot`. `change` what is in it before it is packed. Its path. */
+export function makeSystem(parts: Parts, name: string, script: string, change?: (root: string) => void): string {
+  const { system, folder, runner } = parts;
+  const [root, packed] = [join(folder, name), join(folder, `${name}.squashfs`)];
   cpSync(join(system, "overlay"), root, { recursive: true, verbatimSymlinks: true });
   cpSync(join(system, "busybox"), join(root, "bin", "busybox"));
   cpSync(join(system, "modules"), join(root, "lib", "modules"), { recursive: true });
-  mkdirSync(join(root, "usr", "bin"), { recursive: true });
-  writeFileSync(join(root, "usr", "bin", "lightmamba"), `#!/bin/sh\n${program}`);
-  chmodSync(join(root, "usr", "bin", "lightmamba"), 0o755);
-  for (const name of ["model", "states"]) mkdirSync(join(data, name), { recursive: true });
-
-  mkdirSync(join(input, "extlinux"), { recursive: true });
-  for (const name of ["Image.gz", "system.dtb", "initramfs.cpio.gz", "boot.scr"])
-    cpSync(join(system, name), join(input, name));
-  cpSync(join(system, "extlinux.conf"), join(input, "extlinux", "extlinux.conf"));
+  for (const below of ["boot", "usr/bin"]) mkdirSync(join(root, below), { recursive: true });
+  for (const file of ["Image.gz", "system.dtb", "initramfs.cpio.gz"])
+    cpSync(join(system, file), join(root, "boot", file));
+  const program = join(root, "usr", "bin", "lightmamba");
+  cpSync(runner, join(root, "usr", "bin", "real"));
+  writeFileSync(program, `#!/bin/sh\n[ "$1" = slot ] && exec real "$@"\n${script}`);
+  chmodSync(program, 0o755);
+  change?.(root);
   const times = ["-all-time", TIME, "-mkfs-time", TIME];
-  run("mksquashfs", [root, join(input, "root.squashfs"), "-all-root", "-quiet", "-no-progress", ...times]);
+  run("mksquashfs", [root, packed, "-all-root", "-noappend", "-quiet", "-no-progress", "-comp", "zstd", ...times]);
+  return packed;
+}
+
+/** A card by genimage.cfg, with a system in slot A. Its path. */
+export function writeCard({ system, folder }: Parts, inA: string): string {
+  const [root, input, data] = [join(folder, "none"), join(folder, "input"), join(folder, "data")];
+  for (const below of [root, input, join(data, "model"), join(data, "states")]) mkdirSync(below, { recursive: true });
+  cpSync(join(system, "boot.scr"), join(input, "boot.scr"));
+  cpSync(inA, join(input, "system.squashfs"));
   // Without checksums, so that tests can write into it
   const ext4 = ["-q", "-t", "ext4", "-O", "^metadata_csum", "-L", "lm-data", "-d", data, "-E", "root_owner=0:0"];
   run("mke2fs", [...ext4, join(input, "data.ext4"), "8M"]);
@@ -49,23 +70,37 @@ export function writeCard(system: string, folder: string, program: string): stri
   return card;
 }
 
+export interface Changes {
+  /** A system for slot B. */
+  inB?: string;
+  /** Copies of U-Boot's variables; a number stands for bytes of it, which are none. */
+  copies?: readonly (Copy | number)[];
+  /** Bytes at an offset of the card. */
+  bytes?: readonly (readonly [offset: number, bytes: Uint8Array])[];
+}
+
 /** A copy of a card in which something is changed. */
-export function changedCard(card: string, name: string, change: (bytes: Buffer) => void): string {
+export function changedCard(card: string, name: string, { inB, copies = [], bytes = [] }: Changes): string {
   const path = `${card}.${name}`;
-  const bytes = readFileSync(card);
-  change(bytes);
-  writeFileSync(path, bytes);
+  run("cp", ["--sparse=always", "--reflink=auto", card, path]);
+  if (inB !== undefined) writeAt(path, readPartitions(path)[2]!.offset, readFileSync(inB));
+  for (const [i, copy] of copies.entries())
+    writeAt(path, COPIES[i]!, typeof copy === "number" ? Buffer.alloc(COPY_BYTES, copy) : makeCopy(copy));
+  for (const [offset, some] of bytes) writeAt(path, offset, some);
   return path;
 }
 
-/** Boots a card, with this at the end of the kernel's command line. What the console said, until the guest was off. The card is written to. */
-export async function boot(system: string, card: string, cmdline: string): Promise<string> {
+/**
+ * Boots a card, with this at the end of the kernel's command line. What the console said, until the guest was off, or started anew, unless
+ * it `restarts`. The card is written to.
+ */
+export async function boot(system: string, card: string, cmdline: string, restarts = false): Promise<string> {
   const memory = DeviceMemory.create(0, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
   const variables = `${card}.variables`;
   writeFileSync(variables, `lightmamba=${cmdline}\n`);
   const files = [openSync(card, "r+"), openSync(variables, "r")] as const;
   try {
-    const machine = startMachine({ system, memory: memory.fd, card: files[0], variables: files[1] });
+    const machine = startMachine({ system, memory: memory.fd, card: files[0], variables: files[1], restarts });
     return await consoleOf(machine);
   } finally {
     for (const fd of files) closeSync(fd);

@@ -1,4 +1,4 @@
-/** What the build checks by itself: U-Boot's addresses, the root's name, modules and what they depend on. */
+/** What the build checks by itself: U-Boot's addresses, the card's name, modules and what they depend on. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { scratchFolder } from "../firmware.ts";
 import { type DeviceTree, type Kernel, load, type Scripts } from "./support.ts";
 
-const { checkAddresses, rootPartition, uBootAddresses } = await load<Scripts>("scripts");
+const { checkAddresses, diskSignature, uBootAddresses } = await load<Scripts>("scripts");
 const { rangesOf } = await load<DeviceTree>("devicetree");
 const { dependenciesOf, withDependencies } = await load<Kernel>("kernel");
 
@@ -53,15 +53,15 @@ describe("U-Boot's addresses", () => {
   });
 });
 
-describe("the root's partition", () => {
-  it("has the disk's signature and the place in the table", () => {
-    assert.match(rootPartition(), /^[0-9a-f]{8}-02$/);
-    assert.equal(rootPartition("\tdisk-signature = 0x0badcafe\n"), "0badcafe-02");
+describe("the card", () => {
+  it("is named by its signature", () => {
+    assert.match(diskSignature(), /^[0-9a-f]{8}$/);
+    assert.equal(diskSignature("\tdisk-signature = 0x0badcafe\n"), "0badcafe");
   });
 
   for (const layout of ["", "disk-signature = random", "disk-signature = 0x123", "disk-signature = 0x123456789"]) {
     it(`wants a signature: ${layout || "none"}`, () => {
-      assert.throws(() => rootPartition(layout), /genimage\.cfg: expected `disk-signature = 0x`/);
+      assert.throws(() => diskSignature(layout), /genimage\.cfg: expected `disk-signature = 0x`/);
     });
   }
 });

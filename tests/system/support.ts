@@ -20,7 +20,7 @@ export interface DeviceTree {
 export interface Scripts {
   uBootAddresses(binary: Buffer): Record<string, number>;
   checkAddresses(addresses: Record<string, number>, sizes: Record<string, number>, ranges: readonly Range[]): void;
-  rootPartition(layout?: string): string;
+  diskSignature(layout?: string): string;
 }
 
 export interface Kernel {

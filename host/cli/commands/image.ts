@@ -113,7 +113,12 @@ function defineInspect(output: Output): Command {
 function showInspected({ partitions, manifest, models }: InspectedImage, output: Output): void {
   for (const { name, offset, size, kind, label, files } of partitions) {
     const place = `${(size / 2 ** 20).toFixed(1)} MiB from ${offset / 2 ** 20} MiB on`;
-    output.line(output.style("bold", `${name}: ${kind ?? "unknown"}${label ? ` ${label}` : ""}, ${place}`));
+    output.line(
+      output.style(
+        "bold",
+        `${name}: ${kind ?? (name === "system-b" ? "empty" : "unknown")}${label ? ` ${label}` : ""}, ${place}`,
+      ),
+    );
     const plain = files.filter(({ link }) => link === undefined);
     for (const { path, bytes } of plain) output.line(`  ${String(bytes).padStart(10)}  ${path}`);
     if (plain.length < files.length) output.line(`              and ${files.length - plain.length} symbolic links`);

@@ -1,0 +1,48 @@
+/** What tests know of a card by themselves: U-Boot's variables in their two copies, made by mkenvimage, and read from the format's definition. */
+import { spawnSync } from "node:child_process";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { crc32 } from "node:zlib";
+
+export const COPY_BYTES = 16384;
+export const COPIES = [512 * 1024, 768 * 1024] as const;
+
+export type Variables = Readonly<Record<string, string>>;
+
+export interface Copy {
+  /** How often it was written, a byte. */
+  count: number;
+  variables: Variables;
+}
+
+export function writeAt(path: string, offset: number, bytes: Uint8Array): void {
+  const fd = openSync(path, "r+");
+  writeSync(fd, bytes, 0, bytes.length, offset);
+  closeSync(fd);
+}
+
+export function readCard(path: string, offset: number, count: number): Buffer {
+  const bytes = Buffer.alloc(count);
+  const fd = openSync(path, "r");
+  readSync(fd, bytes, 0, count, offset);
+  closeSync(fd);
+  return bytes;
+}
+
+export function makeCopy({ count, variables }: Copy): Buffer {
+  const input = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
+  const args = ["-r", "-s", String(COPY_BYTES), "-o", "-", "-"];
+  const { status, stdout, stderr } = spawnSync("mkenvimage", args, { input: input.join("") });
+  if (status !== 0) throw new Error(`mkenvimage: ${stderr}`);
+  const bytes = stdout;
+  bytes[4] = count;
+  return bytes;
+}
+
+/** undefined: not whole. */
+export function readCopy(path: string, i: number): Copy | undefined {
+  const bytes = readCard(path, COPIES[i]!, COPY_BYTES);
+  if (bytes.readUInt32LE(0) !== crc32(bytes.subarray(5))) return undefined;
+  const lines = bytes.subarray(5).toString("latin1").split("\0\0")[0]!.split("\0");
+  const pairs = lines.map((line) => /^(.*?)=(.*)$/.exec(line)!.slice(1));
+  return { count: bytes[4]!, variables: Object.fromEntries(pairs) };
+}
