@@ -1,6 +1,6 @@
 /** The data partition: models by what is in them, and which of them a runtime takes. docs/update.md. */
 import { createHash } from "node:crypto";
-import { mkdirSync, renameSync, symlinkSync } from "node:fs";
+import { mkdirSync, renameSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileSha256 } from "../checkpoint/sha256.ts";
 import { badInput, type ErrorDetail } from "../errors.ts";
@@ -16,6 +16,7 @@ export interface BoardModel {
   id: string;
   /** The runtime that it was prepared for. */
   runtime: string;
+  bytes: number;
 }
 
 /** Runtimes and models are named by the first 16 digits of a SHA-256. */
@@ -64,7 +65,8 @@ export function prepareById(from: string, folder: string, options: BoardModelOpt
   const { runtime } = prepareBoardModel(from, made, options);
   const id = modelId(MODEL_PARTS.map((name) => fileSha256(join(made, name))));
   renameSync(made, join(folder, id));
-  return { folder: join(folder, id), id, runtime: shortHash(runtime.sha256) };
+  const bytes = MODEL_PARTS.reduce((sum, name) => sum + statSync(join(folder, id, name)).size, 0);
+  return { folder: join(folder, id), id, runtime: shortHash(runtime.sha256), bytes };
 }
 
 /** What is in the data partition of a new card. */
@@ -73,5 +75,4 @@ export function stageData(data: string, from: string | undefined, options: Board
   if (from === undefined) return;
   const { id, runtime } = prepareById(from, join(data, "models"), options);
   symlinkSync(pointerTo(id), join(data, pointerOf(runtime)));
-  symlinkSync(modelFolder(id), join(data, "model"));
 }

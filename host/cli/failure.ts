@@ -41,6 +41,14 @@ function debugging(): boolean {
   return process.env.LIGHTMAMBA_DEBUG === "1";
 }
 
+/** From a signal handler: what `what` is now. */
+export function tellInterrupted(output: Output, what: string, text: string, state: string): void {
+  const message = `${what}: interrupted: ${text}`;
+  if (output.json)
+    output.record({ error: { exit: "interrupted", code: EXIT.interrupted, message, detail: { state } } });
+  else output.warn(`\nlightmamba: ${message}`);
+}
+
 /** Tells the user what went wrong and returns the exit code. */
 export function report(error: unknown, output: Output): number {
   // Help and version end the parsing by an exception too.

@@ -1,5 +1,5 @@
 /** A drive that is open for this program alone, and is still the one that was chosen. */
-import { constants } from "node:fs";
+import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { LightMambaError } from "../errors.ts";
 import { assertWritable } from "./choose.ts";
@@ -53,10 +53,14 @@ async function openAs({ path }: Drive, flags: number): Promise<FileHandle> {
   try {
     return await open(path, flags);
   } catch (error) {
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    const [what, hint] = OPEN_FAULTS[code] ?? [`cannot be opened: ${message}`];
-    throw new LightMambaError("device", what, { file: path, ...(hint === undefined ? {} : { hint }) });
+    throw openFault(path, error);
   }
+}
+
+export function openFault(path: string, error: unknown): LightMambaError {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  const [what, hint] = OPEN_FAULTS[code] ?? [`cannot be opened: ${message}`];
+  return new LightMambaError("device", what, { file: path, ...(hint === undefined ? {} : { hint }) });
 }
 
 /** Between the list and the opening, somebody may have put another drive into the same place. */
@@ -70,14 +74,13 @@ async function assertSame(drive: Drive, handle: FileHandle, list: ListDrives): P
     const [expected, found] = [drive[field], now[field]];
     throw new LightMambaError("device", "is another drive than a moment ago", { file: path, field, expected, found });
   }
-  const found = await deviceNumber(handle);
+  const found = deviceNumber(await handle.stat({ bigint: true }));
   if (found !== drive.number)
     throw new LightMambaError("device", "is not what was opened", { file: path, expected: drive.number, found });
 }
 
-/** As in Linux's and the C library's makedev. */
-async function deviceNumber(handle: FileHandle): Promise<string> {
-  const stats = await handle.stat({ bigint: true });
+/** Major and minor, as in Linux's and the C library's makedev. */
+export function deviceNumber(stats: BigIntStats): string {
   if (!stats.isBlockDevice()) return "no drive";
   const device = stats.rdev;
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
@@ -89,7 +92,7 @@ async function targetOf(drive: Drive, writer: FileHandle): Promise<Target> {
   const { path, bytes } = drive;
   const reader = await openAs(drive, constants.O_RDONLY | constants.O_DIRECT);
   try {
-    const found = await deviceNumber(reader);
+    const found = deviceNumber(await reader.stat({ bigint: true }));
     if (found !== drive.number)
       throw new LightMambaError("device", "is not what was opened", { file: path, expected: drive.number, found });
     const last = alignedBuffer(SECTOR);

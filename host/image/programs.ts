@@ -66,15 +66,18 @@ export function runProgram(
   });
 }
 
+/** The same messages, and the same times on FAT, wherever this runs. */
+export function programEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${process.env.PATH}:${SYSTEM_PROGRAMS}`, LC_ALL: "C", TZ: "UTC" };
+}
+
 function spawnOptions({ cwd, env, signal, fd }: RunOptions): SpawnOptions {
-  // The same messages, and the same times on FAT, wherever this runs
-  const same = { LC_ALL: "C", TZ: "UTC" };
   return {
     stdio: ["ignore", "pipe", "pipe", ...(fd === undefined ? [] : [fd])],
     ...(cwd === undefined ? {} : { cwd }),
     // Whoever aborts removes what it writes, at once
     ...(signal === undefined ? {} : { signal, killSignal: "SIGKILL" }),
-    env: { ...process.env, PATH: `${process.env.PATH}:${SYSTEM_PROGRAMS}`, ...same, ...env },
+    env: { ...programEnvironment(), ...env },
   };
 }
 

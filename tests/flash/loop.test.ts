@@ -1,12 +1,8 @@
-/**
- * Real block devices: loops on files that these tests make, and nothing else. Where none can be made (no root, no /dev/loop-control), all of it is
- * skipped.
- */
+/** Real block devices: loops on files that these tests make, and nothing else. Where none can be made, they are skipped. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
-import { after, describe, it } from "node:test";
+import { join } from "node:path";
+import { describe, it } from "node:test";
 import { LightMambaError } from "../../host/errors.ts";
 import { checkImage } from "../../host/flash/check.ts";
 import type { Drive } from "../../host/flash/drives.ts";
@@ -14,33 +10,19 @@ import { alignedBuffer, openDrive } from "../../host/flash/target.ts";
 import { writeImage } from "../../host/flash/write.ts";
 import { BLOCK } from "../../host/image/bmap.ts";
 import { scratchFolder } from "../firmware.ts";
+import { addPartition, attachLoop, numberOf, run, skipLoops } from "./loops.ts";
 import { fakeDrive, imageContent, MIB, writeImageFile } from "./support.ts";
 
-const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: "C" };
 const folder = scratchFolder();
-const loops: string[] = [];
-
-after(() => {
-  for (const path of loops) spawnSync("losetup", ["-d", path], { env: ENV });
-});
-
-function run(program: string, ...args: string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env: ENV });
-  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr}`);
-  return stdout.trim();
-}
+const skip = skipLoops(folder);
+let files = 0;
 
 /** A loop on a new file, and what a list would say of it. */
 function makeLoop(bytes = 8 * MIB, flags: string[] = []): { drive: Drive; file: string } {
-  const file = join(folder, `file${loops.length}`);
+  const file = join(folder, `file${files++}`);
   writeFileSync(file, Buffer.alloc(bytes, 0xa5));
-  const path = run("losetup", "--find", "--show", ...flags, file);
-  loops.push(path);
+  const path = attachLoop(file, flags);
   return { drive: fakeDrive({ path, number: numberOf(path), bytes, model: "Loop" }), file };
-}
-
-function numberOf(path: string): string {
-  return readFileSync(`/sys/block/${basename(path)}/dev`, "utf8").trim();
 }
 
 async function mounted(device: string, name: string, action: () => Promise<void>): Promise<void> {
@@ -54,16 +36,6 @@ async function mounted(device: string, name: string, action: () => Promise<void>
   }
 }
 
-function skipReason(): string | false {
-  try {
-    makeLoop();
-    return false;
-  } catch (error) {
-    return `no loop devices here: ${(error as Error).message}`;
-  }
-}
-
-const skip = skipReason();
 const image = () => checkImage(writeImageFile(folder, "sdcard.img", imageContent(), true), { room: 8 * MIB });
 
 async function openFailure(drive: Drive, now: Drive[] = [drive]): Promise<LightMambaError> {
@@ -126,12 +98,8 @@ describe("a real block device is refused", { skip }, () => {
 
   it("while one of its partitions is mounted", async () => {
     const { drive } = makeLoop(8 * MIB, ["--partscan"]);
-    // Not every kernel here reads tables, and not everywhere somebody makes nodes
-    run("addpart", drive.path, "1", "2048", "4096");
-    const name = basename(drive.path);
-    const [major, minor] = readFileSync(`/sys/block/${name}/${name}p1/dev`, "utf8").trim().split(":");
     const partition = join(folder, "partition");
-    run("mknod", partition, "b", major!, minor!);
+    addPartition(drive.path, 1, 2048, 4096, partition);
     run("mke2fs", "-q", partition);
     await mounted(partition, "mount-c", async () =>
       assert.match((await openFailure(drive)).message, /is in use by another program/),

@@ -1,18 +1,25 @@
 import { existsSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { EXIT, LightMambaError, withHint } from "../../errors.ts";
+import { LightMambaError, withHint } from "../../errors.ts";
 import { type CheckedImage, checkImage } from "../../flash/check.ts";
 import { chooseDrive, obstacle, shownDrives } from "../../flash/choose.ts";
 import { type Drive, type ListDrives, listDrives } from "../../flash/drives.ts";
+import type { PutOptions } from "../../flash/model.ts";
 import { openDrive, type Target } from "../../flash/target.ts";
 import { type CardState, type Written, writeImage } from "../../flash/write.ts";
+import { modelDir } from "../../package.ts";
 import { defineCommand } from "../command.ts";
+import { ask, describeDrive, partitionLines, showDriveIn, size } from "../drive.ts";
+import { tellInterrupted } from "../failure.ts";
+import { flashModel } from "../flash-model.ts";
 import { onInterrupt } from "../interrupt.ts";
 import type { Output } from "../output.ts";
 import { phaseProgress, withProgress } from "../progress.ts";
 import { type Confirm, confirmOnTerminal } from "../prompt.ts";
 
-interface FlashOptions {
+export interface FlashOptions {
+  model?: string;
   drive?: string;
   yes?: boolean;
   dryRun?: boolean;
@@ -26,27 +33,40 @@ export interface FlashSurroundings {
   list: ListDrives;
   open: (drive: Drive, list: ListDrives) => Promise<Target>;
   confirm: Confirm;
+  /** Of a model: whenever nothing is open, so that signals come through. */
+  pause: PutOptions["pause"];
 }
 
-const REAL: FlashSurroundings = { list: listDrives, open: openDrive, confirm: confirmOnTerminal };
+const REAL: FlashSurroundings = {
+  list: listDrives,
+  open: openDrive,
+  confirm: confirmOnTerminal,
+  pause: () => setImmediate(),
+};
 /** Cards are smaller; a drive of this size is more likely somebody's backup. */
 const LARGE_BYTES = 128e9;
 
 export function define(output: Output, surroundings: FlashSurroundings = REAL): Command {
-  return defineCommand("flash", "Write an image to a card: removable drives only, checked before and after.", [
-    ["which drives could be meant", "flash list"],
-    ["to the only card that is there, after a question", "flash sdcard.img"],
-    ["what would be done", "flash sdcard.img.gz --drive /dev/sdb --dry-run"],
-    ["in a script", "flash sdcard.img --drive /dev/disk/by-id/usb-Generic_Reader_0001 --yes"],
-  ])
-    .argument("<image>", "image of `image build`, as it is or packed with gzip or zstd")
+  return defineCommand(
+    "flash",
+    "Write an image or a model to a card: removable drives only, checked before and after.",
+    [
+      ["which drives could be meant", "flash list"],
+      ["to the only card that is there, after a question", "flash sdcard.img"],
+      ["what would be done", "flash sdcard.img.gz --drive /dev/sdb --dry-run"],
+      ["a new model for a card of ours; system and states stay", "flash --model my-w4a4"],
+      ["in a script", "flash sdcard.img --drive /dev/disk/by-id/usb-Generic_Reader_0001 --yes"],
+    ],
+  )
+    .argument("[image]", "image of `image build`, as it is or packed with gzip or zstd")
+    .option("-m, --model <dir>", "instead of an image: model directory for the card's data partition")
     .option("-d, --drive <path>", "whole drive to write to; needed where there are several, and with --yes")
     .option("-y, --yes", "do not ask")
     .option("--dry-run", "check everything, and write nothing")
     .option("--no-verify", "do not read back what was written")
     .option("--no-bmap", "write every block, not only those that the .bmap beside the image names")
     .option("--sha256 <hex>", "what the unpacked image must have; default: the .sha256 beside it", sha256)
-    .action((image: string, options: FlashOptions) => flash(image, options, output, surroundings))
+    .action((image: string | undefined, options: FlashOptions) => start(image, options, output, surroundings))
     .addCommand(defineList(output, surroundings));
 }
 
@@ -80,21 +100,24 @@ function showDrive(drive: Drive, output: Output): void {
   for (const line of partitionLines(drive)) output.line(`  ${line}`);
 }
 
-function describeDrive({ model, bytes, bus, serial }: Drive): string {
-  return [model || "unknown maker", size(bytes), bus, serial && `serial ${serial}`].filter(Boolean).join(", ");
-}
-
-function partitionLines({ partitions }: Drive): string[] {
-  return partitions.map(({ path, bytes, fileSystem, label }) =>
-    [path, size(bytes), fileSystem, label].filter(Boolean).join("  "),
-  );
-}
-
-function size(bytes: number): string {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
-}
-
 // ------------------------------------------------------------------------------------------------ flash
+
+async function start(
+  image: string | undefined,
+  options: FlashOptions,
+  output: Output,
+  surroundings: FlashSurroundings,
+): Promise<void> {
+  const { model, drive, yes } = options;
+  if ((image === undefined) === (model === undefined))
+    throw new LightMambaError("usage", "either an image or --model", { hint: "add --help for help" });
+  if (yes === true && drive === undefined)
+    throw new LightMambaError("usage", "with --yes, a drive must be named", { field: "--drive" });
+  if (image !== undefined) return flash(image, options, output, surroundings);
+  if (options.sha256 !== undefined || !options.bmap || !options.verify)
+    throw new LightMambaError("usage", "--sha256, --no-bmap and --no-verify are about images", { field: "--model" });
+  await flashModel(modelDir(model!), options, output, surroundings);
+}
 
 async function flash(
   image: string,
@@ -102,8 +125,6 @@ async function flash(
   output: Output,
   { list, open, confirm }: FlashSurroundings,
 ): Promise<void> {
-  if (options.yes === true && options.drive === undefined)
-    throw new LightMambaError("usage", "with --yes, a drive must be named", { field: "--drive" });
   if (!existsSync(image)) throw new LightMambaError("usage", "no such file", { file: image });
   const drives = await list();
   const drive = chooseDrive(drives, options.drive, image);
@@ -114,7 +135,7 @@ async function flash(
     else output.line("nothing was written: --dry-run");
     return;
   }
-  if (options.yes !== true) await ask(drive, output, confirm);
+  if (options.yes !== true) await ask(`All that is on ${drive.path} will be lost.`, drive, output, confirm);
   const target = await open(drive, list);
   try {
     const written = await writeWithState(target, checked, options, output);
@@ -149,20 +170,12 @@ function showPlan(image: CheckedImage, drive: Drive, output: Output): void {
   );
   output.line(`       sha256 ${sha256}`);
   if (checkedAgainst.length > 0) output.line(`       as in ${checkedAgainst.join(", ")}`);
-  output.line(`drive  ${output.style("bold", drive.path)}: ${describeDrive(drive)}`);
-  for (const line of partitionLines(drive)) output.line(`       ${line}`);
+  showDriveIn(drive, output);
   if (drive.bytes > LARGE_BYTES) output.warn(`${drive.path} is large for a card: is it the right one?`);
 }
 
 function planOf({ path, packing, bytes, sha256, extents, partitions }: CheckedImage, drive: Drive) {
   return { image: { path, packing, bytes, sha256, extents: extents.length, partitions }, drive };
-}
-
-async function ask(drive: Drive, output: Output, confirm: Confirm): Promise<void> {
-  if (output.json)
-    throw new LightMambaError("cancelled", "with --json nobody is asked", { hint: "--yes, where it is meant" });
-  if (await confirm(`All that is on ${drive.path} will be lost. Type yes to write:`)) return;
-  throw new LightMambaError("cancelled", "nothing was written", { file: drive.path });
 }
 
 const STATES: Record<CardState, string> = {
@@ -179,12 +192,7 @@ async function writeWithState(
   output: Output,
 ): Promise<Written> {
   let state: CardState = "incomplete";
-  const heard = onInterrupt(() => {
-    const message = `${target.path}: interrupted: ${STATES[state]}`;
-    if (output.json)
-      output.record({ error: { exit: "interrupted", code: EXIT.interrupted, message, detail: { state } } });
-    else output.warn(`\nlightmamba: ${message}`);
-  });
+  const heard = onInterrupt(() => tellInterrupted(output, target.path, STATES[state], state));
   const phases = phaseProgress(output);
   try {
     const write = () =>

@@ -179,7 +179,7 @@ interface Said {
 async function boot(image: string, options: BootOptions, output: Output): Promise<void> {
   const { device, prompt, tokens, seed, timeout } = options;
   const words = ["--json", "--device", device === "rtl" ? "board" : "wasm", "--seed", `${seed}`, "-n", `${tokens}`];
-  const command = ["run", "--model", "/data/model", ...words, "--", prompt];
+  const command = ["run", ...words, "--", prompt];
   const screen = new Screen(prompt, output);
   const { exit, timeline } = await interruptible(output, (step) =>
     bootImage(image, { ...step, device, command, timeoutSeconds: timeout, onLine: (line) => screen.show(line) }),

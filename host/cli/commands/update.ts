@@ -1,8 +1,9 @@
 import type { Command } from "commander";
-import { EXIT, withHint } from "../../errors.ts";
+import { withHint } from "../../errors.ts";
 import type { Connection } from "../../update/connect.ts";
 import { type Updated, type UpdateState, updateBoard } from "../../update/update.ts";
 import { defineCommand } from "../command.ts";
+import { tellInterrupted } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { integer } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -36,7 +37,7 @@ async function update(bundle: string, { to, baud }: UpdateCommandOptions, output
   let connection: Connection | undefined;
   const release = onInterrupt(() => {
     connection?.hangUp();
-    tellInterrupted(to, state, output);
+    tellInterrupted(output, to, STATES[state], state);
   });
   const phases = phaseProgress(output);
   try {
@@ -61,13 +62,6 @@ async function update(bundle: string, { to, baud }: UpdateCommandOptions, output
   } finally {
     release();
   }
-}
-
-function tellInterrupted(to: string, state: UpdateState, output: Output): void {
-  const message = `${to}: interrupted: ${STATES[state]}`;
-  if (output.json)
-    output.record({ error: { exit: "interrupted", code: EXIT.interrupted, message, detail: { state } } });
-  else output.warn(`\nlightmamba: ${message}`);
 }
 
 function report(to: string, updated: Updated, output: Output): void {

@@ -1,0 +1,50 @@
+/** Real block devices: loops on files that these tests make, and nothing else. */
+import { spawnSync } from "node:child_process";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { after } from "node:test";
+
+const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: "C" };
+const loops: string[] = [];
+
+export function run(program: string, ...args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env: ENV });
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr}`);
+  return stdout.trim();
+}
+
+/** Gone after the tests of the file. */
+export function attachLoop(file: string, flags: string[] = []): string {
+  if (loops.length === 0)
+    after(() => {
+      for (const path of loops) spawnSync("losetup", ["-d", path], { env: ENV });
+    });
+  const path = run("losetup", "--find", "--show", ...flags, file);
+  loops.push(path);
+  return path;
+}
+
+export function numberOf(path: string): string {
+  return readFileSync(`/sys/block/${basename(path)}/dev`, "utf8").trim();
+}
+
+/** A node for a part of a loop, in units of 512 bytes. Not every kernel here reads tables, and not everywhere somebody makes nodes. */
+export function addPartition(loop: string, number: number, start: number, count: number, node: string): void {
+  run("addpart", loop, `${number}`, `${start}`, `${count}`);
+  const name = basename(loop);
+  const [major, minor] = readFileSync(`/sys/block/${name}/${name}p${number}/dev`, "utf8").trim().split(":");
+  run("mknod", node, "b", major!, minor!);
+}
+
+/** Why tests with loops must be skipped: no root, no /dev/loop-control, or a container. */
+export function skipLoops(folder: string): string | false {
+  try {
+    const file = join(folder, "probe");
+    writeFileSync(file, "");
+    truncateSync(file, 2 ** 20);
+    attachLoop(file);
+    return false;
+  } catch (error) {
+    return `no loop devices here: ${(error as Error).message}`;
+  }
+}
