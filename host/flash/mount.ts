@@ -53,20 +53,14 @@ async function assertWhole(node: string): Promise<void> {
   try {
     await runProgram("e2fsck", ["-f", "-n", node]);
   } catch (error) {
-    throw damage(node, error);
+    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    throw damage(node, "e2fsck finds errors in it");
   }
 }
 
-function damage(node: string, error: unknown): unknown {
-  if (!(error instanceof LightMambaError) || error.exit !== "bug") return error;
-  const words = error.message
-    .split("\n")
-    .slice(1)
-    .map((line) => line.trim());
-  return new LightMambaError("verification", `the data partition is damaged: ${words.join("; ") || error.message}`, {
-    file: node,
-    hint: `sudo e2fsck -f ${node}, or write the whole image`,
-  });
+function damage(node: string, what: string): LightMambaError {
+  const hint = `sudo e2fsck -f ${node}, or write the whole image`;
+  return new LightMambaError("verification", `the data partition is damaged: ${what}`, { file: node, hint });
 }
 
 async function withMounted<T>(node: string, action: (folder: string) => Promise<T>): Promise<T> {
@@ -88,8 +82,12 @@ async function withMounted<T>(node: string, action: (folder: string) => Promise<
   }
 }
 
-/** What the system says of a file on the card. */
+/** Whatever goes wrong on the card names it; also what the system says of its files. */
 function cardFault(file: string, error: unknown): unknown {
+  if (error instanceof LightMambaError && error.detail.file === undefined) {
+    const { exit, message, detail } = error;
+    return LightMambaError.revive({ exit, message: `${file}: ${message}`, detail: { ...detail, file } });
+  }
   const { code, syscall, message } = error as NodeJS.ErrnoException;
   if (error instanceof LightMambaError || code === undefined || syscall === undefined) return error;
   return new LightMambaError("device", code === "ENOSPC" ? "no room is left on the card" : message, { file });
@@ -100,14 +98,14 @@ async function mount(node: string, folder: string): Promise<void> {
     await runProgram("mount", ["-t", "ext4", "-o", OPTIONS, node, folder]);
   } catch (error) {
     if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
-    const hint = "a desktop may have mounted it: unmount it; and dmesg may know more";
+    const hint = `dmesg may know more; where it is damaged: sudo e2fsck -f ${node}; where a desktop has mounted it: unmount it`;
     throw new LightMambaError("device", `cannot be mounted: ${error.message.split("\n")[1]?.trim()}`, {
       file: node,
       hint,
     });
   }
   const errors = errorsCounted(node);
-  if (errors > 0) throw damage(node, new LightMambaError("bug", `the kernel has counted ${errors} errors in it`));
+  if (errors > 0) throw damage(node, `the kernel has counted ${errors} errors in it`);
 }
 
 /** Of this file system, as long as it has existed. */

@@ -1,15 +1,18 @@
 /**
  * `lightmamba flash` in a process of its own, with a list and a card from a test: child.ts <drives.json> <arguments…>. Drives are files.
  * FLASH_TEST_ANSWER is what the user types. FLASH_TEST_FAULT is what the card does: read or write: no more of this from its middle on; table: no
- * reading of its first block; io: an error there; defect: one that nobody thought of.
+ * reading of its first block; io: an error there; defect: one that nobody thought of. With FLASH_TEST_DEVICES drives are real devices, and
+ * FLASH_TEST_PAUSE names what of a model is not gone on with from its middle on: write, verify or switch.
  */
 import { readFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { define } from "../../host/cli/commands/flash.ts";
 import { report } from "../../host/cli/failure.ts";
 import { installSignalHandlers } from "../../host/cli/interrupt.ts";
 import { createOutput, readFlags } from "../../host/cli/output.ts";
 import { confirmOnTerminal } from "../../host/cli/prompt.ts";
 import type { Drive } from "../../host/flash/drives.ts";
+import { openDrive } from "../../host/flash/target.ts";
 import { FileCard } from "./support.ts";
 
 const [drives, ...args] = process.argv.slice(2);
@@ -30,14 +33,17 @@ class FaultyCard extends FileCard {
   }
 }
 
-function forever(): Promise<number> {
+function forever(): Promise<never> {
   return new Promise(() => setInterval(() => {}, 1000));
 }
 
 installSignalHandlers();
 const command = define(output, {
   list: async () => JSON.parse(readFileSync(drives!, "utf8")) as Drive[],
-  open: async ({ path, bytes }) => new FaultyCard(path, bytes),
+  open: async (drive, list) =>
+    process.env.FLASH_TEST_DEVICES ? openDrive(drive, list) : new FaultyCard(drive.path, drive.bytes),
+  pause: (phase, done, total) =>
+    phase === process.env.FLASH_TEST_PAUSE && 2 * done >= total - 1 ? forever() : setImmediate(),
   confirm: async (question) => {
     if (answer === undefined) return confirmOnTerminal(question);
     output.warn(question);

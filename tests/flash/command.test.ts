@@ -105,7 +105,7 @@ describe("flash writes nothing, and opens no drive,", () => {
     ["with --json and without --yes", [IMAGE, "--json"], "cancelled", /"exit":"cancelled","code":3/],
     ["after a no", [IMAGE], "cancelled", /nothing was written/, [DRIVE], "no"],
     ["with --yes and no drive named", [IMAGE, "--yes"], "usage", /--drive: with --yes, a drive must be named/],
-    ["without an image", [], "usage", /missing required argument/],
+    ["without an image", [], "usage", /either an image or --model/],
     ["with an image that is not there", [join(folder, "none"), "--dry-run"], "usage", /no such file/],
     ["with a hash that is none", [IMAGE, "--sha256", "12"], "usage", /Expected 64 hexadecimal digits/],
     ["with another hash", [...YES, "--sha256", "0".repeat(64)], "verification", /not the one that it should be/],
