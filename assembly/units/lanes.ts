@@ -18,6 +18,12 @@ export class Lanes {
     return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_q15mulr_s(x, y) : i16x8.q15mulr_sat_s(x, y);
   }
 
+  /** Bytes of x that the bytes of `index` name, each in 0..15 or from 128 on: then 0. */
+  @inline
+  static choose(x: v128, index: v128): v128 {
+    return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(x, index) : i8x16.swizzle(x, index);
+  }
+
   /** x0 y0 … x7 y7 of int8 lanes. */
   @inline
   static unpackLow8(x: v128, y: v128): v128 {
@@ -66,10 +72,10 @@ export class Lanes {
     return i8x16.shuffle(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
   }
 
-  /** FP32 lanes to int32, saturated. */
+  /** FP32 lanes to int32; those below -2^31 give -2^31, none may be above. */
   @inline
   static truncate(x: v128): v128 {
-    return i32x4.trunc_sat_f32x4_s(x);
+    return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_trunc_f32x4_s(x) : i32x4.trunc_sat_f32x4_s(x);
   }
 
   /** Sum of four int32 lanes. */

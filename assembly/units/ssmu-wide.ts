@@ -2,8 +2,9 @@
 import { stateGroups } from "../config";
 import { STATE_EXPONENT_MAX, STATE_EXPONENT_MIN, STATE_GROUP } from "../contract";
 import { clamp, rsh } from "../fixed";
+import { CODE_DITHER, ditherOffset } from "./dither";
 import { Lanes } from "./lanes";
-import { HeadStep, TERM_LIMIT, WholeDither } from "./ssmu-scan";
+import { HeadStep, TERM_LIMIT } from "./ssmu-groups";
 
 /** Bits of a below its code, and of b below a product of codes. */
 const STATE_GUARD: i32 = 8;
@@ -18,7 +19,8 @@ export function scanChannelWide(step: HeadStep, codes: usize, exponents: usize, 
   let cCodes = step.cCodes;
   let y = 0;
   for (let g = 0; g < groups; g++) {
-    y += scanGroup(step, codes, exponents, x, bCodes, cCodes, WholeDither.row(step.t, channel, g));
+    const dither = CODE_DITHER + ditherOffset(step.t, channel, g * STATE_GROUP);
+    y += scanGroup(step, codes, exponents, x, bCodes, cCodes, dither);
     codes += STATE_GROUP * 2;
     exponents++;
     bCodes += STATE_GROUP * 2;
@@ -46,7 +48,7 @@ function scanGroup(
   x: v128,
   bCodes: usize,
   cCodes: usize,
-  dither: v128,
+  dither: usize,
 ): i32 {
   let h0 = v128.load(codes);
   let h1 = v128.load(codes, 16);
@@ -78,15 +80,13 @@ function scanGroup(
     return 0;
   }
   eh = min(eh, STATE_EXPONENT_MAX);
-  const d0 = i16x8.extend_low_i8x16_u(dither);
-  const d1 = i16x8.extend_high_i8x16_u(dither);
   h0 = i16x8.narrow_i32x4_s(
-    ditherLanes(a0, i32x4.extend_low_i16x8_u(d0), r),
-    ditherLanes(a1, i32x4.extend_high_i16x8_u(d0), r),
+    ditherLanes(a0, v128.load16x4_u(dither), r),
+    ditherLanes(a1, v128.load16x4_u(dither, 8), r),
   );
   h1 = i16x8.narrow_i32x4_s(
-    ditherLanes(a2, i32x4.extend_low_i16x8_u(d1), r),
-    ditherLanes(a3, i32x4.extend_high_i16x8_u(d1), r),
+    ditherLanes(a2, v128.load16x4_u(dither, 16), r),
+    ditherLanes(a3, v128.load16x4_u(dither, 24), r),
   );
   v128.store(codes, h0);
   v128.store(codes, h1, 16);

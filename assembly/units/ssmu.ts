@@ -7,9 +7,11 @@ import { bitlen, byteShift, clamp, exp2n, Factor, norm, rsh, sat, silu, softplus
 import { allocate } from "../memory";
 import { LayerState } from "../state";
 import { Layer } from "../weights";
+import { prepareDither } from "./dither";
 import { Exact, power } from "./exact";
 import { SILU_SCRATCH, Silu } from "./silu";
-import { HeadStep, prepareDither, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
+import { HeadStep } from "./ssmu-groups";
+import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
 /** One token in one layer: raw in_proj outputs, and room for what is made of them. C = conv channels, Np = N padded to 16. */
@@ -37,9 +39,14 @@ export class SsmuScratch {
   silu: usize; //    SILU_SCRATCH bytes, then i32 [8]
 }
 
+/** Of B or C of a group: whole blocks of the scan. */
+function codeRowBytes(): i32 {
+  return ((config.dState + BLOCK_VALUES - 1) / BLOCK_VALUES) * BLOCK_VALUES * 2;
+}
+
 export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
   const e = dInner();
-  const bc = config.groups * stateGroups() * STATE_GROUP * 2;
+  const bc = config.groups * codeRowBytes();
   b.z = allocate(e * 2);
   b.conv = allocate(convChannels() * 2);
   b.dt = allocate(config.heads * 2);
@@ -217,7 +224,7 @@ function quantizeB(values: usize, fraction: i32, codes: usize, exponents: usize,
   let magnitude = 0;
   for (let n = 0; n < config.dState; n++) magnitude = max(magnitude, abs(<i32>load<i16>(values + ((<usize>n) << 1))));
   const s = byteShift(magnitude);
-  const out = codes + <usize>(group * stateGroups() * STATE_GROUP * 2);
+  const out = codes + <usize>(group * codeRowBytes());
   for (let n = 0; n < config.dState; n++) {
     const at = (<usize>n) << 1;
     store<i16>(out + at, <i16>rsh(load<i16>(values + at), s));
@@ -264,7 +271,7 @@ function scaleInput(step: HeadStep, layer: Layer, dt: i64, x: usize, products: u
 
 /** B and C of the head's group. */
 function shareGroup(step: HeadStep, b: SsmuBuffers, t: u32, group: i32): void {
-  const codes = <usize>(group * stateGroups() * STATE_GROUP * 2);
+  const codes = <usize>(group * codeRowBytes());
   const word = (<usize>group) << 2;
   step.t = t;
   step.bCodes = b.bCodes + codes;

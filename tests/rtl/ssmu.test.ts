@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { initialState, randomModel, TOKEN_PERIOD } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
 import { SSMU_CASES, type SsmuCase } from "../units/cases.ts";
-import { fullToken, modelOf, nothingSeen, plainModel, randomSegments, type Seen, wildState } from "../units/scan.ts";
+import { edgeToken, modelOf, nothingSeen, plainModel, randomSegments, type Seen, wildState } from "../units/scan.ts";
 import { caseName } from "../units/support.ts";
 import { Jobs } from "./ssmu-jobs.ts";
 import { STALLS, skipReason } from "./support.ts";
@@ -47,7 +47,7 @@ for (const build of ["ssmu", "ssmu-wide"]) {
       for (let beside = -30; beside <= 44; beside++) {
         const random = new Random(beside + 50);
         for (let t = 0; t < 16; t++) {
-          const { segments, state } = fullToken(model, 8, { random, beside, t });
+          const { segments, state } = edgeToken(model, 8, { random, beside, t, full: true });
           jobs.add(model, state, segments, t);
         }
       }

@@ -203,11 +203,11 @@ function addedExponent({ shape, dtLow }: OracleModel, { x, B }: Segments, head: 
   return dtTimesX(dtLow, 32768, own, 11).exponent + quantizeBC(keys, 11).exponent;
 }
 
-/** Codes at their ends, in groups whose exponent is `beside` above that of the input's products. */
-export function fullToken(
+/** Codes at their ends, or all 0, in groups whose exponent is `beside` above that of the input's products. */
+export function edgeToken(
   model: OracleModel,
   bits: StateBits,
-  { random, beside, t }: { random: Random; beside: number; t: number },
+  { random, beside, t, full }: { random: Random; beside: number; t: number; full: boolean },
 ): { segments: Segments; state: OracleLayerState } {
   const { shape } = model;
   const top = 2 ** (bits - 1) - 1;
@@ -218,7 +218,7 @@ export function fullToken(
   state.groups = state.groups.map((groups, channel) =>
     groups.map(() => {
       const eh = addedExponent(model, segments, Math.floor(channel / shape.P)) + beside;
-      return { h: list(16, () => top - random.integer(0, t % 4)), eh };
+      return { h: list(16, () => (full ? top - random.integer(0, t % 4) : 0)), eh };
     }),
   );
   return { segments, state };

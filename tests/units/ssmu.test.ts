@@ -7,7 +7,7 @@ import type { StateBits } from "../oracle/ssmu.ts";
 import { BACKENDS, type Ssmu } from "./backend.ts";
 import { SSMU_CASES, type SsmuCase, STATE_BITS } from "./cases.ts";
 import {
-  fullToken,
+  edgeToken,
   gateToken,
   modelOf,
   nothingSeen,
@@ -62,13 +62,16 @@ function run(shape: SsmuCase, bits: StateBits, seed: number, tokens: number, see
   }
 }
 
-/** Codes at their ends and inputs of every size beside them: the largest sums, and each shift between the two. */
-function runFull(bits: StateBits, beside: number): void {
+/**
+ * Codes at their ends and inputs of every size beside them: the largest sums, and each shift between the two. With codes of 0 what is left of the
+ * input is the new code, to its last bit.
+ */
+function runEdge(bits: StateBits, beside: number, full: boolean): void {
   const model = plainModel(bits);
   const random = new Random(beside + 50);
   const units = BACKENDS.map((backend) => ({ name: backend.name, unit: backend.ssmu(model) }));
   for (let t = 0; t < 16; t++) {
-    const { segments, state } = fullToken(model, bits, { random, beside, t });
+    const { segments, state } = edgeToken(model, bits, { random, beside, t, full });
     for (const { unit } of units) unit.setState(state, t);
     const y = scanToken(model, state, segments, t, nothingSeen());
     for (const { name, unit } of units) {
@@ -82,7 +85,8 @@ for (const bits of STATE_BITS) {
   describe(`SSMU, ${bits}-bit state`, () => {
     const seen = nothingSeen();
     for (let beside = -18; beside <= 18; beside++) {
-      test(`full codes, their exponent ${beside} above the input's`, () => runFull(bits, beside));
+      test(`full codes, their exponent ${beside} above the input's`, () => runEdge(bits, beside, true));
+      test(`codes of 0, their exponent ${beside} above the input's`, () => runEdge(bits, beside, false));
     }
     SSMU_CASES.forEach((shape, index) => {
       test(caseName(shape), () => {
