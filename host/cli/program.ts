@@ -23,6 +23,7 @@ export const COMMANDS: Record<string, Entry> = {
     summary: "estimate many configurations, show the best ones",
     load: () => import("./commands/explore.ts"),
   },
+  report: { summary: "put all of that into one page", load: () => import("./commands/report.ts") },
   inspect: { summary: "show what is in a checkpoint or model directory", load: () => import("./commands/inspect.ts") },
   tokenize: { summary: "turn text into token ids, or ids into text", load: () => import("./commands/tokenize.ts") },
   trace: { summary: "record logits and hidden states for given token ids", load: () => import("./commands/trace.ts") },

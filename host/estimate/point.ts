@@ -3,7 +3,7 @@ import { BOARDS, FIGURES } from "../device/boards.generated.ts";
 import type { BoardName } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import type { ActivationBits } from "../model/description.ts";
-import { type ShapeName, shapeConfig } from "../model/shapes.ts";
+import { findShape, shapeConfig } from "../model/shapes.ts";
 import type { Partition } from "../runtime/accelerator.ts";
 import { withPorts } from "../runtime/ports.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
@@ -13,9 +13,11 @@ import { energyOf } from "./energy.ts";
 import { type EstimateBoard, estimatePass } from "./estimate.ts";
 import { checkFit } from "./fit.ts";
 import { beyond, type Limits, limitsOf, parametersOf, resourcesOf } from "./resources.ts";
+import type { Shape } from "./workload.ts";
 
 export interface Point {
-  shape: ShapeName;
+  /** A published one, or the name of a model that is given with the point. */
+  shape: string;
   activationBits: ActivationBits;
   headBits: 4 | 8;
   board: BoardName;
@@ -46,10 +48,15 @@ export function boardWith(board: EstimateBoard, ports: number, clockMhz: number)
   return { ...board, ...withPorts(board, ports), clock_mhz: clockMhz };
 }
 
-export function evaluate(point: Point, version: string): Evaluated {
-  const { shape, activationBits, headBits, partition, ports, clockMhz, stateLanes, prefetch } = point;
-  const config = shapeConfig(shape);
-  const model = { config, description: syntheticDescription(config, { activationBits, headBits }) };
+function publishedShape({ shape, activationBits, headBits }: Point): Shape {
+  const name = findShape(shape);
+  if (name === undefined) throw new LightMambaError("usage", "is no published shape", { field: "shape", found: shape });
+  const config = shapeConfig(name);
+  return { config, description: syntheticDescription(config, { activationBits, headBits }) };
+}
+
+export function evaluate(point: Point, version: string, model = publishedShape(point)): Evaluated {
+  const { partition, ports, clockMhz, stateLanes, prefetch } = point;
   const known = BOARDS[point.board];
   const board = boardWith(known, ports, clockMhz);
   const build: Build = { stateLanes, prefetch };

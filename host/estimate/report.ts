@@ -36,6 +36,9 @@ const RESOURCE_TITLES: { [unit in ResourceUnit]: string } = {
   ...{ top: "lm_top itself", commands: "commands", masters: "masters", copy: "COPY" },
 };
 
+/** Of a unit, or of another part that draws power. */
+export const partTitle = (part: string) => RESOURCE_TITLES[part as ResourceUnit] ?? part;
+
 export function formatEstimate(report: EstimateReport): string {
   const { decode, prompt, clockMhz, band } = report;
   const milliseconds = (seconds: number) => `${(seconds * 1000).toFixed(2)} ms`;
@@ -119,7 +122,7 @@ interface ResourceRow {
   share?: Shares;
 }
 
-function resourceRows({ resources: { units, shell, all, share } }: EstimateReport): ResourceRow[] {
+export function resourceRows({ resources: { units, shell, all, share } }: EstimateReport): ResourceRow[] {
   return [
     ...RESOURCE_UNITS.map((unit) => ({ unit: RESOURCE_TITLES[unit], counts: units[unit] })),
     { unit: "shell (assumed)", counts: shell },
@@ -127,7 +130,7 @@ function resourceRows({ resources: { units, shell, all, share } }: EstimateRepor
   ];
 }
 
-const RESOURCE_COLUMNS: readonly Column<ResourceRow>[] = [
+export const RESOURCE_COLUMNS: readonly Column<ResourceRow>[] = [
   { title: "resources", left: true, cell: ({ unit }) => unit },
   ...KINDS.map((kind) => ({
     title: kind === "memoryLuts" ? "LUT as memory" : NAMES[kind],
@@ -138,8 +141,8 @@ const RESOURCE_COLUMNS: readonly Column<ResourceRow>[] = [
   })),
 ];
 
-const ENERGY_COLUMNS = ({ joulesPerToken }: Energy): readonly Column<EnergyPart>[] => [
-  { title: "energy", left: true, cell: ({ part }) => RESOURCE_TITLES[part as ResourceUnit] ?? part },
+export const ENERGY_COLUMNS = ({ joulesPerToken }: Energy): readonly Column<EnergyPart>[] => [
+  { title: "energy", left: true, cell: ({ part }) => partTitle(part) },
   { title: "mJ/token", cell: ({ joules }) => (1000 * joules).toFixed(2) },
   { title: "share", cell: ({ joules }) => `${((100 * joules) / joulesPerToken).toFixed(1)} %` },
 ];

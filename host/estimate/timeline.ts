@@ -52,10 +52,10 @@ function spanOf(command: Command, { start, cycles, held }: Measured, origin: num
   return { unit: command.unit, what, layer: command.layer, start: start - origin, cycles, held };
 }
 
-/** Of one layer, in cycles since its first command began; and until its last one ends. */
+/** Of one layer, in cycles since its first command was left alone by the layer before, which it followed; and until its last one ends. */
 export function layerOf(spans: readonly Span[], layer: number): { spans: Span[]; cycles: number } {
   const own = spans.filter((span) => span.layer === layer);
-  const origin = Math.min(...own.map(({ start }) => start));
+  const origin = own[0]!.start + own[0]!.held;
   const end = Math.max(...own.map(({ start, cycles }) => start + cycles));
   return { spans: own.map((span) => ({ ...span, start: span.start - origin })), cycles: end - origin };
 }

@@ -1,10 +1,12 @@
 /** What was measured, simulated or synthesized before, as bench/results keeps it; each file is written by the command that it names. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { badInput, LightMambaError } from "../errors.ts";
+import { systemReason } from "../checkpoint/file.ts";
+import { badInput } from "../errors.ts";
 import type { Span } from "../estimate/timeline.ts";
 import { packageRoot } from "../package.ts";
 import type { Overlap, Partition } from "../runtime/accelerator.ts";
+import type { RecordedLadder } from "./accuracy.ts";
 
 /** A setting of the simulated RTL. */
 export interface SimSetting {
@@ -58,20 +60,23 @@ export interface SimBuild {
   uram: number;
 }
 
-export const readSim = (): Sim => readRecorded<Sim>("sim.json", ["by", "date", "board", "layers", "rows", "builds"]);
+export const readSim = (file = resultsPath("sim.json")): Sim =>
+  readRecorded(file, ["by", "date", "board", "layers", "rows", "builds"]);
+
+export const readLadder = (file = resultsPath("ladder.json")): RecordedLadder =>
+  readRecorded(file, ["by", "checkpoint", "tokens", "referencePerplexity", "rungs"]);
 
 export const resultsPath = (name: string) => join(packageRoot(), "bench", "results", name);
 
-function readRecorded<T extends object>(name: string, fields: readonly (keyof T & string)[]): T {
-  const file = resultsPath(name);
-  let found: Partial<T>;
+function readRecorded<T extends object>(file: string, fields: readonly (keyof T & string)[]): T {
+  let found: Partial<T> | null;
   try {
-    found = JSON.parse(readFileSync(file, "utf8")) as Partial<T>;
+    found = JSON.parse(readFileSync(file, "utf8")) as Partial<T> | null;
   } catch (error) {
-    throw new LightMambaError("prerequisite", `cannot be read: ${(error as Error).message}`, { file });
+    throw badInput(`cannot be read: ${systemReason(error)}`, { file });
   }
   for (const field of fields) {
-    if (found[field] === undefined) throw badInput("is missing", { file, field });
+    if (found?.[field] === undefined) throw badInput("is missing", { file, field });
   }
   return found as T;
 }

@@ -17,9 +17,9 @@ export function readScriptOptions<const T extends Options>(
 }
 
 /** Runs `main`; a fault that a user can cause becomes a message, a hint and an exit code. */
-export function runScript(name: string, main: () => void): void {
+export async function runScript(name: string, main: () => void | Promise<void>): Promise<void> {
   try {
-    main();
+    await main();
   } catch (error) {
     if (!(error instanceof LightMambaError)) throw error;
     process.stderr.write(`${name}: ${error.message}\n`);

@@ -55,6 +55,7 @@ describe("the package", () => {
     "build/runtime.wasm",
     "build/runtime.relaxed.wasm",
     "build/offline.wasm",
+    ...["ladder.json", "sim.json"].map((name) => `bench/results/${name}`),
     ...["config.json", "quantization.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].map(
       (name) => `models/tiny-w4a4/${name}`,
     ),
