@@ -1,22 +1,17 @@
-/** `npm run report`: every table of docs/ and README.md that is made from results. No RTL, no synthesis, no measurement. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+/** `npm run report`: every table of README.md and docs/ that is made from results, anew. */
 import { EXIT } from "../host/errors.ts";
-import { readSim } from "../host/report/recorded.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
-import { estimatePage } from "./estimate/docs.ts";
-import { type Page, pageOf, writePage } from "./pages.ts";
-import { ROOT } from "./paths.ts";
-import { simTables } from "./sim/table.ts";
-import { pageWith, RESULTS as SIZE_RESULTS } from "./size.ts";
+import { writePage } from "./pages.ts";
+import { PAGES } from "./tables.ts";
 
 const USAGE = `usage: npm run report -- [options]
 
-Writes the tables of README.md and docs/ anew, from what bench/results keeps and from the models of speed, resources and power. It runs no RTL, no yosys
-and no model; these write the results that it takes:
+Writes the tables of README.md and docs/ anew, from what bench/results keeps and from the models of speed, resources and energy. It
+measures and simulates nothing; these write the results that it takes:
 
-  npm run estimate:validate        bench/results/estimate.json
+  npm run bench:ladder -- --save   bench/results/ladder.json
   npm run estimate:resources       bench/results/resources.json
+  npm run estimate:validate        bench/results/estimate.json
   npm run sim:report -- --save     bench/results/sim.json
   npm run sim:size -- --save       bench/results/size.json
 
@@ -27,23 +22,7 @@ Examples:
   npm run report
   npm run report -- --check`;
 
-/** Pages with tables, and what makes each. */
-const PAGES: { readonly [file: string]: () => Page } = {
-  "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
-  "docs/estimate.md": estimatePage,
-  "docs/resources.md": sizePage,
-};
-
-function sizePage(): Page {
-  const found = readFileSync(join(ROOT, "docs/resources.md"), "utf8");
-  return {
-    file: "docs/resources.md",
-    found,
-    expected: pageWith(JSON.parse(readFileSync(SIZE_RESULTS, "utf8")), found),
-  };
-}
-
-runScript("report", () => {
+void runScript("report", () => {
   const flag = { type: "boolean", default: false } as const;
   const { check, help } = readScriptOptions(process.argv.slice(2), { check: flag, help: { ...flag, short: "h" } });
   if (help) {

@@ -1,0 +1,41 @@
+/** Every page with tables that are made from results, and what makes them. No RTL, no synthesis, no measurement. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Column } from "../host/bench/table.ts";
+import type { RungResult } from "../host/ladder.ts";
+import type { RecordedLadder } from "../host/report/accuracy.ts";
+import { comparison } from "../host/report/comparison.ts";
+import { readLadder, readSim } from "../host/report/recorded.ts";
+import { COMPARISON } from "../host/report/tables.ts";
+import { estimatePage } from "./estimate/docs.ts";
+import { markdown, type Page, pageOf } from "./pages.ts";
+import { ROOT } from "./paths.ts";
+import { simTables } from "./sim/table.ts";
+import { pageWith, RESULTS as SIZES } from "./size.ts";
+
+export const PAGES: { readonly [file: string]: () => Page } = {
+  "README.md": () => pageOf("README.md", { comparison: markdown(comparison(readSim(), readLadder()), COMPARISON) }),
+  "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
+  "docs/estimate.md": estimatePage,
+  "docs/quantization.md": () => pageOf("docs/quantization.md", { ladder: ladderTable(readLadder()) }),
+  "docs/resources.md": sizePage,
+};
+
+function sizePage(): Page {
+  const found = readFileSync(join(ROOT, "docs/resources.md"), "utf8");
+  return { file: "docs/resources.md", found, expected: pageWith(JSON.parse(readFileSync(SIZES, "utf8")), found) };
+}
+
+const RUNGS: readonly Column<RungResult>[] = [
+  { title: "recipe", left: true, cell: ({ name }) => name },
+  { title: "bits/w", cell: ({ bitsPerWeight }) => bitsPerWeight.toFixed(2) },
+  { title: "MB", cell: ({ bytes }) => (bytes / 1e6).toFixed(2) },
+  { title: "perplexity", cell: ({ perplexity }) => perplexity.toFixed(3) },
+  { title: "KL", cell: ({ kl }) => kl.toFixed(5) },
+  { title: "s", cell: ({ seconds }) => seconds.toFixed(0) },
+];
+
+export function ladderTable({ rungs, referencePerplexity, tokens }: RecordedLadder): string {
+  const reference = `FP32: perplexity ${referencePerplexity.toFixed(3)} on ${tokens.toLocaleString("en-US")} tokens.`;
+  return `${markdown(rungs, RUNGS)}\n\n${reference}`;
+}
