@@ -82,7 +82,7 @@ describe("the package", () => {
       ));
   }
 
-  it("has nothing else than the compiled program, its modules, the model and the papers", () => {
+  it("has nothing else than the compiled program, its modules, results, the model and the papers", () => {
     const places = [
       /^build\/js\/(host\/.*|assembly\/(contract|device\.generated))\.(js|d\.ts)$/,
       /^build\/[a-z.]+\.wasm$/,
@@ -91,6 +91,7 @@ describe("the package", () => {
       ...places,
       /^models\/README\.md$/,
       /^models\/tiny-w4a4\/[a-z_]+\.(json|safetensors)$/,
+      /^bench\/results\/(ladder|sim)\.json$/,
       /^(LICENSE|package\.json|[A-Z]+\.md)$/,
     ];
     assert.deepEqual(
