@@ -89,7 +89,7 @@ describe("the package", () => {
     ];
     const known = [
       ...places,
-      /^models\/README\.md$/,
+      /^(bench|models)\/README\.md$/,
       /^models\/tiny-w4a4\/[a-z_]+\.(json|safetensors)$/,
       /^bench\/results\/(ladder|sim)\.json$/,
       /^(LICENSE|package\.json|[A-Z]+\.md)$/,
