@@ -15,6 +15,10 @@ export const TOLERANCE = 0.1;
 export const OTHER_BUILDS: readonly Build[] = [
   buildOf("vck190-p1", BOARDS.vck190, { PORTS: 1, PREFETCH: 512 }),
   buildOf("vck190-t2-a6", BOARDS.vck190, { TOKENS: 2, ACT_BITS: 6 }),
+  buildOf("small", BOARDS.vck190, {
+    ...{ PORTS: 2, TOKENS: 1, MAX_INPUTS: 4096, MAX_ORDER: 32, MAX_LOG2: 6, PREFETCH: 1024 },
+  }),
+  buildOf("u280", BOARDS.u280),
 ];
 
 export const RESULTS = join(ROOT, "bench", "results", "resources.json");

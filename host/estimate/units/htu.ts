@@ -39,15 +39,21 @@ function columnBeats(order: number): number {
   return order > 1 ? Math.ceil(order / COLUMNS_A_BEAT) : 0;
 }
 
-/** What it takes, by yosys: a bank of sums for each row of the matrix, and butterflies of one word. */
+/** A bank of fewer words is LUT RAM, by yosys: so many LUTs. */
+const BLOCK_WORDS = 128;
+const SMALL_BANK_LUTS = 37.5;
+
+/** What it takes, by yosys: a bank of sums for each row of the matrix, with what adds to it and chooses among banks. */
 export function htuParts({ maxOrder, maxLog2 }: BuildParameters): SizedPart[] {
+  const words = 2 ** maxLog2;
+  const block = words >= BLOCK_WORDS;
   return [
     part("lm_htu_unit", 1, {
-      luts: 13_789 - 140 * (64 - maxOrder),
-      memoryLuts: 185,
-      flipFlops: 4410 - 30 * (64 - maxOrder),
+      luts: 4370 + 147 * maxOrder,
+      memoryLuts: 185 + (block ? 0 : SMALL_BANK_LUTS * maxOrder),
+      flipFlops: 4170 + 3.75 * maxOrder,
       dsps: 1,
-      blockRams: maxOrder * blockRams(2 ** maxLog2, 32),
+      blockRams: block ? maxOrder * blockRams(words, 32) : 0,
     }),
   ];
 }
