@@ -10,6 +10,9 @@ import { usefulThreads } from "../runtime/threads.ts";
 import { BandwidthProbe } from "./bandwidth.ts";
 import { type BenchRun, Candidate } from "./candidate.ts";
 import { describeMachine, type Machine } from "./machine.ts";
+import { HWMON } from "./power/hwmon.ts";
+import type { Span } from "./power/integrate.ts";
+import { PowerMeter, type PowerUse } from "./power/meter.ts";
 import { type Spread, spread } from "./spread.ts";
 
 /** Pseudo-random weights, for shapes whose checkpoint is not at hand. */
@@ -30,6 +33,8 @@ export interface BenchOptions {
   decodeTokens: number;
   prefillTokens: number;
   rounds: number;
+  /** Where Linux shows power monitors. Default: /sys/class/hwmon. */
+  hwmon?: string;
   progress?: (done: number, total: number, note: string) => void;
 }
 
@@ -46,6 +51,8 @@ export interface BenchResult {
   decodeTokens: number;
   prefillTokens: number;
   readBandwidth: { threads: number; bytesPerSecond: Spread }[];
+  /** Where power monitors were looked for. */
+  hwmon: string;
   runs: BenchRun[];
 }
 
@@ -59,10 +66,12 @@ export function defaultThreads(): number[] {
 export async function bench(options: BenchOptions): Promise<BenchResult> {
   const candidates = openCandidates(options);
   const probes = options.threads.map((count) => new BandwidthProbe(count));
+  const meter = PowerMeter.open(options.hwmon ?? HWMON);
   try {
     const readBandwidth = await playRounds(options, candidates, probes);
-    return resultOf(options, candidates, readBandwidth);
+    return resultOf(options, candidates, readBandwidth, await meter?.stop());
   } finally {
+    meter?.close();
     for (const { model } of candidates) model.close();
     for (const probe of probes) probe.close();
   }
@@ -88,9 +97,10 @@ async function playRounds(
 }
 
 function resultOf(
-  { source, rounds, decodeTokens, prefillTokens }: BenchOptions,
+  { source, rounds, decodeTokens, prefillTokens, hwmon = HWMON }: BenchOptions,
   candidates: readonly Candidate[],
   readBandwidth: BenchResult["readBandwidth"],
+  powerIn?: (spans: readonly Span[]) => PowerUse,
 ): BenchResult {
   const { model } = candidates[0]!;
   return {
@@ -104,10 +114,10 @@ function resultOf(
     rounds,
     decodeTokens,
     prefillTokens,
-    readBandwidth,
+    ...{ readBandwidth, hwmon },
     runs: candidates.map((candidate) => {
       const same = readBandwidth.find(({ threads }) => threads === candidate.model.threads)!;
-      return candidate.result(same.bytesPerSecond.median);
+      return candidate.result({ readBytesPerSecond: same.bytesPerSecond.median, decodeTokens }, powerIn);
     }),
   };
 }

@@ -3,6 +3,8 @@ import { setImmediate } from "node:timers/promises";
 import type { ActivationBits } from "../model/description.ts";
 import type { Model } from "../runtime/model.ts";
 import type { Session } from "../runtime/session.ts";
+import type { Span } from "./power/integrate.ts";
+import { monotonicSeconds, type PowerUse } from "./power/meter.ts";
 import { type Spread, spread } from "./spread.ts";
 import { measureUnits, type UnitTime } from "./units.ts";
 
@@ -20,6 +22,8 @@ export interface BenchRun {
   weightBytesPerSecond: number;
   /** Of the bandwidth that as many threads have. */
   shareOfReadBandwidth: number;
+  /** Of decoding, in all rounds; null where the machine has no power monitor. */
+  power: (PowerUse & { joulesPerToken: number | null }) | null;
   /** Seconds a decoded token, medians. */
   units: UnitTime[];
 }
@@ -32,6 +36,8 @@ interface Round {
   prefill: number;
   firstToken: number;
   decode: number;
+  /** When it was decoded. */
+  span: Span;
   units: UnitTime[];
 }
 
@@ -62,9 +68,10 @@ export class Candidate {
   }
 
   /** Ctrl-C gets through between two tokens, off the clock. */
-  async #decode(session: Session, first: number, count: number): Promise<Pick<Round, "decode" | "units">> {
+  async #decode(session: Session, first: number, count: number): Promise<Pick<Round, "decode" | "span" | "units">> {
     let token = first;
     let spent = 0;
+    const start = monotonicSeconds();
     for (let i = 0; i < count; i++) {
       const begin = performance.now();
       session.feed(token);
@@ -72,8 +79,9 @@ export class Candidate {
       spent += performance.now() - begin;
       await setImmediate();
     }
+    const span: Span = [start, monotonicSeconds()];
     const units = measureUnits(this.model, session, token, Math.min(count, UNIT_TOKENS));
-    return { decode: spent / 1000 / count, units };
+    return { decode: spent / 1000 / count, span, units };
   }
 
   #prompt(count: number): number[] {
@@ -81,8 +89,13 @@ export class Candidate {
   }
 
   /** The first round is left out. */
-  result(readBytesPerSecond: number): BenchRun {
+  result(
+    { readBytesPerSecond, decodeTokens }: { readBytesPerSecond: number; decodeTokens: number },
+    powerIn?: (spans: readonly Span[]) => PowerUse,
+  ): BenchRun {
     const rounds = this.#rounds.slice(1);
+    const power = powerIn?.(rounds.map(({ span }) => span));
+    const tokens = rounds.length * decodeTokens;
     const of = (value: (round: Round) => number) => spread(rounds.map(value));
     const { model } = this;
     const { activationBits, weights } = model.description;
@@ -99,6 +112,7 @@ export class Candidate {
       decodeTokensPerSecond,
       weightBytesPerSecond,
       shareOfReadBandwidth: weightBytesPerSecond / readBytesPerSecond,
+      power: power === undefined ? null : { joulesPerToken: power.joules && power.joules / tokens, ...power },
       units: rounds[0]!.units.map(({ unit }, i) => ({ unit, seconds: of(({ units }) => units[i]!.seconds).median })),
     };
   }

@@ -14,6 +14,7 @@ export function formatResult(result: BenchResult): string {
     "",
     formatTable(runs, columns(result)),
     "",
+    ...powerLines(result),
     ...readBandwidth.map(
       ({ threads, bytesPerSecond }) =>
         `read bandwidth, ${threadsText(threads)}: ${showSpread(scaled(bytesPerSecond, 1e-9), 1)} GB/s`,
@@ -30,7 +31,25 @@ function titleOf({ model, synthetic, dModel, layers }: BenchResult): string {
   return `${model}, ${layers} layers of ${dModel}${synthetic ? ", synthetic weights" : ""}`;
 }
 
-function columns({ decodeTokens, prefillTokens }: BenchResult): Column<BenchRun>[] {
+const POWER_COLUMNS: readonly Column<BenchRun>[] = [
+  { title: "J/token", cell: ({ power }) => power?.joulesPerToken?.toPrecision(3) },
+  { title: "W", cell: ({ power }) => power?.watts?.toFixed(1) },
+];
+
+/** Which rails that is, and what is wrong with others. */
+function powerLines({ runs, hwmon }: BenchResult): string[] {
+  const powers = runs.flatMap(({ power }) => (power === null ? [] : [power]));
+  const [first] = powers;
+  if (first === undefined) return [`no power monitor in ${hwmon}`];
+  const counted = first.rails.filter(({ joules }) => joules !== null).map(({ rail }) => rail);
+  const notes = new Set(powers.flatMap(({ notes }) => notes));
+  return [
+    `power: ${counted.length === 0 ? "of no rail" : counted.join(", ")}`,
+    ...[...notes].map((note) => `remark: ${note}`),
+  ];
+}
+
+function columns({ runs, decodeTokens, prefillTokens }: BenchResult): Column<BenchRun>[] {
   return [
     { title: "model", cell: nameOf, left: true },
     { title: "threads", cell: ({ threads }) => String(threads) },
@@ -38,6 +57,7 @@ function columns({ decodeTokens, prefillTokens }: BenchResult): Column<BenchRun>
     { title: `decode tok/s (${decodeTokens})`, cell: (run) => showSpread(run.decodeTokensPerSecond, 1) },
     { title: "GB/s", cell: ({ weightBytesPerSecond }) => (weightBytesPerSecond / 1e9).toFixed(2) },
     { title: "of read bandwidth", cell: (run) => `${(100 * run.shareOfReadBandwidth).toFixed(0)} %` },
+    ...(runs.some(({ power }) => power !== null) ? POWER_COLUMNS : []),
     { title: `prefill tok/s (${prefillTokens})`, cell: (run) => showSpread(run.prefillTokensPerSecond, 1) },
     { title: "first token ms", cell: (run) => showSpread(scaled(run.timeToFirstTokenSeconds, 1000)) },
   ];

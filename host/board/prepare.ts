@@ -19,6 +19,7 @@ import { InputFile } from "../checkpoint/file.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
 import { BOARDS, UNIT_NAMES } from "../device/boards.generated.ts";
 import { LightMambaError } from "../errors.ts";
+import { boundCycles } from "../estimate/estimate.ts";
 import { endIds, promptIds } from "../generate.ts";
 import { MODEL_FILES, type ModelHeader, readModelHeader } from "../model/description.ts";
 import { packageVersion } from "../package.ts";
@@ -26,6 +27,7 @@ import { LIMITS, portPlan } from "../runtime/accelerator.ts";
 import { instantiate, RUNTIME_VERSION, runtimePath, type Variant } from "../runtime/engine.ts";
 import { loadWeights } from "../runtime/load.ts";
 import { Model } from "../runtime/model.ts";
+import { withPorts } from "../runtime/ports.ts";
 import { DEFAULT_SAMPLER } from "../runtime/session.ts";
 import { checkQuickly } from "../verify.ts";
 import { type RecordedCall, record } from "./recording.ts";
@@ -33,7 +35,7 @@ import { type RecordedCall, record } from "./recording.ts";
 export const SETUP_FILE = "setup.json";
 export const SETUP_FORMAT = "lightmamba-board-model";
 /** Raised when a runner of the older version would set up another model, or fail. */
-export const SETUP_VERSION = 1;
+export const SETUP_VERSION = 2;
 const TOKENIZER = "tokenizer.json";
 /** As many ports as builds of the RTL have, and no fewer than a board's. */
 const LEAST_PORTS = 4;
@@ -71,8 +73,8 @@ export interface BoardSetup {
   device: {
     board: string;
     clock_mhz: number;
-    /** Arguments of planDevice, for 1, 2, … ports. */
-    ports: { in_proj: number[]; others: number[]; memories: number[] }[];
+    /** Arguments of planDevice, for 1, 2, … ports; and cycles in which memories and ports could move the bytes of a token at best. */
+    ports: { in_proj: number[]; others: number[]; memories: number[]; bound_cycles: number }[];
     /** What misfit 1, 2, … of planDevice is about. */
     limits: (readonly [field: string, what: string])[];
     units: readonly string[];
@@ -141,9 +143,13 @@ function describe(dir: string, { variant = "relaxed", board = "vck190" }: BoardM
 
 function deviceOf(header: ModelHeader, name: keyof typeof BOARDS): BoardSetup["device"] {
   const board = BOARDS[name];
+  // Of no account for bytes
+  const build = { stateLanes: 1, prefetch: board.build.prefetch };
   const ports = Array.from({ length: Math.max(LEAST_PORTS, board.ports.length) }, (_, i) => {
     const { inProj, others, memories } = portPlan(header, board, i + 1);
-    return { in_proj: inProj, others, memories };
+    const used = { ...board, ...withPorts(board, i + 1) };
+    const bound = boundCycles(header, { board: used, build, partition: "fused", serial: [] });
+    return { in_proj: inProj, others, memories, bound_cycles: bound };
   });
   return { board: name, clock_mhz: board.clock_mhz, ports, limits: [...LIMITS], units: UNIT_NAMES };
 }

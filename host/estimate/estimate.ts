@@ -60,7 +60,7 @@ export function estimatePass(
   configuration: Configuration,
   { tokens, logits }: { tokens: number; logits: boolean },
 ): PassEstimate {
-  const { board, build, partition } = configuration;
+  const { board, partition } = configuration;
   const short = shortened(shape);
   const simulated = summarize(short, simulatePass(short, configuration, { tokens, logits }));
   const layers = shape.config.nLayers - short.config.nLayers;
@@ -69,16 +69,7 @@ export function estimatePass(
   const cycles = simulated.busy + layers * simulated.layer.busy + extra;
   const exposedCycles = perUnit((unit) => simulated.exposed[unit] + layers * simulated.layer.exposed[unit]);
   exposedCycles.mmu += extra;
-  const unitCycles = perUnit(() => 0);
-  const traffic: Traffic = { read: 0, written: 0 };
-  const memoryBytes: { [memory: string]: number } = {};
-  for (const command of passOf(shape, configuration, { tokens, logits }).flat()) {
-    const { read, written, cycles } = costOf(command, board.ports.length, build);
-    addBytes(memoryBytes, command, read + written, board);
-    traffic.read += read;
-    traffic.written += written;
-    unitCycles[command.unit] += cycles;
-  }
+  const { traffic, memoryBytes, unitCycles } = costsOf(shape, configuration, { tokens, logits });
   const outside = processorSeconds(shape, board.processor, { partition, tokens, logits });
   return {
     cycles: Math.round(cycles),
@@ -163,6 +154,30 @@ export function costOf(command: Command, ports: number, build: Build): Traffic &
     case "htu":
       return { ...htuTraffic(command), cycles: htuCycles(command) };
   }
+}
+
+/** Cycles in which memories and ports could move the bytes of a decoded token at best. */
+export function boundCycles(shape: Shape, configuration: Configuration): number {
+  return Math.round(boundOf(costsOf(shape, configuration, { tokens: 1, logits: true }).traffic, configuration.board));
+}
+
+interface Costs {
+  traffic: Traffic;
+  memoryBytes: { [memory: string]: number };
+  unitCycles: PerUnit;
+}
+
+function costsOf(shape: Shape, configuration: Configuration, pass: { tokens: number; logits: boolean }): Costs {
+  const { board, build } = configuration;
+  const costs: Costs = { traffic: { read: 0, written: 0 }, memoryBytes: {}, unitCycles: perUnit(() => 0) };
+  for (const command of passOf(shape, configuration, pass).flat()) {
+    const { read, written, cycles } = costOf(command, board.ports.length, build);
+    addBytes(costs.memoryBytes, command, read + written, board);
+    costs.traffic.read += read;
+    costs.traffic.written += written;
+    costs.unitCycles[command.unit] += cycles;
+  }
+  return costs;
 }
 
 /** Weights come from the memories of their ports, all else goes through port 0. */

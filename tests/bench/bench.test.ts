@@ -8,7 +8,9 @@ import { formatTable } from "../../host/bench/table.ts";
 import { EXIT } from "../../host/errors.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 
-const QUICK = { threads: [1], decodeTokens: 2, prefillTokens: 2, rounds: 2 };
+/** Where no monitor is, so that results have the same form everywhere. */
+const NONE = { hwmon: "/nowhere" };
+const QUICK = { ...NONE, threads: [1], decodeTokens: 2, prefillTokens: 2, rounds: 2 };
 
 /** Names and types, all the way down. */
 function formOf(value: unknown): unknown {
@@ -30,6 +32,7 @@ const FORM = {
   decodeTokens: "number",
   prefillTokens: "number",
   readBandwidth: [{ threads: "number", bytesPerSecond: SPREAD }],
+  hwmon: "string",
   runs: [
     {
       threads: "number",
@@ -42,6 +45,7 @@ const FORM = {
       decodeTokensPerSecond: SPREAD,
       weightBytesPerSecond: "number",
       shareOfReadBandwidth: "number",
+      power: "object",
       units: [{ unit: "string", seconds: "number" }],
     },
   ],
@@ -125,7 +129,7 @@ describe("bench, as a library", () => {
 });
 
 describe("bench, as a command", { concurrency: 2 }, () => {
-  const FEW = ["--rounds", "1", "-n", "2", "--prefill", "2"];
+  const FEW = ["--rounds", "1", "-n", "2", "--prefill", "2", "--hwmon", NONE.hwmon];
 
   it("measures the embedded model by default; --json is one document of the same form", async () => {
     const { code, stdout, stderr } = await lightmamba(["bench", ...FEW, "--json", "-q"]);

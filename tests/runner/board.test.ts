@@ -6,8 +6,11 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
 import { prepareBoardModel } from "../../host/board/prepare.ts";
+import { BOARDS } from "../../host/device/boards.generated.ts";
 import { buildName, DeviceMemory, simulatorPath } from "../../host/device/index.ts";
 import { EXIT } from "../../host/errors.ts";
+import { boundCycles } from "../../host/estimate/estimate.ts";
+import { readModelHeader } from "../../host/model/description.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { skipModels } from "../device/support.ts";
 import { scratchFolder } from "../firmware.ts";
@@ -62,6 +65,34 @@ describe("on the accelerator", { skip }, () => {
       .split("\n")
       .map((line) => JSON.parse(line).name);
     assert.deepEqual([code, names], [0, ["identity", "copy", "model", "text"]], stderr);
+  });
+
+  it("bench tells the share of what memories and ports allow, where all of a token is the device's", () => {
+    const bench = (partition: string) => {
+      const { code, stdout, stderr } = run([
+        "bench",
+        ...board,
+        "--partition",
+        partition,
+        "-n",
+        "2",
+        "--prefill",
+        "2",
+        "--json",
+      ]);
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout);
+    };
+    const { boundTokensPerSecond, shareOfBound, decodeTokensPerSecond, cyclesPerToken } = bench("fused");
+    assert.equal(shareOfBound, decodeTokensPerSecond / boundTokensPerSecond);
+    // Of the board's memory: this simulation's has no such timing
+    const build = { stateLanes: 2, prefetch: 1024 };
+    const configuration = { board: BOARDS.qemu, build, partition: "fused", serial: [] } as const;
+    const cycles = boundCycles(readModelHeader(MODEL), configuration);
+    assert.equal(boundTokensPerSecond, (BOARDS.qemu.clock_mhz * 1e6) / cycles);
+    assert.ok(cycles > 0.5 * cyclesPerToken && cycles < 2 * cyclesPerToken, `${cycles}, ${cyclesPerToken}`);
+    const split = bench("split");
+    assert.deepEqual([split.boundTokensPerSecond, split.shareOfBound], [null, null]);
   });
 
   it("auto takes what is named, and says so; two at once are refused", async () => {

@@ -201,7 +201,7 @@ describe("what is not as it must be is refused", { skip }, () => {
     format_version: number;
     runtime: { sha256: string };
     calls: { args: number[]; call: string }[];
-    device: { ports: { in_proj: number[] }[] };
+    device: { ports: { in_proj: number[]; bound_cycles: number }[] };
   };
   const setup = (change: (setup: Setup) => void) => (dir: string) => edit(dir, change as never);
 
@@ -230,10 +230,18 @@ describe("what is not as it must be is refused", { skip }, () => {
     [
       "a later version",
       setup((s) => {
-        s.format_version = 2;
+        s.format_version = 3;
       }),
       "unsupported",
-      /format_version.*expected 1, found 2/,
+      /format_version.*expected 2, found 3/,
+    ],
+    [
+      "no bytes to move",
+      setup((s) => {
+        s.device.ports[0]!.bound_cycles = 0;
+      }),
+      "badInput",
+      /bound_cycles.*expected above 0, found 0/,
     ],
     [
       "a half-written setup",

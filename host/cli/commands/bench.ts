@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { type BenchOptions, bench, defaultThreads } from "../../bench/bench.ts";
 import { busyRemark } from "../../bench/machine.ts";
+import { HWMON } from "../../bench/power/hwmon.ts";
 import { formatResult } from "../../bench/report.ts";
 import { LightMambaError } from "../../errors.ts";
 import type { ActivationBits } from "../../model/description.ts";
@@ -21,6 +22,7 @@ export interface BenchFlags {
   tokens: number;
   prefill: number;
   rounds: number;
+  hwmon: string;
 }
 
 export function define(output: Output): Command {
@@ -28,6 +30,7 @@ export function define(output: Output): Command {
     ["the embedded model", "bench"],
     ["a model of yours", "bench --model mamba2-130m-w4a4"],
     ["a shape without its checkpoint, with 4-bit and 8-bit activations", "bench --shape 370m --activation-bits 4,8"],
+    ["with energy a token, from monitors mounted elsewhere", "bench --hwmon /mnt/board/sys/class/hwmon -n 512"],
     ["what threads bring, for programs", "bench --shape 1.3b --threads 1,2 --json"],
   ])
     .addOption(new Option("-m, --model <dir>", `model directory (default: ${EMBEDDED_MODEL})`).conflicts("shape"))
@@ -42,6 +45,7 @@ export function define(output: Output): Command {
     .option("-n, --tokens <count>", "tokens to decode in a round", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--prefill <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--rounds <count>", "how often, after one round to warm up", integer({ min: 1, max: 1000 }), 5)
+    .option("--hwmon <dir>", "where Linux shows power monitors", HWMON)
     .action((flags: BenchFlags) => run(flags, output));
 }
 
@@ -56,6 +60,7 @@ async function run(flags: BenchFlags, output: Output): Promise<void> {
     decodeTokens: flags.tokens,
     prefillTokens: flags.prefill,
     rounds: flags.rounds,
+    hwmon: flags.hwmon,
     progress: progress.update,
   });
   progress.done();

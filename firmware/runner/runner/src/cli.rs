@@ -3,6 +3,7 @@ use crate::{
     args::{ModelArgs, TextArgs},
     board::BoardArgs,
     card::Slot,
+    hwmon::HWMON,
     places::PlaceArgs,
 };
 use clap::{Args, Parser, Subcommand};
@@ -37,7 +38,10 @@ pub enum Command {
   lightmamba serve --listen unix:/run/lightmamba
   lightmamba serve --listen 127.0.0.1:4000")]
     Serve(ServeArgs),
-    /// How fast this machine reads and generates
+    /// How fast this machine reads and generates, and what it draws
+    #[command(after_help = "Examples:
+  lightmamba bench -n 256
+  lightmamba bench --hwmon /mnt/monitors --json")]
     Bench(BenchArgs),
     /// Check device, model and text, from small things to large ones
     Selftest(SelftestArgs),
@@ -106,6 +110,9 @@ pub struct BenchArgs {
     /// Tokens of the prompt
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub prefill: u32,
+    /// Where Linux shows power monitors
+    #[arg(long, value_name = "DIR", default_value = HWMON)]
+    pub hwmon: PathBuf,
 }
 
 #[derive(Args)]

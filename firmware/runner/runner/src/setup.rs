@@ -7,7 +7,7 @@ pub const SETUP: &str = "setup.json";
 pub const WEIGHTS: &str = "model.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
 const FORMAT: &str = "lightmamba-board-model";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// The largest models have some hundred kilobytes.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_PATTERN: usize = 63;
@@ -115,6 +115,8 @@ pub struct Ports {
     pub others: Vec<u8>,
     /// In which memory each port has its weights.
     pub memories: Vec<u8>,
+    /// In which memories and ports could move the bytes of a token at best.
+    pub bound_cycles: u64,
 }
 
 /// Greedy tokens after a prompt, as the SHA-256 of their ids as little-endian int32.
@@ -226,6 +228,7 @@ impl Setup {
                 in_proj,
                 others,
                 memories,
+                bound_cycles,
             },
         ) in self.device.ports.iter().enumerate()
         {
@@ -233,6 +236,9 @@ impl Setup {
                 if pattern.is_empty() || pattern.len() > MOST_PATTERN || pattern.iter().any(|port| *port as usize > i) {
                     return fails("device.ports", &format!("ports 0 to {i}"), format!("{pattern:?}"));
                 }
+            }
+            if *bound_cycles == 0 {
+                return fails("bound_cycles", "above 0", "0".into());
             }
             if memories.len() != i + 1 || memories[0] != 0 || memories.iter().any(|memory| *memory as usize > i) {
                 return fails(
