@@ -19,6 +19,7 @@ export const OTHER_BUILDS: readonly Build[] = [
     ...{ PORTS: 2, TOKENS: 1, MAX_INPUTS: 4096, MAX_ORDER: 32, MAX_LOG2: 6, PREFETCH: 1024 },
   }),
   buildOf("u280", BOARDS.u280),
+  buildOf("vck190-p4", BOARDS.vck190, { PORTS: 4, PREFETCH: 4096 }),
 ];
 
 export const RESULTS = join(ROOT, "bench", "results", "resources.json");
