@@ -21,15 +21,19 @@ const STEPS: readonly [title: string, serial: readonly Overlap[]][] = [
   ["all overlaps", []],
 ];
 
-/** recorded: what the RTL said of the same model and build. */
-export function ablation(shape: Shape, configuration: Configuration, recorded: readonly SimRow[]): AblationRow[] {
+/** recorded: what the RTL said of the same model and build; paper: whether it is the paper's model. */
+export function ablation(
+  shape: Shape,
+  configuration: Configuration,
+  { recorded, paper }: { recorded: readonly SimRow[]; paper: boolean },
+): AblationRow[] {
   const ours = STEPS.map(([title, serial]): AblationRow => {
     const pass = estimatePass(shape, { ...configuration, serial }, { tokens: 1, logits: true });
     const modelled: Quantity = { value: 1 / pass.seconds, kind: "estimated", source: "lightmamba estimate" };
     const row = recorded.find(({ setting }) => sameSet(setting.serial, serial));
     return { title, design: "ours", speeds: row === undefined ? [modelled] : [modelled, simulated(row)] };
   });
-  return [...ours, ...paperSteps()];
+  return paper ? [...ours, ...paperSteps()] : ours;
 }
 
 const sameSet = (a: readonly string[], b: readonly string[]) => [...a].sort().join() === [...b].sort().join();

@@ -33,3 +33,5 @@ export function formatQuantity({ value, band }: Quantity): string {
   const range = band === undefined ? "" : ` (${band.map(formatNumber).join("–")})`;
   return `${formatNumber(value)}${range}`;
 }
+
+export const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;

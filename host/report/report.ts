@@ -37,7 +37,7 @@ export async function gatherReport(subject: Subject, choice: ReportChoice, work:
     estimate: await later(() => estimateReport(subject, choice)),
     roofline: await later(() => roofline(subject, configuration, tokens, large)),
     layer: await later(() => layerTimelines(subject, configuration, asChosen)),
-    ablation: await later(() => ablation(subject, configuration, recorded)),
+    ablation: await later(() => ablation(subject, configuration, { recorded, paper: large })),
     comparison: await later(() => comparison(sim, ladder)),
     accuracy: accuracy(ladder),
     pareto: await pareto(subject, choice, work),

@@ -1,10 +1,10 @@
-/** Products a byte against products a second: what memory and multipliers allow, and where a token lies. */
+/** Products a byte that is read against products a second: what memory and multipliers allow, and where a token lies. */
 import type { Board } from "../device/index.ts";
 import type { Command } from "../estimate/device.ts";
 import { type Configuration, estimatePass, passOf } from "../estimate/estimate.ts";
 import { PAPER_VCK190, PUBLISHED } from "../estimate/published.ts";
 import type { Shape } from "../estimate/workload.ts";
-import type { Kind, Quantity } from "./quantity.ts";
+import { type Kind, plural, type Quantity } from "./quantity.ts";
 
 export interface Roof {
   title: string;
@@ -34,7 +34,7 @@ const BLOCK_ROWS = 8;
 export function roofline(shape: Shape, configuration: Configuration, tokens: number, paper: boolean): Roofline {
   const { board } = configuration;
   const own = (vectors: number): Roof => ({
-    title: `${board.ports.length} ports, ${vectors} token${vectors > 1 ? "s" : ""} a pass`,
+    title: `${plural(board.ports.length, "port")}, ${plural(vectors, "token")} a pass`,
     kind: "bound",
     gigabytesPerSecond: gigabytesOf(board),
     gigaproducts: (PRODUCTS_A_BEAT * vectors * board.ports.length * board.clock_mhz) / 1000,
@@ -45,7 +45,7 @@ export function roofline(shape: Shape, configuration: Configuration, tokens: num
   return { roofs: [...passes.map(own), ...theirs.roofs], points: [...points, ...theirs.points] };
 }
 
-/** What its memories give, and no more than its ports take. */
+/** What can be read at most: what memories give, and no more than their ports take. Writes have a way of their own through a port. */
 export function gigabytesOf({ memories, ports }: Board): number {
   return memories.reduce((sum, { name, gigabytes_per_second, efficiency }) => {
     const rates = ports.filter(({ memory }) => memory === name).map((port) => port.gigabytes_per_second);
@@ -61,12 +61,12 @@ const productsOf = (commands: readonly Command[]) =>
 /** A pass of several tokens is one of a prompt: without logits. */
 function pointOf(shape: Shape, configuration: Configuration, tokens: number): Point {
   const pass = { tokens, logits: tokens === 1 };
-  const { seconds, bytesRead, bytesWritten } = estimatePass(shape, configuration, pass);
+  const { seconds, bytesRead } = estimatePass(shape, configuration, pass);
   const products = productsOf(passOf(shape, configuration, pass).flat());
   return {
     title: tokens === 1 ? "generation" : `a prompt, ${tokens} tokens a pass`,
     kind: "estimated",
-    productsAByte: products / (bytesRead + bytesWritten),
+    productsAByte: products / bytesRead,
     gigaproducts: products / seconds / 1e9,
     tokensPerSecond: tokens / seconds,
   };

@@ -1,6 +1,7 @@
 /** What a report has to say, part by part: a title, what the reader should know of it, and its tables. Pictures come in HTML alone. */
 import type { Column } from "../bench/table.ts";
 import { ENERGY_COLUMNS, RESOURCE_COLUMNS, resourceRows, showJoules } from "../estimate/report.ts";
+import { type Kind, plural } from "./quantity.ts";
 import type { Report } from "./report.ts";
 import * as tables from "./tables.ts";
 
@@ -52,7 +53,7 @@ export function titleOf({ estimate }: Report): string {
 export function subjectLine({ estimate }: Report): string {
   const { activationBits, headBits, ports, clockMhz, partition, serial } = estimate;
   const turn = serial.length > 0 ? `, in turn: ${serial.join(", ")}` : "";
-  return `W4A${activationBits}, lm_head of ${headBits} bits; ${ports} ports, ${clockMhz} MHz, ${partition}${turn}`;
+  return `W4A${activationBits}, lm_head of ${headBits} bits; ${plural(ports, "port")}, ${clockMhz} MHz, ${partition}${turn}`;
 }
 
 const summary = (report: Report): Section => ({
@@ -92,12 +93,19 @@ function layer({ layer: one }: Report): Section {
   };
 }
 
-const ablation = (report: Report): Section => ({
-  id: "ablation",
-  title: "What each overlap is worth",
-  text: "The same build with overlaps switched off by software. Simulated figures are of two layers and lm_head by its bytes, without sampling; the paper's steps are of its own design.",
-  tables: [table("Speed with what works in turn", report.ablation, tables.ABLATION)],
-});
+function ablation({ ablation: rows }: Report): Section {
+  const has = (kind: Kind) => rows.some(({ speeds }) => speeds.some((one) => one.kind === kind));
+  const simulated = has("simulated")
+    ? " Simulated figures are of the layers that were recorded and lm_head by its bytes, without sampling."
+    : "";
+  const published = has("published") ? " The paper's steps are of its own design." : "";
+  return {
+    id: "ablation",
+    title: "What each overlap is worth",
+    text: `The same build with overlaps switched off by software.${simulated}${published}`,
+    tables: [table("Speed with what works in turn", rows, tables.ABLATION)],
+  };
+}
 
 function cost({ estimate }: Report): Section {
   const { resources, energy } = estimate;

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as wait } from "node:timers/promises";
 
 /** Debian's packages chromium-headless-shell and chromium; what others call it. */
 const PROGRAMS = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
@@ -12,6 +13,9 @@ const program = PROGRAMS.find((name) => spawnSync(name, ["--version"]).status ==
 
 /** Why there is none. */
 export const noBrowser = program === undefined && "no chromium-headless-shell (firmware/tools/install.sh installs it)";
+
+/** For an answer, on a busy machine. */
+const PATIENCE_MS = 120_000;
 
 const FLAGS = [
   ...["--headless", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage"],
@@ -53,9 +57,8 @@ export class Browser {
     process.once("exit", () => this.#kill());
     const input = this.#process.stdio[4] as Readable;
     input.setEncoding("utf8").on("data", (text: string) => this.#take(text));
-    this.#process.on("exit", () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error("the browser has ended"));
-    });
+    (this.#process.stdio[3] as Writable).on("error", () => this.#end());
+    this.#process.on("exit", () => this.#end());
   }
 
   static async start(): Promise<Browser> {
@@ -85,16 +88,28 @@ export class Browser {
   send(method: string, params: object = {}): Promise<object> {
     const id = this.#next++;
     const message = { id, method, params, ...(this.#session !== undefined && { sessionId: this.#session }) };
-    (this.#process.stdio[3] as Writable).write(`${JSON.stringify(message)}\0`);
-    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`${method}: no answer in ${PATIENCE_MS} ms`)), PATIENCE_MS);
+      const settle =
+        <T>(how: (value: T) => void) =>
+        (value: T) => {
+          clearTimeout(late);
+          how(value);
+        };
+      this.#waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
+      (this.#process.stdio[3] as Writable).write(`${JSON.stringify(message)}\0`);
+    });
   }
 
   /** Until the page has loaded. */
   async open(url: string): Promise<void> {
     const before = this.events.length;
+    const until = performance.now() + PATIENCE_MS;
     await this.send("Page.navigate", { url });
-    while (!this.events.slice(before).some(({ method }) => method === "Page.loadEventFired"))
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!this.events.slice(before).some(({ method }) => method === "Page.loadEventFired")) {
+      if (performance.now() > until) throw new Error(`${url}: not loaded in ${PATIENCE_MS} ms`);
+      await wait(20);
+    }
   }
 
   /** The value of an expression in the page, as JSON has it. */
@@ -133,6 +148,11 @@ export class Browser {
     this.#kill();
     await ended;
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #end(): void {
+    for (const { reject } of this.#waiting.values()) reject(new Error("the browser has ended"));
+    this.#waiting.clear();
   }
 
   #kill(): void {

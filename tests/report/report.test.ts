@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { PAGES } from "../../bench/tables.ts";
 import { LightMambaError } from "../../host/errors.ts";
-import { subjectOf } from "../../host/estimate/subject.ts";
+import { checkedConfiguration, subjectOf } from "../../host/estimate/subject.ts";
 import { LADDER } from "../../host/ladder.ts";
 import { el } from "../../host/report/html/markup.ts";
 import { formatHtml } from "../../host/report/html/page.ts";
@@ -14,6 +14,7 @@ import { linearScale, logScale } from "../../host/report/html/scale.ts";
 import { formatNumber, KINDS, type Quantity } from "../../host/report/quantity.ts";
 import { readLadder, readSim } from "../../host/report/recorded.ts";
 import { gatherReport } from "../../host/report/report.ts";
+import { roofline } from "../../host/report/roofline.ts";
 import { sectionsOf } from "../../host/report/sections.ts";
 import { formatText } from "../../host/report/text.ts";
 
@@ -53,13 +54,20 @@ describe("a report", () => {
     assert.equal(simulated.length, 5);
   });
 
-  it("lies below its roofs", () => {
-    const { roofs, points } = embedded.roofline;
-    for (const { productsAByte, gigaproducts, title } of points) {
-      const most = Math.max(...roofs.map((r) => Math.min(r.gigaproducts, r.gigabytesPerSecond * productsAByte)));
-      assert.ok(gigaproducts < most, title);
-    }
-  });
+  const builds = [{}, { ports: 1 }, { ports: 2, board: "u280" }, { board: "sim" }] as const;
+  for (const build of builds) {
+    it(`lies below its roofs: ${JSON.stringify(build)}`, () => {
+      for (const model of [{}, { shape: "mamba2-130m" }] as const) {
+        const subject = subjectOf(model);
+        const { tokens, ...configuration } = checkedConfiguration(subject, { ...CHOICE, ...build });
+        const { roofs, points } = roofline(subject, configuration, tokens, false);
+        for (const { productsAByte, gigaproducts, title } of points) {
+          const most = Math.max(...roofs.map((r) => Math.min(r.gigaproducts, r.gigabytesPerSecond * productsAByte)));
+          assert.ok(gigaproducts < most, `${title}: ${gigaproducts} of ${most}`);
+        }
+      }
+    });
+  }
 
   it("has a front of which none beats another", () => {
     const { all, front } = embedded.pareto;

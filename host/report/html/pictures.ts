@@ -5,7 +5,7 @@ import { type EstimateReport, partTitle } from "../../estimate/report.ts";
 import { NAMES, type Shares } from "../../estimate/resources.ts";
 import type { AblationRow } from "../ablation.ts";
 import type { Pareto } from "../pareto.ts";
-import { formatNumber, type Kind, type Quantity } from "../quantity.ts";
+import { formatNumber, type Kind, plural, type Quantity } from "../quantity.ts";
 import type { Report } from "../report.ts";
 import { accuracyCharts } from "./accuracy.ts";
 import { barChart } from "./bars.ts";
@@ -56,7 +56,7 @@ function paretoCharts({ all, front }: Pareto): Markup[] {
     charts.push(chart("pareto-joules", "millijoules a token", (one) => 1000 * one.joulesPerToken!));
   }
   const entries = ports.map((count, i): LegendEntry => {
-    return { text: portsText(count), class: `s${i % 6}`, shape: "circle" };
+    return { text: plural(count, "port"), class: `s${i % 6}`, shape: "circle" };
   });
   const rest: LegendEntry[] = [
     { text: "beaten by another", class: "ink", shape: "ring" },
@@ -65,12 +65,10 @@ function paretoCharts({ all, front }: Pareto): Markup[] {
   return [el("div", { class: "pair" }, charts), legend([...entries, ...rest])];
 }
 
-const portsText = (count: number) => `${count} port${count > 1 ? "s" : ""}`;
-
 const speedOf = (one: Evaluated) => one.tokensPerSecond!;
 
 const nameOf = (one: Evaluated) =>
-  `${portsText(one.point.ports)}, ${one.point.clockMhz} MHz: ${formatNumber(speedOf(one))} tok/s`;
+  `${plural(one.point.ports, "port")}, ${one.point.clockMhz} MHz: ${formatNumber(speedOf(one))} tok/s`;
 
 function dotOf(cost: (one: Evaluated) => number, ports: readonly number[], front: readonly Evaluated[]) {
   const best = new Set(front.map(({ point }) => keyOf(point)));

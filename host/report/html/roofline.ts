@@ -22,7 +22,7 @@ export function rooflineChart({ roofs, points }: Roofline): Markup[] {
   };
   const chart = picture(
     about,
-    horizontalAxis(FRAME, { scale: x, title: "products a byte of memory traffic" }),
+    horizontalAxis(FRAME, { scale: x, title: "products for each byte that is read" }),
     verticalAxis(FRAME, { scale: y, title: "10⁹ products a second" }),
     roofs.map((roof, i) => roofLine(roof, `s${i}`, x, y)),
     points.map((point) => dot(point, x, y)),
@@ -33,9 +33,9 @@ export function rooflineChart({ roofs, points }: Roofline): Markup[] {
   );
   const lines = roofs.map((roof, i) => ({ text: roofText(roof), class: `s${i}`, shape: "line" as const }));
   const kinds = [
-    { text: "estimated", class: "ink", shape: "circle" as const },
-    { text: "published", class: "ink", shape: "ring" as const },
-  ];
+    { text: "estimated" as const, class: "ink", shape: "circle" as const },
+    { text: "published" as const, class: "ink", shape: "ring" as const },
+  ].filter(({ text }) => points.some(({ kind }) => kind === text));
   return [chart, legend([...lines, ...kinds])];
 }
 

@@ -49,7 +49,7 @@ th[scope=row]{color:inherit;font-weight:400;vertical-align:top;white-space:norma
 figure{margin:1rem 0}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:0 1.5rem}
 .chart{display:block;width:100%;max-width:60rem;height:auto;min-width:42rem}
-.pair .chart{min-width:30rem}
+.pair .chart{min-width:30rem;max-width:38rem}
 .chart text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
 .chart .axis{fill:var(--soft)}
 .chart .strong{font-weight:600}
