@@ -13,16 +13,17 @@ import { makeOurs, readOurs } from "./peers/ours.ts";
 import { say } from "./peers/programs.ts";
 import { measureSpeed, type SpeedOptions } from "./peers/speed.ts";
 import { Steps } from "./peers/step.ts";
-import { formatQuality, formatSpeed, sorted } from "./peers/table.ts";
+import { formatFeatures, formatQuality, formatSpeed, sorted } from "./peers/table.ts";
 import { type Inputs, judgeTheirs, makeTheirs } from "./peers/theirs.ts";
 
 /** What both comparisons need: llama.cpp, built, and a place for all that is made. */
 interface Tools {
   steps: Steps;
-  llama: Llama;
+  /** The first makes the files. */
+  llamas: readonly [Llama, ...Llama[]];
 }
 
-function compareQuality(options: Options, { steps, llama }: Tools): void {
+function compareQuality(options: Options, { steps, llamas: [llama] }: Tools): void {
   const checkpoint = openCheckpoint(options.checkpoint);
   const ids = readIdsFile(options.idsFile).subarray(0, options.limit);
   checkIds(ids, checkpoint.config.vocabUsed, options.idsFile);
@@ -34,10 +35,11 @@ function compareQuality(options: Options, { steps, llama }: Tools): void {
   finish("peers", { tokens: ids.length - 1, rows }, `${formatQuality(rows)}\n\n${about}`, options, llama);
 }
 
-function compareSpeed(speed: SpeedOptions, options: Options, { steps, llama }: Tools): void {
-  const rows = measureSpeed(speed, { steps, llama, jobs: options.jobs });
+function compareSpeed(speed: SpeedOptions, options: Options, { steps, llamas }: Tools): void {
+  const rows = measureSpeed(speed, { steps, llamas, jobs: options.jobs });
   const about = `Medians of ${speed.rounds} rounds (lowest-highest), random weights.`;
-  finish("peers-speed", { ...speed, rows }, `${formatSpeed(rows)}\n\n${about}`, options, llama);
+  const table = `${formatSpeed(rows)}\n\n${formatFeatures(rows)}\n${about}`;
+  finish("peers-speed", { ...speed, rows }, table, options, llamas[0]);
 }
 
 /** Everything a result must name goes with it. */
@@ -57,7 +59,9 @@ function finish(name: string, found: object, table: string, { save, json }: Opti
 function compare(options: Options): void {
   const steps = new Steps(options.cache);
   checkBuilt();
-  const tools = { steps, llama: buildLlama(steps, options) };
+  const [isa, ...others] = options.speed?.isas ?? ["native" as const];
+  const llama = buildLlama(steps, options, isa);
+  const tools: Tools = { steps, llamas: [llama, ...others.map((other) => buildLlama(steps, options, other))] };
   if (options.speed === undefined) compareQuality(options, tools);
   else compareSpeed(options.speed, options, tools);
 }

@@ -14,7 +14,20 @@ const REQUIREMENT = "llama-cpp-python==0.3.36";
 const ARCHIVE = "llama_cpp_python-0.3.36.tar.gz";
 const ARCHIVE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e";
 
+/** What its kernels may use: all that this processor has, or what every processor with AVX2 has. */
+export const PEER_ISAS = ["native", "avx2"] as const;
+export type PeerIsa = (typeof PEER_ISAS)[number];
+
+const CMAKE_FLAGS: Record<PeerIsa, readonly string[]> = {
+  native: [],
+  avx2: [
+    ...["-DGGML_NATIVE=OFF", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"],
+    ...["-DGGML_AVX_VNNI=OFF", "-DGGML_AVX512=OFF"],
+  ],
+};
+
 export interface Llama {
+  isa: PeerIsa;
   /** `llama-quantize IN OUT TYPE THREADS`. */
   quantize: string;
   /** Our program: peer.cpp. */
@@ -25,7 +38,7 @@ export interface Llama {
   compiler: string;
 }
 
-export function buildLlama(steps: Steps, options: Options): Llama {
+export function buildLlama(steps: Steps, options: Options, isa: PeerIsa = "native"): Llama {
   const folder = join(steps.cache, REQUIREMENT.replace("==", "-"));
   mkdirSync(folder, { recursive: true });
   const archive = join(folder, ARCHIVE);
@@ -34,7 +47,7 @@ export function buildLlama(steps: Steps, options: Options): Llama {
   steps.once("source", `unpacking ${ARCHIVE}`, [ARCHIVE_SHA256], [join(source, "vendor", "llama.cpp")], () =>
     unpack(steps, archive, source),
   );
-  return compile(steps, source, join(folder, "build"), options.jobs);
+  return compile(steps, source, folder, isa, options.jobs);
 }
 
 /** By pip, which knows where its index is; checked against the hash, and named as the archive only then. */
@@ -81,9 +94,11 @@ function unpack(steps: Steps, archive: string, target: string): void {
 }
 
 /** Interrupted, it goes on where it stopped: make knows what is done. */
-function compile(steps: Steps, source: string, folder: string, jobs: number): Llama {
+function compile(steps: Steps, source: string, folder: string, isa: PeerIsa, jobs: number): Llama {
   const project = join(ROOT, "bench", "peers");
-  const bin = join(folder, "bin");
+  const step = isa === "native" ? "build" : `build-${isa}`;
+  const target = join(folder, step);
+  const bin = join(target, "bin");
   const llama = { quantize: join(bin, "llama-quantize"), peer: join(bin, "peer") };
   const hint = "on Debian and Ubuntu: apt-get install cmake make g++";
   const compiler = versionOf(findProgram(["c++", "g++", "clang++"], "a C++ compiler", hint));
@@ -92,15 +107,17 @@ function compile(steps: Steps, source: string, folder: string, jobs: number): Ll
     ARCHIVE_SHA256,
     compiler,
     cpus()[0]?.model ?? "",
+    ...CMAKE_FLAGS[isa],
     ...["CMakeLists.txt", "peer.cpp"].map((name) => hashOfFile(join(project, name))),
   ];
-  steps.once("build", "building llama.cpp (minutes)", inputs, Object.values(llama), () => {
+  steps.once(step, `building llama.cpp, ${isa} (minutes)`, inputs, Object.values(llama), () => {
     const cmake = findProgram(["cmake"], "cmake", hint);
     findProgram(["make", "ninja"], "make", hint);
-    const log = steps.log("build");
-    runProgram(cmake, ["-S", project, "-B", folder, `-DLLAMA_SOURCE=${join(source, "vendor", "llama.cpp")}`], log);
+    const log = steps.log(step);
+    const sources = `-DLLAMA_SOURCE=${join(source, "vendor", "llama.cpp")}`;
+    runProgram(cmake, ["-S", project, "-B", target, sources, ...CMAKE_FLAGS[isa]], log);
     const targets = ["llama-quantize", "peer"];
-    runProgram(cmake, ["--build", folder, "--parallel", String(jobs), "--target", ...targets], log);
+    runProgram(cmake, ["--build", target, "--parallel", String(jobs), "--target", ...targets], log);
   });
-  return { ...llama, source: ARCHIVE_SHA256, compiler };
+  return { isa, ...llama, source: ARCHIVE_SHA256, compiler };
 }

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { LightMambaError } from "../../host/errors.ts";
 import { findShape, SHAPE_NAMES } from "../../host/model/shapes.ts";
 import { ROOT } from "../paths.ts";
+import { PEER_ISAS } from "./llama.ts";
 import type { SpeedOptions } from "./speed.ts";
 
 export const USAGE = `usage: npm run bench:peers -- [checkpoint] [options]
@@ -29,9 +30,11 @@ With --speed, instead of a checkpoint:
   --threads <list>   default: 1,2
   --prefill <list>   lengths of the prompt (default: 64)
   --head-bits <4|8>  of our lm_head (default: 8); with 4, llama.cpp's Q4_0 has 4 bits there too
-  --rounds <count>   default: 5`;
+  --rounds <count>   default: 5
+  --peer-isa <list>  what llama.cpp is built for: native (all that this processor has), avx2 (default: native).
+                     Both are measured in turn and have a column of ratios each: --peer-isa native,avx2`;
 
-const SPEED_OPTIONS = ["shapes", "threads", "prefill", "head-bits", "rounds"] as const;
+const SPEED_OPTIONS = ["shapes", "threads", "prefill", "head-bits", "rounds", "peer-isa"] as const;
 
 export interface Options {
   checkpoint: string;
@@ -76,7 +79,7 @@ function parsed(args: string[]) {
       allowPositionals: true,
       options: {
         ...{ "ids-file": text, limit: text, cache: text, sdist: text, jobs: text },
-        ...{ shapes: text, threads: text, prefill: text, "head-bits": text, rounds: text },
+        ...{ shapes: text, threads: text, prefill: text, "head-bits": text, rounds: text, "peer-isa": text },
         ...{ speed: flag, save: flag, json: flag, help: { ...flag, short: "h" } },
       },
     });
@@ -87,6 +90,7 @@ function parsed(args: string[]) {
 
 function speedOptions(values: Partial<Record<(typeof SPEED_OPTIONS)[number], string>>): SpeedOptions {
   const { shapes = "370m,1.3b", threads = "1,2", prefill = "64", "head-bits": head = "8", rounds = "5" } = values;
+  const { "peer-isa": isas = "native" } = values;
   if (head !== "4" && head !== "8") throw usage(`--head-bits takes 4 or 8, not ${head}`);
   return {
     shapes: shapes.split(",").map((text) => {
@@ -98,6 +102,11 @@ function speedOptions(values: Partial<Record<(typeof SPEED_OPTIONS)[number], str
     prefill: prefill.split(",").map((text) => count("prefill", text)!),
     headBits: head === "4" ? 4 : 8,
     rounds: count("rounds", rounds)!,
+    isas: [...new Set(isas.split(","))].map((text) => {
+      const isa = PEER_ISAS.find((name) => name === text);
+      if (isa === undefined) throw usage(`--peer-isa takes ${PEER_ISAS.join(", ")}, not ${text}`);
+      return isa;
+    }),
   };
 }
 

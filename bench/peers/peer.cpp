@@ -96,7 +96,7 @@ static void write_speed(const char * model, const std::vector<llama_token> & ids
         first = seconds_of(context, ids.data(), prefill, 0, prefill);
         second = seconds_of(context, &ids[prefill], decode, prefill, 1);
     }
-    printf("{\"prefill\":%.3f,\"decode\":%.3f}\n", prefill / first, decode / second);
+    printf("{\"prefill\":%.3f,\"decode\":%.3f,\"features\":\"%s\"}\n", prefill / first, decode / second, llama_print_system_info());
 }
 
 int main(int argc, char ** argv) {

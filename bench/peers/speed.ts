@@ -10,7 +10,7 @@ import { busyRemark } from "../../host/bench/machine.ts";
 import { type Spread, spread } from "../../host/bench/spread.ts";
 import { type ShapeName, shapeConfig } from "../../host/model/shapes.ts";
 import { CLI } from "../paths.ts";
-import type { Llama } from "./llama.ts";
+import type { Llama, PeerIsa } from "./llama.ts";
 import { readProgram, say } from "./programs.ts";
 import { makeShapeFiles, type Quantization, type ShapeFile } from "./shapes.ts";
 import type { Steps } from "./step.ts";
@@ -25,6 +25,8 @@ export interface SpeedOptions {
   /** Of our lm_head. Theirs is Q6_K in Q4_0, and with 4 bits Q4_0 too ("pure"). */
   headBits: 4 | 8;
   rounds: number;
+  /** What llama.cpp is built for: each is a program of its own. */
+  isas: readonly PeerIsa[];
 }
 
 /** Tokens a second by name of the phase: "decode", "prefill 64", … */
@@ -35,21 +37,32 @@ export interface SpeedRow {
   threads: number;
   engine: "llama.cpp" | "lightmamba";
   name: string;
+  /** Of llama.cpp: what it was built for, and what it says that it uses. */
+  isa?: PeerIsa;
+  features?: string;
   /** Of weights, read for each token. */
   bytesPerToken: number;
   tokensPerSecond: Phases<Spread>;
-  /** To llama.cpp's 4 bits. */
-  ratio: Phases<Spread>;
+  /** To the 4 bits of each llama.cpp. */
+  ratio: Partial<Record<PeerIsa, Phases<Spread>>>;
 }
 
 interface Inputs {
   steps: Steps;
-  llama: Llama;
+  /** One for each of the options' isas. */
+  llamas: readonly Llama[];
   jobs: number;
 }
 
+/** What peer.cpp prints. */
+interface PeerResult {
+  prefill: number;
+  decode: number;
+  features: string;
+}
+
 /** One of those that run in turn. */
-interface Peer extends Pick<SpeedRow, "shape" | "threads" | "engine" | "name"> {
+interface Peer extends Pick<SpeedRow, "shape" | "threads" | "engine" | "name" | "isa" | "features"> {
   /** Known before, or after the first run. */
   bytesPerToken: number;
   run(): Phases<number>;
@@ -60,9 +73,9 @@ export function measureSpeed(options: SpeedOptions, inputs: Inputs): SpeedRow[] 
   const { shapes, threads, rounds } = options;
   const [four, eight] = quantizations(options);
   const groups = shapes.flatMap((shape) => {
-    const files = makeShapeFiles(inputs.llama, inputs, shape, [four, eight]);
+    const files = makeShapeFiles(inputs.llamas[0]!, inputs, shape, [four, eight]);
     return threads.map((count) => [
-      ...files.map((file) => theirPeer(shape, count, file, options, inputs)),
+      ...inputs.llamas.flatMap((llama) => files.map((file) => theirPeer(shape, count, file, options, llama, inputs))),
       ...([4, 8] as const).map((bits) => ourPeer(shape, count, bits, options, inputs)),
     ]);
   });
@@ -71,12 +84,12 @@ export function measureSpeed(options: SpeedOptions, inputs: Inputs): SpeedRow[] 
   const busy = busyRemark();
   if (busy !== undefined) say(busy);
   for (let round = 0; round < rounds; round++) {
-    for (const { shape, threads: count, name, run, seen } of peers) {
-      say(`  round ${round + 1}: ${shape}, ${count} thread${count > 1 ? "s" : ""}, ${name}`);
+    for (const { shape, threads: count, name, isa, run, seen } of peers) {
+      say(`  round ${round + 1}: ${shape}, ${count} thread${count > 1 ? "s" : ""}, ${name}${isa ? `, ${isa}` : ""}`);
       seen.push(run());
     }
   }
-  return groups.flatMap((group) => group.map((peer) => rowOf(peer, group[0]!)));
+  return groups.flatMap((group) => group.map((peer) => rowOf(peer, basesOf(group))));
 }
 
 function quantizations({ headBits }: SpeedOptions): [Quantization, Quantization] {
@@ -90,7 +103,8 @@ function theirPeer(
   threads: number,
   { quantization, gguf, bytesPerToken }: ShapeFile,
   { prefill }: SpeedOptions,
-  { llama, steps }: Inputs,
+  llama: Llama,
+  { steps }: Inputs,
 ): Peer {
   const ids = join(steps.cache, "shapes", "ids.bin");
   const { vocabUsed } = shapeConfig(shape);
@@ -99,12 +113,18 @@ function theirPeer(
     ids,
     Int32Array.from({ length }, (_, i) => spreadToken(i, vocabUsed)),
   );
-  const run = () =>
-    phases(prefill, (prompt, decoded) => {
-      const args = ["speed", gguf, ids, String(threads), String(prompt), String(decoded)];
-      return JSON.parse(readProgram(llama.peer, args, steps.log("speed"))) as { prefill: number; decode: number };
-    });
-  return { shape, threads, engine: "llama.cpp", name: quantization.name, bytesPerToken, run, seen: [] };
+  const { isa } = llama;
+  const peer: Peer = {
+    ...{ shape, threads, engine: "llama.cpp", name: quantization.name, isa, bytesPerToken, seen: [] },
+    run: () =>
+      phases(prefill, (prompt, decoded) => {
+        const args = ["speed", gguf, ids, String(threads), String(prompt), String(decoded)];
+        const found = JSON.parse(readProgram(llama.peer, args, steps.log("speed"))) as PeerResult;
+        peer.features = found.features;
+        return found;
+      }),
+  };
+  return peer;
 }
 
 function ourPeer(
@@ -149,18 +169,28 @@ function phases(
   return found;
 }
 
-function rowOf({ shape, threads, engine, name, bytesPerToken, seen }: Peer, base: Peer): SpeedRow {
+/** llama.cpp's 4 bits of each isa. */
+function basesOf(group: readonly Peer[]): Map<PeerIsa, Peer> {
+  const bases = new Map<PeerIsa, Peer>();
+  for (const peer of group) if (peer.isa !== undefined && !bases.has(peer.isa)) bases.set(peer.isa, peer);
+  return bases;
+}
+
+function rowOf(
+  { shape, threads, engine, name, isa, features, bytesPerToken, seen }: Peer,
+  bases: ReadonlyMap<PeerIsa, Peer>,
+): SpeedRow {
   const each = (value: (phase: string, round: number) => number): Phases<Spread> =>
     Object.fromEntries(
       Object.keys(seen[0]!).map((phase) => [phase, spread(seen.map((_, round) => value(phase, round)))]),
     );
+  const ratio = [...bases].map(([of, base]) => [
+    of,
+    each((phase, round) => seen[round]![phase]! / base.seen[round]![phase]!),
+  ]);
   return {
-    shape,
-    threads,
-    engine,
-    name,
-    bytesPerToken,
+    ...{ shape, threads, engine, name, ...(isa && { isa, features }), bytesPerToken },
     tokensPerSecond: each((phase, round) => seen[round]![phase]!),
-    ratio: each((phase, round) => seen[round]![phase]! / base.seen[round]![phase]!),
+    ratio: Object.fromEntries(ratio),
   };
 }

@@ -1,6 +1,7 @@
 /** Rows of the comparisons and how they are shown. A new measurement is a new column here, and a field of the row. */
 import { showSpread } from "../../host/bench/spread.ts";
 import { type Column, formatTable } from "../../host/bench/table.ts";
+import type { PeerIsa } from "./llama.ts";
 import type { SpeedRow } from "./speed.ts";
 
 export interface Row {
@@ -39,17 +40,26 @@ export function formatQuality(rows: readonly Row[]): string {
 
 export function formatSpeed(rows: readonly SpeedRow[]): string {
   const phases = Object.keys(rows[0]?.tokensPerSecond ?? {});
+  const isas = Object.keys(rows[0]?.ratio ?? {}) as PeerIsa[];
   return formatTable(rows, [
     { title: "shape", cell: (row) => row.shape, left: true },
     { title: "threads", cell: (row) => String(row.threads) },
-    { title: "engine", cell: (row) => row.engine, left: true },
+    { title: "engine", cell: ({ engine, isa }) => (isa ? `${engine}, ${isa}` : engine), left: true },
     { title: "model", cell: (row) => row.name, left: true },
     { title: "MB/token", cell: (row) => megabytes(row.bytesPerToken) },
     ...phases.flatMap((phase): Column<SpeedRow>[] => [
       { title: `${phase}, tok/s`, cell: (row) => showSpread(row.tokensPerSecond[phase]!, 1) },
-      { title: "to 4 bits of llama.cpp", cell: (row) => showSpread(row.ratio[phase]!, 2) },
+      ...isas.map((isa): Column<SpeedRow> => {
+        return { title: `to 4 bits of llama.cpp, ${isa}`, cell: (row) => showSpread(row.ratio[isa]![phase]!, 2) };
+      }),
     ]),
   ]);
+}
+
+/** What each llama.cpp says that its kernels use. */
+export function formatFeatures(rows: readonly SpeedRow[]): string {
+  const seen = new Map(rows.filter((row) => row.isa).map(({ isa, features }) => [isa, features]));
+  return [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features}`).join("\n");
 }
 
 function megabytes(bytes: number): string {

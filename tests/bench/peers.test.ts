@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { halves } from "../../bench/gguf-mamba2.ts";
 import { readOptions } from "../../bench/peers/options.ts";
 import type { SpeedRow } from "../../bench/peers/speed.ts";
-import { formatSpeed } from "../../bench/peers/table.ts";
+import { formatFeatures, formatSpeed } from "../../bench/peers/table.ts";
 import { syntheticCheckpoint } from "../../bench/synthetic-checkpoint.ts";
 import { widen } from "../../host/checkpoint/dtype.ts";
 import { LightMambaError } from "../../host/errors.ts";
@@ -19,7 +19,9 @@ describe("options", () => {
       prefill: [64],
       headBits: 8,
       rounds: 5,
+      isas: ["native"],
     });
+    assert.deepEqual(readOptions(["--speed", "--peer-isa", "avx2,native,avx2"]).speed?.isas, ["avx2", "native"]);
     assert.equal(readOptions([]).speed, undefined);
   });
 
@@ -30,6 +32,9 @@ describe("options", () => {
     [["--speed", "--threads", "0"], /--threads takes a number from 1 on, not 0/],
     [["--speed", "--prefill", "64,"], /--prefill takes a number/],
     [["--speed", "--head-bits", "6"], /--head-bits takes 4 or 8, not 6/],
+    [["--speed", "--peer-isa", "native,sse"], /--peer-isa takes native, avx2, not sse/],
+    [["--speed", "--peer-isa", ""], /--peer-isa takes native, avx2, not $/],
+    [["--peer-isa", "avx2"], /--peer-isa goes with --speed/],
     [["--fast"], /Unknown option '--fast'/],
   ];
   for (const [args, message] of FAULTS) {
@@ -77,10 +82,33 @@ describe("the table of speeds", () => {
       name: "W4A4-H8",
       bytesPerToken: 222_665_728,
       tokensPerSecond: { decode: spread(10), "prefill 64": spread(20) },
-      ratio: { decode: spread(0.5), "prefill 64": spread(0.25) },
+      ratio: {
+        native: { decode: spread(0.5), "prefill 64": spread(0.25) },
+        avx2: { decode: spread(0.8), "prefill 64": spread(0.75) },
+      },
     };
     const [title, line] = formatSpeed([row]).split("\n");
-    assert.match(title!, /MB\/token +decode, tok\/s +to 4 bits of llama\.cpp +prefill 64, tok\/s/);
-    assert.match(line!, /W4A4-H8 +222\.67 +10\.0 \(10\.0-10\.0\) +0\.50 \(0\.50-0\.50\) +20\.0 .* 0\.25/);
+    const to = "to 4 bits of llama\\.cpp,";
+    assert.match(
+      title!,
+      new RegExp(`MB/token +decode, tok/s +${to} native +${to} avx2 +prefill 64, tok/s +${to} native`),
+    );
+    assert.match(
+      line!,
+      /W4A4-H8 +222\.67 +10\.0 \(10\.0-10\.0\) +0\.50 \(0\.50-0\.50\) +0\.80 .* 20\.0 .* 0\.25 .* 0\.75/,
+    );
+  });
+
+  it("says of llama.cpp what it was built for and what it uses", () => {
+    const row = { shape: "mamba2-370m", threads: 1, engine: "llama.cpp", name: "Q4_0", isa: "avx2" } as const;
+    const rest = { features: "CPU : AVX2 = 1", bytesPerToken: 1, tokensPerSecond: {}, ratio: {} };
+    assert.match(formatSpeed([{ ...row, ...rest }]), /llama\.cpp, avx2 +Q4_0/);
+    assert.equal(
+      formatFeatures([
+        { ...row, ...rest },
+        { ...row, ...rest },
+      ]),
+      "llama.cpp, avx2: CPU : AVX2 = 1",
+    );
   });
 });
