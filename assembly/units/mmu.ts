@@ -11,12 +11,13 @@ import { BLOCK_ROWS, FRAME_INPUTS, FRAME_SCALE_BYTES, GROUP_CODE_BYTES, WEIGHT_G
 import { CODE_BYTES, Codes, RECORD_BYTES, RECORD_OFFSETS, RECORD_SCALES } from "./codes";
 import { Lanes } from "./lanes";
 
-/** Unpacked codes of one group of a block: a vector per broadcast of activations, then the scales as pairs of its two halves. */
+/** Unpacked codes of one group of a block, then the scales as pairs of its two halves. */
 const UNPACKED_CODES: usize = 2 * GROUP_CODE_BYTES * CODE_BYTES;
 const UNPACKED_GROUP: usize = UNPACKED_CODES + 32;
 const UNPACKED_FRAME: usize = <usize>(FRAME_INPUTS / WEIGHT_GROUP) * UNPACKED_GROUP;
 /** Scratch bytes of gemm: a frame of two blocks. */
 export const GEMM_SCRATCH: usize = 2 * UNPACKED_FRAME;
+const ONES: usize = memory.data<i16>([1, 1, 1, 1, 1, 1, 1, 1], 16);
 /** Bytes of one block's sums: int32 [8]. */
 const SUM_BYTES: usize = BLOCK_ROWS * 4;
 
@@ -102,10 +103,38 @@ class Scale {
 
 /** Σ of 16 inputs times 8 rows. */
 class Dot {
-  /** One broadcast of codes times unpacked weights, added. */
+  /** 16 codes at a times unpacked weights of 8 rows at w. */
   @inline
-  static add(sum: v128, codes: v128, w: v128): v128 {
-    return i16x8.add(sum, ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_dot_i8x16_i7x16_s(codes, w) : i16x8.mul(codes, w));
+  static rows(a: usize, w: usize): v128 {
+    const x = v128.load(a);
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      const ones = v128.load(ONES);
+      const low = i32x4.dot_i16x8_s(Dot.sixteenBytes(x, w), ones);
+      return i16x8.narrow_i32x4_s(low, i32x4.dot_i16x8_s(Dot.sixteenBytes(x, w + 16), ones));
+    }
+    const y = v128.load(a, 16);
+    const low = i32x4.add(Dot.sixteenBytes(x, w), Dot.sixteenBytes(y, w + 128));
+    return i16x8.narrow_i32x4_s(low, i32x4.add(Dot.sixteenBytes(x, w + 16), Dot.sixteenBytes(y, w + 144)));
+  }
+
+  /** 16 bytes of codes times unpacked weights of four rows: pairs of int16 sums, or int32 sums where codes are int16. */
+  @inline
+  static sixteenBytes(x: v128, w: usize): v128 {
+    const p0 = Dot.product(v128.shuffle<i32>(x, x, 0, 0, 0, 0), v128.load(w));
+    const p1 = Dot.product(v128.shuffle<i32>(x, x, 1, 1, 1, 1), v128.load(w, 32));
+    const p2 = Dot.product(v128.shuffle<i32>(x, x, 2, 2, 2, 2), v128.load(w, 64));
+    const p3 = Dot.product(v128.shuffle<i32>(x, x, 3, 3, 3, 3), v128.load(w, 96));
+    return Dot.sum(Dot.sum(p0, p1), Dot.sum(p2, p3));
+  }
+
+  @inline
+  static product(codes: v128, w: v128): v128 {
+    return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_dot_i8x16_i7x16_s(codes, w) : i32x4.dot_i16x8_s(codes, w);
+  }
+
+  @inline
+  static sum(x: v128, y: v128): v128 {
+    return ASC_FEATURE_RELAXED_SIMD ? i16x8.add(x, y) : i32x4.add(x, y);
   }
 
   /** 64 bytes of weights at w, 16 codes at a. */
@@ -138,7 +167,7 @@ class Dot {
 
 /**
  * The same for `tokens` vectors of codes at once: acc i32 [blocks][tokens][8]; scratch GEMM_SCRATCH bytes.
- * Two blocks at a time, frame by frame: unpacked once, then multiplied with each vector, so that a broadcast of its codes serves both.
+ * Two blocks at a time, frame by frame: unpacked once, then multiplied with each vector; 32 bits of it, repeated, meet four rows of either block.
  */
 export function gemm(acc: usize, frames: usize, codes: usize, tokens: i32, blocks: i32, scratch: usize): void {
   const first = changetype<Codes>(codes);
@@ -172,7 +201,7 @@ export function gemm(acc: usize, frames: usize, codes: usize, tokens: i32, block
 }
 
 class Gemm {
-  /** Scales and codes of a block's frame, one vector for each that gemm multiplies. */
+  /** Scales and codes of a block's frame: for each 32 bits of a vector's codes rows 0..3, then rows 4..7. */
   static unpack(out: usize, frame: usize, groups: i32, grouped: bool): void {
     const mask = Lanes.nibbles();
     const step: usize = config.weightGroup == WEIGHT_GROUP ? 0 : BLOCK_ROWS;
@@ -181,24 +210,30 @@ class Gemm {
     for (let g = 0; g < groups; g++) {
       for (let v = 0; v < GROUP_CODE_BYTES; v += 16) {
         const codes = v128.load(w);
-        v128.store(out, v128.and(codes, mask));
+        const low = v128.and(codes, mask);
+        const high = v128.and(i16x8.shr_u(codes, 4), mask);
         if (ASC_FEATURE_RELAXED_SIMD) {
-          v128.store(out, v128.and(i16x8.shr_u(codes, 4), mask), 16);
+          Gemm.store(out, low, high);
         } else {
-          v128.store(out, v128.and(i16x8.shr_u(codes, 8), mask), 16);
-          v128.store(out, v128.and(i16x8.shr_u(codes, 4), mask), 32);
-          v128.store(out, i16x8.shr_u(codes, 12), 48);
+          Gemm.store(out, low, v128.and(i16x8.shr_u(codes, 8), mask));
+          Gemm.store(out + 32, high, i16x8.shr_u(codes, 12));
         }
         out += 32 * CODE_BYTES;
         w += 16;
       }
       const s0 = grouped ? Scale.load(sw, true) : Scale.load(sw, false);
       const s1 = grouped ? Scale.load(sw + step, true) : Scale.load(sw + step, false);
-      v128.store(out, Lanes.unpackLow(s0, s1));
-      v128.store(out, Lanes.unpackHigh(s0, s1), 16);
+      Gemm.store(out, s0, s1);
       out += 32;
       sw += <usize>BLOCK_ROWS + step;
     }
+  }
+
+  /** Lanes of x and y in turn. */
+  @inline
+  static store(out: usize, x: v128, y: v128): void {
+    v128.store(out, Lanes.unpackLow(x, y));
+    v128.store(out, Lanes.unpackHigh(x, y), 16);
   }
 
   /** One vector's records times the unpacked frames of two blocks, added to their sums. */
@@ -212,45 +247,12 @@ class Gemm {
     for (let g = groups; g > 0; g--) {
       const offset = v128.load32_splat(a, RECORD_OFFSETS);
       const sa = v128.load32_splat(a, RECORD_SCALES);
-      let x = i16x8.splat(0);
-      let y = x;
-      let x2 = x;
-      let y2 = x;
-      let b = a;
-      for (let half = 0; half < 2; half++) {
-        x = y;
-        x2 = y2;
-        y = i16x8.splat(0);
-        y2 = y;
-        for (let eight = 0; eight < <i32>CODE_BYTES; eight++) {
-          let v = v128.load16_splat(b, 0);
-          y = Dot.add(y, v, v128.load(w, 0));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 0));
-          v = v128.load16_splat(b, 2);
-          y = Dot.add(y, v, v128.load(w, 16));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 16));
-          v = v128.load16_splat(b, 4);
-          y = Dot.add(y, v, v128.load(w, 32));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 32));
-          v = v128.load16_splat(b, 6);
-          y = Dot.add(y, v, v128.load(w, 48));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 48));
-          v = v128.load16_splat(b, 8);
-          y = Dot.add(y, v, v128.load(w, 64));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 64));
-          v = v128.load16_splat(b, 10);
-          y = Dot.add(y, v, v128.load(w, 80));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 80));
-          v = v128.load16_splat(b, 12);
-          y = Dot.add(y, v, v128.load(w, 96));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 96));
-          v = v128.load16_splat(b, 14);
-          y = Dot.add(y, v, v128.load(w, 112));
-          y2 = Dot.add(y2, v, v128.load(w, UNPACKED_FRAME + 112));
-          b += 16;
-          w += 128;
-        }
-      }
+      const half: usize = 16 * CODE_BYTES;
+      const x = Dot.rows(a, w);
+      const x2 = Dot.rows(a, w + UNPACKED_FRAME);
+      const y = Dot.rows(a + half, w + 8 * half);
+      const y2 = Dot.rows(a + half, w + (UNPACKED_FRAME + 8 * half));
+      w += UNPACKED_CODES;
       low = Gemm.add(low, Lanes.unpackLow(x, y), offset, v128.load(w), sa, grouped);
       high = Gemm.add(high, Lanes.unpackHigh(x, y), offset, v128.load(w, 16), sa, grouped);
       low2 = Gemm.add(low2, Lanes.unpackLow(x2, y2), offset, v128.load(w, UNPACKED_FRAME), sa, grouped);
