@@ -50,7 +50,7 @@ for slot in ${BOOT_ORDER}; do
 		setexpr lm_left ${lm_left} - 1
 		setenv BOOT_${slot}_LEFT ${lm_left}
 		run lm_save
-		echo "lightmamba: slot ${slot}, ${lm_left} more boots if this one fails"
+		echo "lightmamba: slot ${slot}, boots left after this one: ${lm_left}"
 		setenv bootargs "console=ttyAMA0,115200 root=@ROOT@-0${lm_part} ro loglevel=4 panic=5 ${lightmamba}"
 		if load mmc ${devnum}:${lm_part} ${kernel_addr_r} boot/Image.gz && load mmc ${devnum}:${lm_part} ${fdt_addr_r} boot/system.dtb && load mmc ${devnum}:${lm_part} ${ramdisk_addr_r} boot/initramfs.cpio.gz; then
 			booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr_r}

@@ -95,7 +95,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     ];
     const tried = changedCard(card, "tried", { inB: good, copies, bytes: [[at, features]] });
     const said = await boot(system, tried, ASKED);
-    assert.match(said, /\nlightmamba: slot B, 2 more boots if this one fails\n/);
+    assert.match(said, /\nlightmamba: slot B, boots left after this one: 2\n/);
     assert.match(said, /\nslot B is on trial\n(?:.*\n)*<selftest>\nslot B has passed its trial: it stays\n<run>/);
     assert.match(
       said,
@@ -112,8 +112,11 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     const copies = [0x5a, { count: 7, variables: { ...TRIAL, BOOT_B_LEFT: "2" } }];
     const path = changedCard(card, "no-kernel", { inB: broken, copies });
     const said = await boot(system, path, ASKED);
-    assert.match(said, /\nlightmamba: slot B, 1 more boots if this one fails\n/);
-    assert.match(said, /\nlightmamba: slot B cannot be loaded\n(?:.*\n)*lightmamba: slot A, 2 more boots/);
+    assert.match(said, /\nlightmamba: slot B, boots left after this one: 1\n/);
+    assert.match(
+      said,
+      /\nlightmamba: slot B cannot be loaded\n(?:.*\n)*lightmamba: slot A, boots left after this one: 2/,
+    );
     assert.match(said, /\nslot B did not start, its trial is over: this is slot A\n/);
     assert.match(said, /\n\/dev\/mmcblk0p2 \/ squashfs ro,/);
     assert.deepEqual(variables(path), { ...NEW, BOOT_B_LEFT: "0" });
@@ -124,12 +127,12 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     const bytes = [[slotB.offset + XATTR_TABLE, Buffer.alloc(8, 0x11)]] as const;
     const path = changedCard(card, "no-root", { inB: good, copies, bytes });
     const said = await boot(system, path, ASKED, true);
-    assert.match(said, /\nlightmamba: slot B, 0 more boots if this one fails\n/);
+    assert.match(said, /\nlightmamba: slot B, boots left after this one: 0\n/);
     assert.match(said, /\nlightmamba: \/dev\/mmcblk0p3 is no root file system: write the card anew\n/);
     assert.match(said, /\nlightmamba: \/dev\/mmcblk0p2 holds a system too: starting anew\n/);
     assert.match(
       said,
-      /\nlightmamba: slot A, 2 more boots(?:.*\n)*slot B did not start, its trial is over: this is slot A\n/,
+      /\nlightmamba: slot A, boots left after this one: 2(?:.*\n)*slot B did not start, its trial is over: this is slot A\n/,
     );
     assert.match(said, /\nlightmamba: exit 7\n/);
     assert.deepEqual(variables(path), { ...NEW, BOOT_B_LEFT: "0" });
@@ -140,7 +143,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     const path = changedCard(card, "failing", { inB: failing, copies: [{ count: 1, variables: TRIAL }] });
     const said = await boot(system, path, ASKED, true);
     assert.match(said, /\nslot B is on trial\n(?:.*\n)*broken\nslot B has failed its trial: back to slot A\n/);
-    assert.match(said, /\nlightmamba: slot A, 2 more boots(?:.*\n)*\/dev\/mmcblk0p2 \/ squashfs ro,/);
+    assert.match(said, /\nlightmamba: slot A, boots left after this one: 2(?:.*\n)*\/dev\/mmcblk0p2 \/ squashfs ro,/);
     assert.match(said, /\nlightmamba: exit 7\n/);
     assert.deepEqual(variables(path), { ...NEW, BOOT_B_LEFT: "0" });
   });

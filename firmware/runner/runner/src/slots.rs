@@ -11,9 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 /// Boots that a slot may begin before it has come to its end once.
-const TRIES: u32 = 3;
-/// What U-Boot's digits can say.
-const MOST_TRIES: u32 = 9;
+const TRIES: u64 = 3;
 /// RAUC's names.
 const ORDER: &str = "BOOT_ORDER";
 const TRIAL: &str = "lm_trial";
@@ -70,10 +68,12 @@ impl Slots {
         }
     }
 
-    /// Boots that a slot may still begin.
-    pub fn left(&self, slot: Slot) -> u32 {
-        let value = self.environment.get(&left(slot)).and_then(|text| text.parse().ok());
-        value.filter(|tries| *tries <= MOST_TRIES).unwrap_or(TRIES)
+    /// Boots that a slot may still begin, as boot.cmd reads it: what is no number is none.
+    pub fn left(&self, slot: Slot) -> u64 {
+        match self.environment.get(&left(slot)) {
+            Some(text) => u64::from_str_radix(text, 16).unwrap_or(0),
+            None => TRIES,
+        }
     }
 
     pub fn trial(&self) -> Option<Slot> {
