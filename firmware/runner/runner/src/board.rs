@@ -1,9 +1,11 @@
 //! The card that this program runs from, as an update sees it: its models, its name, the keys of those who may change it.
 use crate::{
     args::ComputeArgs,
+    cli::CardArgs,
     error::{Error, Result, bad_input},
     keys::Keys,
     places::DataArgs,
+    slots::Slots,
     store::Store,
 };
 use clap::Args;
@@ -19,36 +21,53 @@ pub struct BoardArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
+    #[command(flatten)]
+    pub system: SystemArgs,
+}
+
+#[derive(Args, Clone)]
+pub struct SystemArgs {
     /// Folder of lightmamba-release and lightmamba/update.pub
     #[arg(long, value_name = "DIR", default_value = "/etc")]
     pub etc: PathBuf,
+    #[command(flatten)]
+    pub card: CardArgs,
 }
 
 pub struct Board {
     pub store: Store,
-    /// As boards/ names it.
-    pub name: String,
-    keys: PathBuf,
+    system: SystemArgs,
     /// Options of a child that tests a model here.
     pub test_words: Vec<OsString>,
 }
 
 impl Board {
-    pub fn open(args: &BoardArgs) -> Result<Self> {
-        let mut words = args.compute.words();
-        let runtime = args.data.runtime().into_os_string();
-        let data = args.data.data.clone().into_os_string();
-        words.extend(["--data".into(), data, "--runtime".into(), runtime]);
+    pub fn of(args: &BoardArgs) -> Result<Self> {
+        Self::open(&args.data, &args.compute, &args.system)
+    }
+
+    pub fn open(data: &DataArgs, compute: &ComputeArgs, system: &SystemArgs) -> Result<Self> {
+        let mut words = compute.words();
+        let (folder, runtime) = (data.data.clone().into_os_string(), data.runtime().into_os_string());
+        words.extend(["--data".into(), folder, "--runtime".into(), runtime]);
         Ok(Self {
-            store: args.data.store()?,
-            name: board_name(&args.etc.join("lightmamba-release"))?,
-            keys: args.etc.join("lightmamba/update.pub"),
+            store: data.store()?,
+            system: system.clone(),
             test_words: words,
         })
     }
 
     pub fn keys(&self) -> Result<Keys> {
-        Keys::read(&self.keys)
+        Keys::read(&self.system.etc.join("lightmamba/update.pub"))
+    }
+
+    /// As boards/ has it.
+    pub fn name(&self) -> Result<String> {
+        board_name(&self.system.etc.join("lightmamba-release"))
+    }
+
+    pub fn slots(&self) -> Result<Slots> {
+        Slots::open(&self.system.card)
     }
 }
 

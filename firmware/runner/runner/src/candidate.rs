@@ -2,6 +2,7 @@
 use crate::{
     board::Board,
     error::{Error, Exit, Result},
+    output::Output,
 };
 use std::{
     env,
@@ -14,6 +15,18 @@ pub enum Outcome {
     /// There was none.
     Nothing,
     Accepted(String),
+}
+
+/// Before a program takes the model that it is given by default. What goes wrong is told: the old model is there.
+pub fn settle_at_start(board: &Board, output: Output) {
+    let untested = board.store.untested();
+    let settled = untested.and_then(|untested| match untested {
+        true => settle(board, &mut |text| output.note(text)).map(|_| ()),
+        false => Ok(()),
+    });
+    if let Err(error) = settled {
+        output.note(&error.to_string());
+    }
 }
 
 /// Nobody else may be at the device. The store is left with no candidate, whatever happens, unless the machine stops.

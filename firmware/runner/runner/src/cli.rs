@@ -1,13 +1,14 @@
 //! The command line. Options are named as the host's (docs/cli.md).
 use crate::{
     args::{ModelArgs, TextArgs},
-    board::BoardArgs,
+    board::{BoardArgs, SystemArgs},
     card::Slot,
+    heartbeat::LONGEST_SILENCE,
     hwmon::HWMON,
-    places::PlaceArgs,
+    places::{DATA, PlaceArgs},
 };
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// Generates text with a quantized model, on the processor or on the accelerator.
 #[derive(Parser)]
@@ -61,6 +62,31 @@ pub enum Command {
     /// Install what a signed bundle brings, safe against a loss of power
     #[command(subcommand)]
     Update(UpdateCommand),
+    /// Run a command of this program, and start it again when it crashes or is stuck
+    #[command(after_help = "Examples:
+  lightmamba supervise -- serve
+  lightmamba supervise --silence 300 -- serve --listen 127.0.0.1:4000
+  lightmamba supervise --clear")]
+    Supervise(SuperviseArgs),
+}
+
+#[derive(Args)]
+pub struct SuperviseArgs {
+    /// Seconds without a sign of life after which it is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = LONGEST_SILENCE.as_secs(), value_parser = clap::value_parser!(u64).range(2..=86400))]
+    pub silence: u64,
+    /// Where crashes are counted
+    #[arg(long, value_name = "DIR", default_value = DATA, env = "LIGHTMAMBA_DATA")]
+    pub data: PathBuf,
+    /// What restarts a board that is stuck, if there is one
+    #[arg(long, value_name = "NODE", default_value = "/dev/watchdog")]
+    pub watchdog: PathBuf,
+    /// Set the counters to 0
+    #[arg(long, conflicts_with = "command")]
+    pub clear: bool,
+    /// The command and its options
+    #[arg(last = true)]
+    pub command: Vec<OsString>,
 }
 
 #[derive(Subcommand)]
@@ -71,6 +97,11 @@ pub enum UpdateCommand {
     Install {
         /// Made by `lightmamba bundle create` on the host
         file: PathBuf,
+        #[command(flatten)]
+        board: BoardArgs,
+    },
+    /// Install a bundle that comes line by line, from `lightmamba update` on the host
+    Receive {
         #[command(flatten)]
         board: BoardArgs,
     },
@@ -98,6 +129,8 @@ pub struct ServeArgs {
     /// Folder of saved conversations [default: states, on the data partition, or beside the model that is named]
     #[arg(long, value_name = "DIR")]
     pub states: Option<PathBuf>,
+    #[command(flatten)]
+    pub system: SystemArgs,
 }
 
 #[derive(Args)]
@@ -170,7 +203,7 @@ pub enum SlotCommand {
     },
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct CardArgs {
     /// The card, or a file with what is on one [default: where the root is]
     #[arg(long, value_name = "FILE", env = "LIGHTMAMBA_DISK")]

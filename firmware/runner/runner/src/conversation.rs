@@ -26,6 +26,7 @@ const HELP: &str = "a line       text to continue; an empty one goes on
 /load NAME   go on from there
 /fork NAME   save, and go on with what was here
 /states      those that are saved
+/update      what `lightmamba update` on another machine sends: docs/update.md
 /help
 /quit
 ";

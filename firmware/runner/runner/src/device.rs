@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A command takes milliseconds on a board, but a simulator may play it.
-const TIMEOUT_MS: u32 = 60_000;
+pub const TIMEOUT_MS: u32 = 60_000;
 const OK: c_int = 0;
 const ARGUMENT: c_int = 1;
 const COMMAND: c_int = 7;

@@ -2,18 +2,20 @@
 use crate::{
     board::Board,
     bundle::{Entry, Manifest},
+    card::Slot,
     durable,
     error::{Error, Exit, Result, bad_input},
+    incoming::{Incoming, slot_holds},
     load::file_sha256,
     places::free_bytes,
     setup::{SETUP, Setup},
+    slots::Slots,
     store::{ID_DIGITS, Lock, Store},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -27,22 +29,17 @@ pub struct Installation<'a> {
     part: Option<PathBuf>,
     /// Files that are still to come.
     missing: Vec<Entry>,
+    /// Where a system goes.
+    slots: Option<Slots>,
     _lock: Lock,
-}
-
-/// A file that comes.
-pub struct Incoming {
-    path: PathBuf,
-    file: File,
-    entry: Entry,
-    hash: Sha256,
-    pub at: u64,
 }
 
 /// What was installed.
 pub enum Done {
-    /// To be tested.
+    /// To be tested here.
     Model { id: String },
+    /// To be tried by a new start, with a model or without.
+    System { slot: Slot },
 }
 
 impl<'a> Installation<'a> {
@@ -57,18 +54,37 @@ impl<'a> Installation<'a> {
             manifest,
             part: None,
             missing: Vec::new(),
+            slots: None,
             _lock: lock,
         };
-        this.begin_model(note)?;
+        note("looking for files that are here already");
+        this.begin_system()?;
+        this.begin_model()?;
         Ok(this)
     }
 
-    fn begin_model(&mut self, note: &mut dyn FnMut(&str)) -> Result<()> {
+    fn begin_system(&mut self) -> Result<()> {
+        let Some(entry) = self.manifest.files.iter().find(|entry| entry.model_file().is_none()) else {
+            return Ok(());
+        };
+        let slots = self.board.slots()?;
+        let region = slots.other_partition();
+        if entry.bytes > region.bytes {
+            let error = Error::new(Exit::Unsupported, "the system is larger than the slot").field("bytes");
+            return Err(error.expected(format!("at most {}", region.bytes)).found(entry.bytes));
+        }
+        if !slot_holds(region, entry) {
+            self.missing.push(entry.clone());
+        }
+        self.slots = Some(slots);
+        Ok(())
+    }
+
+    fn begin_model(&mut self) -> Result<()> {
         let Some(model) = &self.manifest.model else {
             return Ok(());
         };
         let store = &self.board.store;
-        note("looking for files that are here already");
         let files = self.manifest.files.iter().filter(|entry| entry.model_file().is_some());
         let whole = files.clone().all(|entry| is_whole(&store.model(&model.id), entry));
         if whole {
@@ -84,7 +100,8 @@ impl<'a> Installation<'a> {
                 None => self.missing.push(entry.clone()),
             }
         }
-        check_room(store, self.missing.iter().map(|entry| entry.bytes).sum())
+        let come = self.missing.iter().filter(|entry| entry.model_file().is_some());
+        check_room(store, come.map(|entry| entry.bytes).sum())
     }
 
     /// Paths of files that are still to come, as the manifest has them.
@@ -92,68 +109,56 @@ impl<'a> Installation<'a> {
         self.missing.iter().map(|entry| entry.path.clone()).collect()
     }
 
-    pub fn open(&self, path: &str) -> Result<Incoming> {
+    pub fn open(&mut self, path: &str) -> Result<Incoming> {
         let found = self.missing.iter().find(|entry| entry.path == path);
-        let entry = found
-            .ok_or_else(|| bad_input("not a file that is wanted").field(path))?
-            .clone();
-        let part = self
-            .part
-            .as_ref()
-            .zip(entry.model_file())
-            .map(|(part, name)| part.join(name));
-        let path = part.ok_or_else(|| Error::new(Exit::Bug, "no place for this file"))?;
-        let file = File::create(&path).map_err(|error| Error::io(&path, &error))?;
-        Ok(Incoming {
-            path,
-            file,
-            entry,
-            hash: Sha256::new(),
-            at: 0,
-        })
+        let entry = found.ok_or_else(|| bad_input("not a file that is wanted").field(path))?;
+        match (entry.model_file(), &self.part, &mut self.slots) {
+            (Some(name), Some(part), _) => Incoming::file(&part.join(name), entry),
+            (None, _, Some(slots)) => {
+                // Half a system is never booted
+                slots.retire_other()?;
+                Incoming::slot(slots.other_partition(), entry)
+            }
+            _ => Err(Error::new(Exit::Bug, "no place for this file")),
+        }
     }
 
     /// The file has come, and is what the manifest says. Returns its SHA-256.
     pub fn close(&mut self, incoming: Incoming) -> Result<String> {
-        let Incoming {
-            path,
-            file,
-            entry,
-            hash,
-            at,
-        } = incoming;
-        if at != entry.bytes {
-            let error = bad_input("the file was cut").field(&entry.path);
-            return Err(error.expected(format!("{} bytes", entry.bytes)).found(at));
-        }
-        let found = cwasm::hex(&hash.finalize());
-        if found != entry.sha256 {
-            let error = Error::new(Exit::Verification, "the file was changed").field(&entry.path);
-            return Err(error.expected(format!("sha256 {}", entry.sha256)).found(found));
-        }
-        file.sync_all().map_err(|error| Error::io(&path, &error))?;
+        let entry = incoming.close()?;
         self.missing.retain(|other| other.path != entry.path);
-        Ok(found)
+        Ok(entry.sha256)
     }
 
-    /// Switches to what was installed; a model is to be tested then.
+    /// Switches to what was installed: a model is to be tested then, a system to be tried.
     pub fn commit(mut self) -> Result<Done> {
         if let Some(entry) = self.missing.first() {
             return Err(bad_input("files are missing").expected(&entry.path));
         }
+        self.commit_model()?;
+        let (store, manifest) = (&self.board.store, &self.manifest);
+        if let (Some(slots), Some(system)) = (&mut self.slots, &manifest.system) {
+            let slot = slots.running().other();
+            slots.start_trial(slot)?;
+            // The third was that of the system that is no more
+            store.keep_runtimes(&[&store.runtime, &system.runtime])?;
+            return Ok(Done::System { slot });
+        }
+        let id = manifest.model.as_ref().map_or(String::new(), |model| model.id.clone());
+        Ok(Done::Model { id })
+    }
+
+    fn commit_model(&mut self) -> Result<()> {
         let Some(model) = &self.manifest.model else {
-            return Err(Error::new(Exit::Unsupported, "systems cannot be installed here"));
+            return Ok(());
         };
         let store = &self.board.store;
-        if let Some(part) = self.part.take() {
-            let placed = check_setup(&part, &self.manifest).and_then(|()| place(&part, &store.model(&model.id)));
-            if placed.is_err() {
-                let _ = fs::remove_dir_all(&part);
-            }
-            placed?;
+        if let Some(part) = &self.part {
+            check_setup(part, &self.manifest)?;
+            place(part, &store.model(&model.id))?;
         }
-        store.propose(&model.runtime, &model.id)?;
-        Ok(Done::Model { id: model.id.clone() })
+        self.part = None;
+        store.propose(&model.runtime, &model.id)
     }
 }
 
@@ -165,34 +170,31 @@ impl Drop for Installation<'_> {
     }
 }
 
-impl Incoming {
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let end = self.at + bytes.len() as u64;
-        if end > self.entry.bytes {
-            let error = bad_input("more than the manifest says").field(&self.entry.path);
-            return Err(error.expected(format!("{} bytes", self.entry.bytes)).found(end));
-        }
-        self.file
-            .write_all(bytes)
-            .map_err(|error| Error::io(&self.path, &error))?;
-        self.hash.update(bytes);
-        self.at = end;
-        Ok(())
-    }
-}
-
 /// Whether this board and its program can use it.
 fn check_fits(board: &Board, manifest: &Manifest) -> Result<()> {
-    if manifest.board != board.name {
-        let error = Error::new(Exit::Unsupported, "a bundle for another board").field("board");
-        return Err(error.expected(&board.name).found(&manifest.board));
+    let (store, unsupported) = (&board.store, |what: &str| Error::new(Exit::Unsupported, what));
+    let name = board.name()?;
+    if manifest.board != name {
+        return Err(unsupported("a bundle for another board")
+            .field("board")
+            .expected(name)
+            .found(&manifest.board));
     }
     match (&manifest.system, &manifest.model) {
-        (None, Some(model)) if model.runtime != board.store.runtime => {
-            let error = Error::new(Exit::Unsupported, "a model for another runtime").field("model.runtime");
-            let error = error.expected(&board.store.runtime).found(&model.runtime);
+        (None, Some(model)) if model.runtime != store.runtime => {
+            let error = unsupported("a model for another runtime").field("model.runtime");
+            let error = error.expected(&store.runtime).found(&model.runtime);
             Err(error
                 .hint("prepare the bundle with the version of lightmamba that this card has, or bring its system too"))
+        }
+        // A trial that could only fail
+        (Some(system), None)
+            if store.current(&store.runtime)?.is_some() && store.current(&system.runtime)?.is_none() =>
+        {
+            let error = unsupported("a system for whose runtime this card has no model").field("system.runtime");
+            Err(error
+                .found(&system.runtime)
+                .hint("bring a model with it: lightmamba bundle create --system … --model …"))
         }
         _ => Ok(()),
     }

@@ -9,13 +9,16 @@ mod card;
 mod choose;
 mod cli;
 mod conversation;
+mod crashes;
 mod device;
 mod doctor;
 mod durable;
 mod environment;
 mod error;
 mod generate;
+mod heartbeat;
 mod hwmon;
+mod incoming;
 mod input;
 mod install;
 mod interrupt;
@@ -27,6 +30,8 @@ mod model;
 mod output;
 mod places;
 mod power;
+mod raw;
+mod receive;
 mod run;
 mod runtime;
 mod selftest;
@@ -37,9 +42,12 @@ mod slots;
 mod state;
 mod stop;
 mod store;
+mod supervise;
 mod text;
 mod tokenize;
 mod update;
+mod watch;
+mod watchdog;
 
 use clap::{Parser, error::ErrorKind};
 use cli::{Cli, Command};
@@ -86,6 +94,7 @@ fn execute(command: &Command, output: Output, start: Instant) -> error::Result<(
         Command::State(args) => state::run(args, output),
         Command::Slot(command) => slots::run(command, output),
         Command::Update(args) => update::run(args, output),
+        Command::Supervise(args) => supervise::run(args, output),
     }
 }
 

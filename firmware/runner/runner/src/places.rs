@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where the data partition is mounted.
+pub const DATA: &str = "/data";
 const STATES: &str = "states";
 
 #[derive(Args)]
@@ -24,7 +26,7 @@ pub struct PlaceArgs {
 #[derive(Args)]
 pub struct DataArgs {
     /// Where the data partition is: models, states, counters
-    #[arg(long, value_name = "DIR", default_value = "/data", env = "LIGHTMAMBA_DATA")]
+    #[arg(long, value_name = "DIR", default_value = DATA, env = "LIGHTMAMBA_DATA")]
     pub data: PathBuf,
     /// Folder of the compiled runtimes [default: ../lib/lightmamba beside this program's]
     #[arg(long, value_name = "DIR", env = "LIGHTMAMBA_RUNTIME")]

@@ -87,6 +87,10 @@ impl Store {
         target(&self.with(&self.runtime, TESTING))
     }
 
+    pub fn untested(&self) -> Result<bool> {
+        Ok(self.interrupted()?.is_some() || self.candidate(&self.runtime)?.is_some())
+    }
+
     pub fn lock(&self) -> Result<Lock> {
         let fails = |error: io::Error| Error::io(&self.data, &error);
         let folder = File::open(&self.data).map_err(fails)?;
@@ -124,6 +128,16 @@ impl Store {
 
     pub fn reject(&self) -> Result<()> {
         durable::remove_file(&self.with(&self.runtime, TESTING))
+    }
+
+    /// Removes the links of all runtimes but these.
+    pub fn keep_runtimes(&self, runtimes: &[&str]) -> Result<()> {
+        for (name, path) in entries(&self.data.join("current"))? {
+            if !runtimes.contains(&&name[..ID_DIGITS.min(name.len())]) {
+                durable::remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is half written, and models to which no link leads.

@@ -1,39 +1,75 @@
 //! `lightmamba update`: what a signed bundle brings onto this card. docs/update.md.
 use crate::{
-    board::{Board, BoardArgs},
+    board::Board,
     bundle::{self, ALIGNMENT, Entry, FIXED_BYTES, Manifest},
     candidate::{self, Outcome},
     cli::UpdateCommand,
-    error::{Error, Result, bad_input},
+    error::{Error, Exit, Result, bad_input},
     install::{Done, Installation},
+    keys::Keys,
+    lines::Lines,
     output::Output,
+    raw::Raw,
+    receive::receive,
 };
 use serde_json::json;
-use std::{fs::File, io::Read, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 const PIECE_BYTES: u64 = 1 << 20;
 
 pub fn run(command: &UpdateCommand, output: Output) -> Result<()> {
     match command {
-        UpdateCommand::Install { file, board } => install(file, &Board::open(board)?, output),
-        UpdateCommand::Finish { board } => finish(&Board::open(board)?, output),
-        UpdateCommand::Status { board } => status(board, output),
+        UpdateCommand::Install { file, board } => install(file, &Board::of(board)?, output),
+        UpdateCommand::Receive { board } => from_console(&Board::of(board)?),
+        UpdateCommand::Finish { board } => finish(&Board::of(board)?, output),
+        UpdateCommand::Status { board } => status(&Board::of(board)?, output),
     }
 }
 
 fn install(path: &Path, board: &Board, output: Output) -> Result<()> {
     let mut note = |text: &str| output.note(text);
     let done = install_file(path, board, &mut note).map_err(|error| error.file_if_none(path))?;
-    let Done::Model { id } = done;
-    if let Outcome::Accepted(_) = candidate::settle(board, &mut note)? {
-        tell(
+    test(board, &done, &mut note)?;
+    match done {
+        Done::Model { id } => tell(
             output,
             "model",
             &id,
             &format!("model {id} is used from the next start on"),
-        )?;
+        ),
+        Done::System { slot } => {
+            let slot = slot.to_string();
+            tell(
+                output,
+                "system",
+                &slot,
+                &format!("a system is in slot {slot}: reboot to try it"),
+            )
+        }
     }
-    Ok(())
+}
+
+/// A model that comes with a system is that system's to test.
+fn test(board: &Board, done: &Done, note: &mut dyn FnMut(&str)) -> Result<()> {
+    match done {
+        Done::Model { .. } => candidate::settle(board, note).map(|_| ()),
+        Done::System { .. } => Ok(()),
+    }
+}
+
+fn from_console(board: &Board) -> Result<()> {
+    let _raw = Raw::enter();
+    let mut lines = Lines::new(io::stdin().lock());
+    let ended = receive(board, &mut lines, &mut io::stdout(), &mut |done, note| {
+        test(board, done, note)
+    });
+    let ended = ended.map_err(|error| Error::new(Exit::Prerequisite, format!("the console: {error}")))?;
+    ended.map(|_| ())
 }
 
 /// Until the switch.
@@ -55,8 +91,8 @@ pub fn install_file(path: &Path, board: &Board, note: &mut dyn FnMut(&str)) -> R
 }
 
 /// And where the files begin.
-fn read_head(file: &mut File, keys: &crate::keys::Keys) -> Result<(Manifest, u64)> {
-    let cut = |error: std::io::Error| bad_input(format!("the head cannot be read: {error}"));
+fn read_head(file: &mut File, keys: &Keys) -> Result<(Manifest, u64)> {
+    let cut = |error: io::Error| bad_input(format!("the head cannot be read: {error}"));
     let mut head = vec![0; FIXED_BYTES];
     file.read_exact(&mut head).map_err(cut)?;
     let bytes = bundle::head_bytes(head.first_chunk().expect("as many"))?;
@@ -121,16 +157,15 @@ fn finish(board: &Board, output: Output) -> Result<()> {
     }
 }
 
-fn status(args: &BoardArgs, output: Output) -> Result<()> {
-    let board = Board::open(args)?;
-    let store = &board.store;
+fn status(board: &Board, output: Output) -> Result<()> {
+    let (name, store) = (board.name()?, &board.store);
     let (current, next) = (store.current(&store.runtime)?, store.candidate(&store.runtime)?);
     if output.json {
-        let record = json!({ "board": board.name, "runtime": store.runtime, "model": current, "candidate": next });
+        let record = json!({ "board": name, "runtime": store.runtime, "model": current, "candidate": next });
         return output.record(&record);
     }
     let none = || "none".to_string();
-    output.line(&format!("board     {}", board.name))?;
+    output.line(&format!("board     {name}"))?;
     output.line(&format!("runtime   {}", store.runtime))?;
     output.line(&format!("model     {}", current.unwrap_or_else(none)))?;
     output.line(&format!("candidate {}", next.unwrap_or_else(none)))
