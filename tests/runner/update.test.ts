@@ -29,46 +29,17 @@ import {
   runtimeOf,
   sha256,
 } from "./bundle.ts";
-import { boardModel, run, runnerFor, start } from "./support.ts";
+import { Models } from "./models.ts";
+import { run, runnerFor, start } from "./support.ts";
 
 const { skip, runner, runtime: built } = runnerFor("native");
 const folder = scratchFolder();
-const model = skip ? "" : boardModel(folder);
+const models = skip ? undefined : new Models(folder);
+const [model, other] = [models?.model ?? "", models?.other() ?? ""];
 const runtime = skip ? "" : runtimeOf(model);
 const key = newKey();
 const KILLS = 25;
 
-interface Setup {
-  generator: string;
-  files: Record<string, { bytes: number; sha256: string }>;
-  selftest: { sha256: string };
-}
-
-/** A model like it, whose setup is not the same. */
-function changed(name: string, change: (setup: Setup, dir: string) => void): string {
-  const dir = join(folder, name);
-  cpSync(model, dir, { recursive: true });
-  const setup = JSON.parse(readFileSync(join(dir, "setup.json"), "utf8"));
-  change(setup, dir);
-  writeFileSync(join(dir, "setup.json"), JSON.stringify(setup));
-  return dir;
-}
-
-/** The same weights and words in other files: nothing of it is here already. */
-const other = skip
-  ? ""
-  : changed("other", (setup, dir) => {
-      // In the head of the weights, which a board does not read; behind the words
-      const change = {
-        "model.safetensors": (bytes: Buffer) => bytes.fill("x", 9, 10),
-        "tokenizer.json": (bytes: Buffer) => Buffer.concat([bytes, Buffer.from("\n")]),
-      };
-      for (const [name, edit] of Object.entries(change)) {
-        const bytes = edit(readFileSync(join(dir, name)));
-        writeFileSync(join(dir, name), bytes);
-        setup.files[name] = { bytes: bytes.length, sha256: sha256(bytes) };
-      }
-    });
 const [oldId, newId] = skip ? ["", ""] : [modelId(model), modelId(other)];
 
 const newCard = (board?: string) => new Card(mkdtempSync(join(folder, "card-")), model, key, board);
@@ -127,9 +98,7 @@ describe("a model from a bundle", { skip }, () => {
     const card = newCard();
     const node = (id: string) => statSync(join(card.data, "models", id, "model.safetensors")).ino;
     const before = node(oldId);
-    const again = changed("again", (setup) => {
-      setup.generator = "another day";
-    });
+    const again = models!.again();
     assert.equal(install(card, bundleOf(modelParts(again), key)).code, 0);
     assert.deepEqual([card.current(runtime), node(modelId(again))], [modelId(again), before]);
   });
@@ -150,9 +119,7 @@ describe("a model from a bundle", { skip }, () => {
   });
 
   it("that gives other tokens here is told, and goes", () => {
-    const wrong = changed("wrong", (setup) => {
-      setup.selftest.sha256 = "0".repeat(64);
-    });
+    const wrong = models!.wrong();
     const card = newCard();
     const { code, stdout, stderr } = install(card, bundleOf(modelParts(wrong), key));
     assert.match(stderr, /other tokens than the host's/);

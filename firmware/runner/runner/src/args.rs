@@ -89,15 +89,20 @@ impl ModelArgs {
 impl ComputeArgs {
     /// Says what was chosen, where the user left it open.
     pub fn choose(&self, output: Output) -> Result<Chosen> {
-        let place = self.uio.clone().map(|uio| Place {
-            uio,
-            memories: self.memory.clone(),
-        });
-        let (chosen, why) = choose(self.device, place, !self.memory.is_empty(), self.partition)?;
+        let (chosen, why) = self.chosen()?;
         if let Some(why) = why {
             output.note(&format!("device: {why}"));
         }
         Ok(chosen)
+    }
+
+    /// And why, where the user left it open.
+    pub fn chosen(&self) -> Result<(Chosen, Option<String>)> {
+        let place = self.uio.clone().map(|uio| Place {
+            uio,
+            memories: self.memory.clone(),
+        });
+        choose(self.device, place, !self.memory.is_empty(), self.partition)
     }
 
     /// The same options, for a child of this program.

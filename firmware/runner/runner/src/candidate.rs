@@ -1,13 +1,18 @@
 //! A model that was installed and not tested yet: it takes the place of the old one once its self-test has passed here, and goes if it has not.
 use crate::{
     board::Board,
+    crashes::reason,
     error::{Error, Exit, Result},
+    heartbeat::{self, LONGEST_SILENCE},
     output::Output,
+    watch::{Ended, Watched},
 };
 use std::{
     env,
     io::{BufRead, BufReader},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 /// What became of it.
@@ -78,24 +83,34 @@ fn selftest(board: &Board, id: &str, note: &mut dyn FnMut(&str)) -> Result<()> {
         error.hint("the model that was here before is used")
     };
     let program = env::current_exe().map_err(|error| failed(format!("no program to test it with: {error}")))?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg("selftest")
         .arg("--model")
         .arg(&model)
-        .args(&board.test_words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(format!("its self-test cannot be started: {error}")))?;
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    for line in lines.map_while(|line| line.ok()) {
-        note(&line);
+        .args(&board.test_words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child =
+        Watched::spawn(command).map_err(|error| failed(format!("its self-test cannot be started: {error}")))?;
+    let said = lines_of(child.stdout());
+    let ended = child.wait(LONGEST_SILENCE, &mut || {
+        heartbeat::step();
+        said.try_iter().for_each(|line| note(&line));
+        true
+    });
+    said.iter().for_each(|line| note(&line));
+    match ended.map_err(|error| failed(format!("its self-test: {error}")))? {
+        Ended::Exit(0) => Ok(()),
+        ended => Err(failed(format!("its self-test failed: {}", reason(ended)))),
     }
-    let ended = child
-        .wait()
-        .map_err(|error| failed(format!("its self-test: {error}")))?;
-    if ended.success() {
-        return Ok(());
-    }
-    Err(failed(format!("its self-test failed: {ended}")))
+}
+
+/// As they come, until its end.
+fn lines_of(stdout: Option<ChildStdout>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = stdout.into_iter().flat_map(|pipe| BufReader::new(pipe).lines());
+        lines.map_while(|line| line.ok()).try_for_each(|line| sender.send(line))
+    });
+    receiver
 }

@@ -158,6 +158,8 @@ pub struct SelftestArgs {
 pub struct DoctorArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub system: SystemArgs,
 }
 
 #[derive(Args)]

@@ -3,7 +3,7 @@ use crate::device::TIMEOUT_MS;
 use std::{
     env,
     fs::File,
-    io::Write,
+    io::{self, Write},
     os::fd::{FromRawFd, RawFd},
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
@@ -60,13 +60,24 @@ impl Drop for Work {
     }
 }
 
-impl Work {
-    /// Waits meanwhile, for a user or a child: no matter for how long.
-    pub fn pause<T>(wait: impl FnOnce() -> T) -> T {
-        WORKING.fetch_sub(1, Ordering::Relaxed);
-        let result = wait();
-        step();
-        WORKING.fetch_add(1, Ordering::Relaxed);
-        result
+/// Waits, for a user or a child: no matter for how long.
+pub fn pause<T>(wait: impl FnOnce() -> T) -> T {
+    WORKING.fetch_sub(1, Ordering::Relaxed);
+    let result = wait();
+    step();
+    WORKING.fetch_add(1, Ordering::Relaxed);
+    result
+}
+
+/// Whoever reads may take his time, or hold the text with Ctrl-S.
+pub struct Patient<'a>(pub &'a mut dyn Write);
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        pause(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        pause(|| self.0.flush())
     }
 }

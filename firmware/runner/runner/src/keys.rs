@@ -41,14 +41,18 @@ impl Keys {
         Ok(Self(keys))
     }
 
+    /// As bundles name them.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|key| cwasm::hex(&key_id(key))).collect()
+    }
+
     /// Whether one of them signed the message.
     pub fn verify(&self, id: [u8; KEY_ID_BYTES], message: &[u8], signature: &[u8; 64]) -> Result<()> {
         let fails = |what: &str| Error::new(Exit::Verification, what);
         let named = self.0.iter().find(|key| key_id(key) == id);
         let key = named.ok_or_else(|| {
-            let known: Vec<String> = self.0.iter().map(|key| cwasm::hex(&key_id(key))).collect();
             let error = fails("signed with a key that this system does not know").field("key id");
-            error.expected(known.join(" or ")).found(cwasm::hex(&id))
+            error.expected(self.names().join(" or ")).found(cwasm::hex(&id))
         })?;
         let verified = key.verify_strict(message, &Signature::from_bytes(signature));
         verified.map_err(|_| {

@@ -2,6 +2,7 @@
 use crate::{
     device::Device,
     error::{Error, Exit, Result},
+    heartbeat,
 };
 
 pub const DESCRIPTOR: usize = 64;
@@ -27,6 +28,7 @@ impl Link {
     }
 
     fn act(&mut self, action: impl FnOnce(&mut Device) -> Result<()>) -> Result<()> {
+        heartbeat::step();
         let device = self
             .device
             .as_mut()

@@ -1,6 +1,7 @@
 //! A model into the runtime: files are compared with their checksums, then what the host's loader did is done again (host/board/recording.ts).
 use crate::{
     error::{Error, Exit, Result, bad_input},
+    heartbeat,
     runtime::Runtime,
     setup::{Arg, Call, FileRange, SETUP, Setup, WEIGHTS},
 };
@@ -56,6 +57,7 @@ fn sha256_of(mut file: &File) -> io::Result<String> {
             0 => break,
             count => hash.update(&piece[..count]),
         }
+        heartbeat::step();
     }
     file.rewind()?;
     Ok(cwasm::hex(&hash.finalize()))

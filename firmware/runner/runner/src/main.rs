@@ -84,6 +84,8 @@ fn main() -> ExitCode {
 }
 
 fn execute(command: &Command, output: Output, start: Instant) -> error::Result<()> {
+    heartbeat::start();
+    let _work = heartbeat::work();
     match command {
         Command::Run(args) => run::run(args, output, start),
         Command::Serve(args) => serve::run(args, output),

@@ -74,7 +74,7 @@ fn loop_lines<R: Read>(
         answer = match lines.next()? {
             None => Err(bad_input("the connection ended, or was silent for too long")),
             Some(Line::Bad(what)) => receiver.noise(&what),
-            Some(Line::Text(line)) if line == "install" => {
+            Some(Line::Text(line)) if line == "install" && receiver.incoming.is_none() => {
                 receiver.install(into, settle).inspect(|_| *installed = true)
             }
             Some(Line::Text(line)) => receiver.line(&line, into),
@@ -175,9 +175,8 @@ impl<'a> Receiver<'a> {
     }
 
     fn install(&mut self, into: &mut dyn Write, settle: &mut Settle) -> Result<Answer> {
-        let (Some(installation), None) = (self.installation.take(), &self.incoming) else {
-            return Err(bad_input("nothing has come that could be installed"));
-        };
+        let installation = self.installation.take();
+        let installation = installation.ok_or_else(|| bad_input("nothing has come that could be installed"))?;
         *self = Self::new(self.board);
         let mut note = notes(into);
         let done = installation.commit()?;

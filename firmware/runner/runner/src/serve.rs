@@ -5,6 +5,7 @@ use crate::{
     cli::ServeArgs,
     conversation::{Conversation, Next, Rules},
     error::{Error, Exit, Result, usage},
+    heartbeat::{self, Patient},
     install::Done,
     interrupt,
     lines::{Line, Lines},
@@ -18,6 +19,7 @@ use std::{
     fs::{self, Permissions},
     io::{self, IsTerminal, Read, Write},
     net::{TcpListener, TcpStream},
+    ops::{Deref, DerefMut},
     os::unix::{
         fs::{FileTypeExt, PermissionsExt},
         net::{UnixListener, UnixStream},
@@ -69,13 +71,14 @@ pub fn run(args: &ServeArgs, output: Output) -> Result<()> {
         follows,
         installed: AtomicBool::new(false),
     };
-    match &args.listen {
+    // Who has the model works, everybody else waits for somebody
+    heartbeat::pause(|| match &args.listen {
         None => server.console(),
         Some(place) => match place.strip_prefix(UNIX) {
             Some(path) => server.unix(Path::new(path), output),
             None => server.tcp(place, output),
         },
-    }
+    })
 }
 
 struct Server {
@@ -87,6 +90,25 @@ struct Server {
     follows: bool,
     /// Such a model has come meanwhile.
     installed: AtomicBool,
+}
+
+/// The model, which answers nobody else meanwhile.
+struct Busy<'a> {
+    model: MutexGuard<'a, Model>,
+    _work: heartbeat::Work,
+}
+
+impl Deref for Busy<'_> {
+    type Target = Model;
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}
+
+impl DerefMut for Busy<'_> {
+    fn deref_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
 }
 
 /// How a conversation ended.
@@ -185,8 +207,12 @@ impl Server {
         });
     }
 
-    fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    fn model(&self) -> Busy<'_> {
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        Busy {
+            model,
+            _work: heartbeat::work(),
+        }
     }
 
     /// Until the input ends, or /quit.
@@ -221,7 +247,7 @@ impl Server {
                     }
                 }
                 Some(Line::Text(line)) => {
-                    if talk.line(&mut self.model(), &line, into)? == Next::Quit {
+                    if talk.line(&mut self.model(), &line, &mut Patient(into))? == Next::Quit {
                         return Ok(Over::Quit);
                     }
                 }

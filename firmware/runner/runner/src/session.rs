@@ -1,6 +1,7 @@
 //! A conversation: recurrent state and sampler, both of constant size. host/runtime/session.ts.
 use crate::{
     error::{Result, bad_input},
+    heartbeat,
     model::Model,
     setup::Sampler,
 };
@@ -74,6 +75,7 @@ impl Session {
 
     /// Consumes one token. Where a device fails, the session is what it was before.
     pub fn feed(&self, model: &mut Model, token: u32) -> Result<()> {
+        heartbeat::step();
         model.runtime.forward(self.memory.state, token)?;
         model.runtime.observe(self.memory.sampler, token)
     }
@@ -95,6 +97,7 @@ impl Session {
     }
 
     fn pass(&self, model: &mut Model, tokens: &[u32], logits: bool) -> Result<()> {
+        heartbeat::step();
         let ids: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         let at = model.runtime.tokens_at()?;
         model.runtime.write(at, &ids)?;

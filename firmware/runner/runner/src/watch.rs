@@ -7,7 +7,7 @@ use std::{
         fd::AsRawFd,
         unix::process::{CommandExt, ExitStatusExt},
     },
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStdout, Command, ExitStatus},
     time::{Duration, Instant},
 };
 
@@ -52,8 +52,9 @@ impl Watched {
         })
     }
 
-    pub fn child(&mut self) -> &mut Child {
-        &mut self.child
+    /// Of a command whose output is piped.
+    pub fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
     }
 
     /// Calls `tick` every second, as long as the child is there; kills it where it is silent for longer than this, or `tick` says so.
