@@ -1,6 +1,6 @@
 /** What tests know of a card by themselves: U-Boot's variables in their two copies, made by mkenvimage, and read from the format's definition. */
 import { spawnSync } from "node:child_process";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 
 export const COPY_BYTES = 16384;
@@ -12,6 +12,23 @@ export interface Copy {
   /** How often it was written, a byte. */
   count: number;
   variables: Variables;
+}
+
+/** A file as a card: its four partitions, of so many bytes each. Returns where they begin. */
+export function makeDisk(path: string, bytes: number): number[] {
+  const table = Buffer.alloc(512);
+  table.writeUInt32LE(0x4c4d4d42, 440);
+  table.writeUInt16LE(0xaa55, 510);
+  const offsets = [0, 1, 2, 3].map((i) => 2 ** 20 + i * bytes);
+  for (const [i, offset] of offsets.entries()) {
+    const entry = 446 + 16 * i;
+    table[entry + 4] = i === 0 ? 0x0c : 0x83;
+    table.writeUInt32LE(offset / 512, entry + 8);
+    table.writeUInt32LE(bytes / 512, entry + 12);
+  }
+  writeFileSync(path, table);
+  truncateSync(path, 2 ** 20 + 4 * bytes);
+  return offsets;
 }
 
 export function writeAt(path: string, offset: number, bytes: Uint8Array): void {

@@ -2,7 +2,6 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { runnerFor } from "./support.ts";
 
 const ALIGNMENT = 4096;
 const FIXED_BYTES = 88;
@@ -119,11 +118,4 @@ export class Card {
     if (found !== id) throw new Error(`models/${id} holds ${found}`);
     return id;
   }
-}
-
-/** Of the program that tests run. */
-export function ownRuntime(): string {
-  const file = readFileSync(join(runnerFor("native").runtime, "relaxed.cwasm"));
-  const header = JSON.parse(file.subarray(12, 12 + file.readUInt32LE(8)).toString());
-  return header.runtime_sha256.slice(0, 16);
 }

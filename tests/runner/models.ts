@@ -6,6 +6,7 @@ import { boardModel } from "./support.ts";
 
 interface Setup {
   generator: string;
+  runtime: { sha256: string };
   files: Record<string, { bytes: number; sha256: string }>;
   selftest: { sha256: string };
 }

@@ -4,7 +4,7 @@ import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
-import { COPIES, COPY_BYTES, makeCopy, readCopy, type Variables, writeAt } from "../card.ts";
+import { COPIES, COPY_BYTES, makeCopy, makeDisk, readCopy, type Variables, writeAt } from "../card.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { type Ended, run, runnerFor } from "./support.ts";
 
@@ -21,17 +21,7 @@ const copy = (i: number) => readCopy(CARD, i);
 
 /** A card of four partitions with a system in either slot, unless said otherwise. */
 function makeCard(copies: readonly (Buffer | undefined)[], systems = "AB"): void {
-  const table = Buffer.alloc(512);
-  table.writeUInt32LE(0x4c4d4d42, 440);
-  table.writeUInt16LE(0xaa55, 510);
-  PARTITIONS.forEach((offset, i) => {
-    const entry = 446 + 16 * i;
-    table[entry + 4] = i === 0 ? 0x0c : 0x83;
-    table.writeUInt32LE(offset / 512, entry + 8);
-    table.writeUInt32LE(MIB / 512, entry + 12);
-  });
-  writeFileSync(CARD, table);
-  truncateSync(CARD, 5 * MIB);
+  makeDisk(CARD, MIB);
   for (const [i, copy] of copies.entries()) if (copy !== undefined) write(COPIES[i]!, copy);
   for (const slot of systems) write(PARTITIONS[slot === "A" ? 1 : 2], Buffer.from("hsqs"));
 }
