@@ -95,6 +95,14 @@ describe("on the accelerator", { skip }, () => {
     assert.deepEqual([split.boundTokensPerSecond, split.shareOfBound], [null, null]);
   });
 
+  it("doctor opens it, and names one that is not there", () => {
+    assert.match(run(["doctor", ...board]).stdout, /^ok {4}device: as --device says: version 1\.1, 1 ports, 16 MB$/m);
+    const none = board.map((word) => (word === file ? join(folder, "none") : word));
+    const { code, stdout } = run(["doctor", ...none]);
+    assert.match(stdout, /^fail {2}device: .*none: cannot be opened/m);
+    assert.equal(code, EXIT.prerequisite);
+  });
+
   it("auto takes what is named, and says so; two at once are refused", async () => {
     const auto = board.map((word) => (word === "board" ? "auto" : word));
     const first = start(["serve", ...auto, "-n", "4"]);
@@ -103,6 +111,7 @@ describe("on the accelerator", { skip }, () => {
       for await (const chunk of first.stdout!) if (String(chunk).includes("\n")) break;
       const second = run(["run", "Hello", "-n", "1", ...board]);
       assert.deepEqual([second.code, /in use by process \d+/.test(second.stderr)], [EXIT.device, true], second.stderr);
+      assert.match(run(["doctor", ...board]).stdout, /^ok {4}device: .*in use by process \d+$/m);
     } finally {
       first.kill();
     }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { mutate, randomOf } from "../fuzz/random.ts";
 import { Card, headOf, modelId, modelParts, newKey, runtimeOf } from "./bundle.ts";
 import { Models } from "./models.ts";
 import { dataLine, headLines, Talk, updateLines } from "./sender.ts";
@@ -21,6 +22,7 @@ const key = newKey();
 const parts = skip ? undefined : modelParts(other);
 const lines = parts ? updateLines(parts, key) : [];
 const MOST_LINE = 65536;
+const ROUNDS = 60;
 
 const newCard = () => new Card(mkdtempSync(join(folder, "card-")), model, key);
 
@@ -249,6 +251,29 @@ describe("what is refused ends the session, and changes nothing", { skip }, () =
       assert.equal(count, 1000);
     });
     assertOld(card);
+  });
+});
+
+describe("lines of any kind", { skip }, () => {
+  it(`end in an error, ${ROUNDS} times, and change nothing`, () => {
+    const card = newCard();
+    const good = [...lines.slice(0, 4), "end", "install", "quit", "/update", "head+ AAAA"].map((line) =>
+      Buffer.from(line),
+    );
+    const pick = randomOf(17);
+    for (let round = 0; round < ROUNDS; round++) {
+      // Seldom anything that is good to its end: installing takes all lines of a file
+      const sent = Array.from({ length: 1 + pick(12) }, () => good[pick(good.length)]!);
+      sent.unshift(...good.slice(0, pick(4)));
+      const spoilt = sent.map((line) => (pick(2) === 0 ? line : mutate(line, pick)));
+      const stdin = Buffer.concat(spoilt.flatMap((line) => [line, Buffer.from("\n")]));
+      const { code, stdout } = run(["update", "receive", ...card.options], { stdin });
+      assert.ok(
+        [0, ...Object.values(EXIT)].includes(code!) && code !== EXIT.bug,
+        `round ${round}: ${code} ${stdout.slice(-200)}`,
+      );
+      assertOld(card);
+    }
   });
 });
 

@@ -123,7 +123,7 @@ describe("a model from a bundle", { skip }, () => {
     const card = newCard();
     const { code, stdout, stderr } = install(card, bundleOf(modelParts(wrong), key));
     assert.match(stderr, /other tokens than the host's/);
-    assert.match(stderr, /its self-test failed: exit status: 6\nhint: the model that was here before is used/);
+    assert.match(stderr, /its self-test failed: exit code 6\nhint: the model that was here before is used/);
     assert.deepEqual([code, stdout], [EXIT.verification, ""]);
     assertOld(card);
   });
@@ -382,12 +382,15 @@ describe("what stopped in the middle", { skip }, () => {
   it("half-written models and links go; a candidate is tested", () => {
     const card = newCard();
     mkdirSync(join(card.data, "models", `${newId}.part`));
-    symlinkSync("../models/0", join(card.data, "current", `${runtime}.123.tmp`));
+    // Of a process that cannot be
+    symlinkSync("../models/0", join(card.data, "current", `${runtime}.4194305.tmp`));
+    for (const pid of [4194305, process.pid]) writeFileSync(join(card.data, "states", `a.state.${pid}.tmp`), "");
     cpSync(other, join(card.data, "models", newId), { recursive: true });
     symlinkSync(`../models/${newId}`, join(card.data, "current", `${runtime}.next`));
     const { code, stdout, stderr } = run(["update", "finish", ...card.options]);
     assert.deepEqual([code, stdout], [0, `model ${newId} has passed its test: it is used from now on\n`], stderr);
     assert.deepEqual([card.current(runtime), card.names("models"), card.names("current")], [newId, [newId], [runtime]]);
+    assert.deepEqual(card.names("states"), [`a.state.${process.pid}.tmp`], "whose writer is at work");
     assert.deepEqual(run(["update", "finish", ...card.options]), { code: 0, stdout: "", stderr: "" });
   });
 

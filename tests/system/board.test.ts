@@ -88,23 +88,24 @@ describe("the console", { skip }, () => {
 
   it("tests itself, serves, and ends in a prompt", () => {
     answers("");
-    const said = console("ro", "run 'a  b'\nbroken '\n\nhelp\nreboot-not\npoweroff\n");
+    const said = console("ro", "run 'a  b'\nserve -n 3\nbroken '\n\nhelp\nreboot-not\npoweroff\n");
     const lines = said.replaceAll("lightmamba> ", "").trim().split("\n");
-    assert.deepEqual(lines.splice(0, 3), ["<selftest>", "<slot><confirm>", "<serve>"]);
+    const begin = ["<update><finish>", "<selftest>", "<slot><confirm>", "<supervise><--><serve>"];
+    assert.deepEqual(lines.splice(0, 4), begin);
     assert.match(lines.shift() ?? "", /^lightmamba: ended with 0\. Here go the program's commands/);
-    assert.deepEqual(lines, ["<run><a  b>", "<--help>", "<reboot-not>", "off"]);
+    assert.deepEqual(lines, ["<run><a  b>", "<supervise><--><serve><-n><3>", "<--help>", "<reboot-not>", "off"]);
   });
 
   it("runs what is asked for, says how it ended, and switches off", () => {
     answers("run) exit 7 ;;");
     const said = console("lightmamba.run=run+a%20b lightmamba.poweroff");
-    assert.equal(said, "<selftest>\n<slot><confirm>\n<run><a b>\nlightmamba: exit 7\noff\n");
+    assert.equal(said, "<update><finish>\n<selftest>\n<slot><confirm>\n<run><a b>\nlightmamba: exit 7\noff\n");
   });
 
   it("runs nothing when the self-test fails", () => {
     answers("selftest) exit 5 ;; slot) exit 4 ;;");
     const said = console("lightmamba.run=run lightmamba.poweroff");
-    assert.equal(said, "<selftest>\n<slot><fail>\nlightmamba: exit 5\noff\n");
+    assert.equal(said, "<update><finish>\n<selftest>\n<slot><fail>\nlightmamba: exit 5\noff\n");
   });
 
   it("starts anew with the other system when the self-test fails on trial", () => {
@@ -112,12 +113,15 @@ describe("the console", { skip }, () => {
     program("reboot", ["echo anew"]);
     program("sleep", ["exit 0"]);
     const said = console("lightmamba.run=run lightmamba.poweroff");
-    assert.equal(said, "<selftest>\n<slot><fail>\nanew\nlightmamba: exit 5\noff\n");
+    assert.equal(said, "<update><finish>\n<selftest>\n<slot><fail>\nanew\nlightmamba: exit 5\noff\n");
   });
 
   it("can do without the self-test", () => {
     answers("selftest) exit 5 ;;");
-    assert.equal(console("lightmamba.noselftest lightmamba.poweroff"), "<serve>\nlightmamba: exit 0\noff\n");
+    assert.equal(
+      console("lightmamba.noselftest lightmamba.poweroff"),
+      "<supervise><--><serve>\nlightmamba: exit 0\noff\n",
+    );
   });
 
   it("says by its exit code that what is asked for cannot be read", () => {

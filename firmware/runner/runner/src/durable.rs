@@ -42,6 +42,22 @@ pub fn remove_file(path: &Path) -> Result<()> {
     removed.map_err(|error| Error::io(path, &error))
 }
 
+/// Removes what processes left in a folder that were ended in the middle of it, or lost their power.
+pub fn clean(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let writer = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.'));
+        let writer = writer.and_then(|(_, number)| number.parse::<u32>().ok());
+        if writer.is_some_and(|number| !Path::new("/proc").join(number.to_string()).exists()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     // What a power cut left under this name is of a process that had the same number.
     let mut file = File::create(path)?;

@@ -142,11 +142,15 @@ impl Store {
 
     /// Removes what is half written, and models to which no link leads.
     pub fn clean(&self) -> Result<()> {
+        for folder in [&self.data, &self.data.join("current"), &self.data.join("states")] {
+            match durable::clean(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io(folder, &error)),
+                _ => {}
+            }
+        }
         let mut wanted = BTreeSet::new();
         for (name, path) in entries(&self.data.join("current"))? {
-            if name.ends_with(".tmp") {
-                durable::remove_file(&path)?;
-            } else {
+            if !name.ends_with(".tmp") {
                 wanted.extend(target(&path)?);
             }
         }

@@ -1,6 +1,5 @@
 //! A child of this program that must give signs of life: heartbeat.rs.
 use crate::heartbeat::VARIABLE;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     io::{self, PipeReader, Read, pipe},
     os::{
@@ -12,7 +11,7 @@ use std::{
 };
 
 /// How often somebody looks after it.
-const EVERY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const EVERY_MS: libc::c_int = 1000;
 
 pub struct Watched {
     child: Child,
@@ -76,11 +75,20 @@ impl Watched {
     }
 
     fn listen(&mut self) -> io::Result<()> {
-        let mut wanted = [PollFd::new(&self.beats, PollFlags::IN)];
-        match poll(&mut wanted, Some(&EVERY)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        let mut wanted = libc::pollfd {
+            fd: self.beats.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one structure, which is there for the call.
+        match unsafe { libc::poll(&mut wanted, 1, EVERY_MS) } {
+            0 => return Ok(()),
+            count if count > 0 => {}
+            _ => {
+                let error = io::Error::last_os_error();
+                let interrupted = error.kind() == io::ErrorKind::Interrupted;
+                return if interrupted { Ok(()) } else { Err(error) };
+            }
         }
         // At the end of the pipe the child is about to end: not heard of, and no reason to hurry
         match self.beats.read(&mut [0; 64])? {
