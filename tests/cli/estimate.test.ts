@@ -61,6 +61,11 @@ describe("estimate", { concurrency: 2 }, () => {
     [["--shape", "130m", "--activation-bits", "8"], EXIT.unsupported, /activation_bits.*at most 5, found 8/],
     [["--shape", "2.7b", "--board", "sim"], EXIT.unsupported, /memory ddr4.*does not fit/],
     [["--tokens", "5"], EXIT.unsupported, /tokens.*at most 4, found 5/],
+    [
+      ["--ports", "32"],
+      EXIT.unsupported,
+      /LUT: the build does not fit the logic \(expected at most 899840, found \d+\)/,
+    ],
     [["--model", "docs"], EXIT.badInput, /not a model directory/],
   ];
   for (const [args, code, message] of faults) {
