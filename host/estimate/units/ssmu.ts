@@ -77,14 +77,14 @@ export function ssmuTraffic(command: SsmCommand): Traffic {
   };
 }
 
-/** What it takes, by yosys: groups of 16 state values side by side; convolution, heads and gate, of which there is one each. */
+/** What it takes, by yosys, lm_ssmu of two and four lanes: groups of 16 state values side by side; convolution, heads and gate, of which there is one each. */
 export function ssmuParts({ stateLanes }: BuildParameters): SizedPart[] {
   return [
     part("lm_ssmu_unit", 1, { luts: 7923, memoryLuts: 664, flipFlops: 5806, dsps: 11, blockRams: 18.5 }),
     part("lm_ssmu", 1, {
-      luts: 19_524 + 3000 * (stateLanes - 2),
-      memoryLuts: 1260,
-      flipFlops: 6957 + 1000 * (stateLanes - 2),
+      luts: 19_524 + 7685 * (stateLanes - 2),
+      memoryLuts: 1260 + 304 * (stateLanes - 2),
+      flipFlops: 6957 + 527 * (stateLanes - 2),
       dsps: 16,
     }),
     part("lm_state_group", stateLanes, { luts: 6021, memoryLuts: 18, flipFlops: 2875, dsps: 32 }),
