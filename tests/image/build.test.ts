@@ -72,6 +72,20 @@ describe("image build", { skip }, () => {
     removeImage(path);
   });
 
+  it("has the keys whose updates it takes, where there are some", async () => {
+    const [key, path] = [join(folder, "update.key"), join(folder, "keyed.img")];
+    assert.equal((await lightmamba(["bundle", "keygen", "-o", key, "-q"])).code, 0);
+    await buildQemu(path, "--no-model", "--update-key", join(folder, "update.pub"));
+    const { stdout } = await lightmamba(["image", "inspect", path]);
+    assert.match(
+      stdout,
+      new RegExp(`^ +${statSync(join(folder, "update.pub")).size} {2}system-a:etc/lightmamba/update\\.pub$`, "m"),
+    );
+    const without = await lightmamba(["image", "inspect", IMAGE]);
+    assert.doesNotMatch(without.stdout, /update\.pub/);
+    removeImage(path);
+  });
+
   it("leaves nothing behind when it is interrupted", async () => {
     const path = join(folder, "interrupted.img");
     for (const milliseconds of [0, 50, 200]) {
@@ -107,6 +121,13 @@ describe("image build", { skip }, () => {
     ["no such folder", ["--board", "qemu", "-o", "/no/such/x.img"], "usage", /\/no\/such: no such folder/],
     ["a drive as output", ["--board", "qemu", "-o", "/dev/null"], "usage", /is there, and no file/],
     ["a model that is none", ["--board", "qemu", "-m", folder, "-o", join(folder, "x.img")], "badInput", /./],
+    ["no such key", ["--board", "qemu", "--update-key", "none", "-o", "x.img"], "usage", /--update-key: no such file/],
+    [
+      "a key that is none",
+      ["--board", "qemu", "--update-key", "package.json", "-o", join(folder, "x.img")],
+      "badInput",
+      /package\.json: line 1: is no public key/,
+    ],
     ["no such PDI", ["--board", "vck190", "--base-pdi", "none", "-o", "x.img"], "usage", /--base-pdi: no such file/],
     [
       "both ways to BOOT.BIN",
