@@ -77,10 +77,7 @@ describe("image build", { skip }, () => {
     assert.equal((await lightmamba(["bundle", "keygen", "-o", key, "-q"])).code, 0);
     await buildQemu(path, "--no-model", "--update-key", join(folder, "update.pub"));
     const { stdout } = await lightmamba(["image", "inspect", path]);
-    assert.match(
-      stdout,
-      new RegExp(`^ +${statSync(join(folder, "update.pub")).size} {2}system-a:etc/lightmamba/update\\.pub$`, "m"),
-    );
+    assert.match(stdout, /^ +\d+ {2}system-a:etc\/lightmamba\/update\.pub$/m);
     const without = await lightmamba(["image", "inspect", IMAGE]);
     assert.doesNotMatch(without.stdout, /update\.pub/);
     removeImage(path);
