@@ -1,5 +1,5 @@
-"""A serial line that is none: line.py <socket> <period>. Prints the path of a terminal; what goes in there comes out of the socket, and the other
-way round. With a period, every so many bytes one is changed on the way to the socket."""
+"""A serial line that is none: line.py PERIOD socket PATH, or line.py PERIOD run PROGRAM ARGUMENTS. Prints the path of a terminal; what goes in there
+reaches the socket, or the program's console, and the other way round. With a period, every so many bytes one of those that go there is changed."""
 import os
 import pty
 import select
@@ -7,24 +7,41 @@ import socket
 import sys
 import tty
 
-path, period = sys.argv[1], int(sys.argv[2])
-master, slave = pty.openpty()
+period, kind, *rest = sys.argv[1:]
+period = int(period)
+line, slave = pty.openpty()
 tty.setraw(slave)
 print(os.ttyname(slave), flush=True)
-board = socket.socket(socket.AF_UNIX)
-board.connect(path)
+if kind == "socket":
+    board = socket.socket(socket.AF_UNIX)
+    board.connect(rest[0])
+    board = board.detach()
+else:
+    # With a console of its own, as a board's: echo, editing, Ctrl-C
+    child, board = pty.fork()
+    if child == 0:
+        os.execvp(rest[0], rest)
+
+
+def write(to, data):
+    while data:
+        data = data[os.write(to, data) :]
+
+
 count = 0
 while True:
-    for ready in select.select([master, board], [], [])[0]:
+    for ready in select.select([line, board], [], [])[0]:
+        try:
+            data = bytearray(os.read(ready, 4096))
+        except OSError:
+            data = b""
+        if not data:
+            sys.exit()
         if ready is board:
-            data = board.recv(4096)
-            if not data:
-                sys.exit()
-            os.write(master, data)
+            write(line, data)
             continue
-        data = bytearray(os.read(master, 4096))
         for i in range(len(data)):
             count += 1
             if period and count % period == 0 and data[i] > 32:
                 data[i] ^= 1
-        board.sendall(data)
+        write(board, data)

@@ -16,6 +16,7 @@ const at = (name: string) => join(folder, name);
 const [KEY, BUNDLE, SOCKET] = ["update.key", "model.lmb", "socket"].map(at) as [string, string, string];
 /** Of files that the board has already, so that a line that sends quickly is not asked for megabytes. */
 const WEIGHTS = "model/model.safetensors";
+const LINE = join(import.meta.dirname, "line.py");
 const skip = withoutProgram("python3") || withoutProgram("stty");
 let line: ChildProcess | undefined;
 let board: FakeBoard | undefined;
@@ -24,9 +25,7 @@ let board: FakeBoard | undefined;
 async function attach(faults: Faults, period: number): Promise<{ path: string; board: FakeBoard }> {
   detach();
   board = new FakeBoard(SOCKET, { has: [WEIGHTS], ...faults });
-  line = spawn("python3", [join(import.meta.dirname, "line.py"), SOCKET, `${period}`], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  line = spawn("python3", [LINE, `${period}`, "socket", SOCKET], { stdio: ["ignore", "pipe", "inherit"] });
   const [path] = await once(line.stdout!, "data");
   return { path: String(path).trim(), board };
 }
