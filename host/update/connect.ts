@@ -1,4 +1,5 @@
 /** Ways to a board: a socket of `lightmamba serve --listen`, or its console on a serial line. */
+import { spawnSync } from "node:child_process";
 import { closeSync, constants, openSync, statSync, writeSync } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { ReadStream, WriteStream } from "node:tty";
@@ -89,7 +90,7 @@ async function openSerial(path: string, { baud }: ConnectOptions): Promise<Conne
     lines: new BoardLines(path, pace, input, output),
     // In `serve`, or at the prompt
     openings: [`${ERASE}/update`, `${ERASE}update receive`],
-    hangUp: () => hangUp(path),
+    hangUp: () => hangUp(path, before),
     close: async () => {
       await flushed(output);
       input.destroy();
@@ -121,10 +122,11 @@ async function prepare(path: string, baud: number): Promise<string[]> {
   return [before];
 }
 
+const STTY_FILE = process.platform === "darwin" ? "-f" : "-F";
+
 async function stty(path: string, settings: string[]): Promise<string> {
   try {
-    const flag = process.platform === "darwin" ? "-f" : "-F";
-    return (await runProgram("stty", [flag, path, ...settings])).stdout;
+    return (await runProgram("stty", [STTY_FILE, path, ...settings])).stdout;
   } catch (error) {
     if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
     throw serialFault(path, error.message);
@@ -145,11 +147,12 @@ function serialFault(file: string, why: string): LightMambaError {
 }
 
 /** Whatever line is under way ends. */
-function hangUp(path: string): void {
+function hangUp(path: string, before: readonly string[]): void {
   try {
     const fd = openSync(path, constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
     writeSync(fd, "\nquit\n");
     closeSync(fd);
+    spawnSync("stty", [STTY_FILE, path, ...before]);
   } catch {
     // The board finds out by itself
   }

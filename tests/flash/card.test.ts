@@ -72,11 +72,19 @@ describe("a card full of something else", { skip, timeout: 900_000 }, () => {
     assert.equal(code, 0, stderr);
   });
 
-  it("boots", async () => {
-    const text = ["Once upon a time", "--seed", "3", "-n", "4"];
-    const expected = await lightmamba(["run", ...text, "-q"]);
-    const prompt = ["--prompt", ...text];
-    const { code, stdout, stderr } = await lightmamba(["image", "boot", CARD, "--device", "wasm", ...prompt]);
+  it("boots, and goes on with a text that looks like an option", async () => {
+    const [text, ...rest] = ["-n is once upon a time", "--seed", "3", "-n", "4"];
+    const expected = await lightmamba(["run", "-q", ...rest, "--", text!]);
+    const { code, stdout, stderr } = await lightmamba([
+      "image",
+      "boot",
+      CARD,
+      "--device",
+      "wasm",
+      "--prompt",
+      text!,
+      ...rest,
+    ]);
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trimEnd(), expected.stdout.trimEnd());
   });

@@ -1,6 +1,6 @@
 /** Real block devices: loops on files that these tests make, and nothing else. */
 import { spawnSync } from "node:child_process";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after } from "node:test";
 
@@ -36,13 +36,17 @@ export function addPartition(loop: string, number: number, start: number, count:
   run("mknod", node, "b", major!, minor!);
 }
 
-/** Why tests with loops must be skipped: no root, no /dev/loop-control, or a container. */
+/** Why tests with loops must be skipped: no root, no /dev/loop-control, or a container that may not mount. */
 export function skipLoops(folder: string): string | false {
   try {
-    const file = join(folder, "probe");
+    const [file, mount] = [join(folder, "probe"), join(folder, "probe-mount")];
     writeFileSync(file, "");
     truncateSync(file, 2 ** 20);
-    attachLoop(file);
+    const loop = attachLoop(file);
+    run("mke2fs", "-q", loop);
+    mkdirSync(mount, { recursive: true });
+    run("mount", loop, mount);
+    run("umount", mount);
     return false;
   } catch (error) {
     return `no loop devices here: ${(error as Error).message}`;
