@@ -189,8 +189,8 @@ function readPiece(path: string, at: number): Uint8Array {
 
 /** At once, or not at all. */
 function point(data: string, pointer: string, id: string): void {
-  const beside = join(data, `${pointer}.tmp`);
-  rmSync(beside, { force: true });
+  // What a loss of power leaves here, the board removes
+  const beside = join(data, `${pointer}.${process.pid}.tmp`);
   symlinkSync(pointerTo(id), beside);
   renameSync(beside, join(data, pointer));
 }
