@@ -218,7 +218,7 @@ describe("bundle verify names what is wrong", () => {
     ],
     [
       "another manifest",
-      (bytes) => void bytes.write("MODEL", bytes.indexOf("model 0")),
+      (bytes) => void bytes.write("MODEL", bytes.indexOf("model ")),
       "verification",
       /signature: the signature does not hold/,
     ],

@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { crc32 } from "node:zlib";
 import { HEADER_BYTES } from "../../host/update/header.ts";
+import { OWN } from "../flash/cards.ts";
 
 export interface Faults {
   /** Changes a line of the host's on its way, or swallows it. */
@@ -57,8 +58,7 @@ export class FakeBoard {
   #take(line: string, answer: (line: string) => void): void {
     const [word, ...rest] = line.split(" ");
     if (this.#open !== undefined) this.#takeData(word!, rest, answer);
-    else if (word?.replace("\x15", "") === "/update")
-      answer(this.#faults.ready ?? "update 1 ready c5a6ff45ee2e4c38 qemu A");
+    else if (word?.replace("\x15", "") === "/update") answer(this.#faults.ready ?? `update 1 ready ${OWN} qemu A`);
     else if (word === "head+" || word === "head") {
       this.#head += rest[0];
       answer(word === "head" ? `want ${this.#wanted().join(" ")}` : `ok ${this.#head.length}`);

@@ -15,6 +15,7 @@ import { updateBoard } from "../../host/update/update.ts";
 import { lightmamba, type RunOptions } from "../cli/lightmamba.ts";
 import { rejectionOf } from "../device/support.ts";
 import { scratchFolder } from "../firmware.ts";
+import { OWN } from "../flash/cards.ts";
 import { FakeBoard, type Faults } from "./fake-board.ts";
 import { changed, manifestOf, resigned, succeed, TINY } from "./support.ts";
 
@@ -60,7 +61,7 @@ describe("update", () => {
     assert.equal(code, 0, stderr);
     assertWhole(board);
     assert.equal(stdout, `unix:${SOCKET}: model 0123456789abcdef (5.5 MB sent)\n`);
-    assert.match(stderr, /^model [0-9a-f]{16}, to qemu, slot A, runtime c5a6ff45ee2e4c38$/m);
+    assert.match(stderr, new RegExp(`^model [0-9a-f]{16}, to qemu, slot A, runtime ${OWN}$`, "m"));
     assert.match(stderr, /^board: testing it$/m);
     for (const phase of ["check", "send", "install"]) assert.match(stderr, new RegExp(`^${phase}: done \\(`, "m"));
     assert.deepEqual([board.heard[0], board.heard.at(-1)], ["/update", "quit"]);
@@ -80,7 +81,7 @@ describe("update", () => {
   const refused: [name: string, faults: Faults, exit: keyof typeof EXIT, message: RegExp][] = [
     [
       "another board",
-      { ready: "update 1 ready c5a6ff45ee2e4c38 vck190 A" },
+      { ready: `update 1 ready ${OWN} vck190 A` },
       "verification",
       /a bundle for another board \(expected qemu, found vck190\)/,
     ],
