@@ -22,6 +22,7 @@ export class Build {
   maxNormGroup: i32;
   maxOrder: i32;
   maxLog2: i32;
+  statePorts: i32; //    ports 1 to this one have a part of the state each; 0: it is with all else
   inProj: usize; //      u8 [PORT_PATTERN + 1]: length n, then the port of block b mod n
   others: usize; //      the same of out_proj and lm_head
   memories: usize; //    u8 [ports]: the memory of each, that of port 0 is 0
@@ -53,6 +54,7 @@ export function setBuild(
   maxNormGroup: i32,
   maxOrder: i32,
   maxLog2: i32,
+  statePorts: i32,
 ): void {
   const b = build;
   b.ports = ports;
@@ -70,6 +72,7 @@ export function setBuild(
   b.maxNormGroup = maxNormGroup;
   b.maxOrder = maxOrder;
   b.maxLog2 = maxLog2;
+  b.statePorts = statePorts;
 }
 
 /** How the model is to run; arguments as in Build. 0, or the number of the limit that the model passes (misfit). */

@@ -10,7 +10,7 @@ import {
   unitLog2,
   unitOrder,
 } from "./accel-build";
-import { DeviceMatrix, deviceLayer, embeddingBytes, places } from "./accel-memory";
+import { DeviceMatrix, deviceLayer, embeddingBytes, places, stateStride } from "./accel-memory";
 import { config, dInner } from "./config";
 import { BEAT_BYTES } from "./contract";
 import {
@@ -49,7 +49,6 @@ import {
   ROUTE_SEGMENTS,
 } from "./device.generated";
 import { allocate } from "./memory";
-import { layerStateBytes } from "./state";
 import { weights } from "./weights";
 
 /** Of a descriptor that belongs to no layer: in messages alone. */
@@ -140,7 +139,7 @@ export function projectAndScanCommands(layer: i32, tokens: i32, t: u32): void {
   store<u32>(at, t, DESC_COUNT);
   store<u16>(at, <u16>(t % <u32>(config.convWidth - 1)), DESC_INPUTS);
   store<u8>(at, <u8>config.stateBits, DESC_FORMAT);
-  store<u64>(at, places.state + <u64>layer * layerStateBytes(), DESC_A0);
+  store<u64>(at, places.state + <u64>layer * stateStride(), DESC_A0);
   store<u64>(at, l.record, DESC_A1);
   store<u64>(at, places.rows, DESC_A2);
   store<u64>(at, places.u, DESC_A3);

@@ -11,11 +11,12 @@ import {
   NORM_RECORD,
   PORT_PATTERN,
   ROW_RECORD,
+  STATE_PARTS,
   VECTOR_HEADER,
 } from "./device.generated";
 import { allocate } from "./memory";
 import { DT, targetOf, Z } from "./pass";
-import { layerStateBytes } from "./state";
+import { layerStateBytes, partBytes, ringBytes } from "./state";
 import { productShift } from "./units/codes";
 import { blockBytes } from "./units/mmu";
 import { guardBits } from "./units/nqu";
@@ -51,7 +52,8 @@ export class Places {
   u: u64; //          T u vectors
   turned: u64; //     the same, transformed
   logits: u64;
-  state: u64; //      of all layers
+  state: u64; //      of all layers; F and taps alone where other ports have the rest
+  parts: usize; //    u64 [STATE_PARTS]: where each part of the state begins
   // Only read
   norm: u64; //       norm record of the codes of the residual
   signs: u64;
@@ -106,8 +108,27 @@ export function placeData(at: u64): u64 {
   p.turned = p.u + tokens * uBytes();
   p.logits = p.turned + tokens * uBytes();
   p.state = p.logits + beats(headRows() * 4);
-  return p.state + <u64>config.layers * layerStateBytes();
+  p.parts = parts;
+  if (build.statePorts == 0) return p.state + <u64>config.layers * layerStateBytes();
+  return placeParts(0, p.state + <u64>config.layers * ringBytes());
 }
+
+/** Parts of the state that lie in a memory, one after the other from `at` on; returns the first address behind them. */
+function placeParts(memory: i32, at: u64): u64 {
+  for (let part = 0; part < build.statePorts; part++) {
+    if (load<u8>(build.memories + part + 1) != memory) continue;
+    store<u64>(parts + ((<usize>part) << 3), at);
+    at += <u64>config.layers * partBytes(build.statePorts);
+  }
+  return at;
+}
+
+/** Of a layer's state, or where its parts lie elsewhere, of its F and taps. */
+export function stateStride(): u64 {
+  return build.statePorts == 0 ? layerStateBytes() : ringBytes();
+}
+
+const parts: usize = memory.data(STATE_PARTS * 8, 8);
 
 // ---------------------------------------------------------------------------------------------------- the walk
 
@@ -171,10 +192,11 @@ function put(pointer: usize, bytes: usize): void {
   cursor += bytes;
 }
 
-/** Everything that the device only reads, from the cursors on. */
+/** Everything that the device only reads, from the cursors on; in memories beside the first behind their parts of the state. */
 export function placeWeights(write: bool): void {
   const p = places;
   if (p.layers == 0) allocatePlaces();
+  for (let i = 1; i < PORT_PATTERN; i++) setCursor(i, placeParts(i, cursorOf(i)));
   cursor = cursorOf(0);
   writing = write;
   p.norm = align();
@@ -254,6 +276,7 @@ function putLayer(i: i32): void {
   putRows(l);
   to.record = align();
   putRecord(l, constants);
+  if (build.statePorts > 0) putParts(i);
   to.norm = align();
   putNorm(0, innerAddend(l));
   const inProj = changetype<DeviceMatrix>(to.inProj);
@@ -275,6 +298,15 @@ function putRecord(l: Layer, constants: u64): void {
   store<u16>(at, <u16>config.rootInner, 32);
   store<u8>(at, <u8>config.rootInnerShift, 34);
   store<u64>(at, constants, 40);
+}
+
+/** Where the parts of a layer's state begin. */
+function putParts(layer: i32): void {
+  const at = next(BEAT_BYTES);
+  for (let part = 0; part < build.statePorts; part++) {
+    const place = (<usize>part) << 3;
+    store<u64>(at + place, load<u64>(parts + place) + <u64>layer * partBytes(build.statePorts));
+  }
 }
 
 /** Constants of each row of in_proj as stored; those of padding are 0. */

@@ -3,7 +3,7 @@
 // The device has the state of one conversation at a time: it goes up when that one's first token comes, and back when the host wants to see it
 // (settle), when another's token comes, and every JOURNAL tokens. In between linear memory has an older state, and the tokens since. So when a
 // pass fails, which leaves the device's copy in pieces, the state before that pass is computed from these two, in WebAssembly: same bits.
-import { read, write } from "./accel";
+import { read } from "./accel";
 import { build, deviceTokens } from "./accel-build";
 import {
   allocateCommands,
@@ -17,12 +17,13 @@ import {
 } from "./accel-commands";
 import { cursorOf, placeData, places, placeWeights, setCursor } from "./accel-memory";
 import { allocateSplit, readResiduals, splitHead, splitLayer, writeResiduals } from "./accel-split";
+import { allocateState, fetchState, sendState } from "./accel-state";
 import { config, headRows } from "./config";
 import { TOKEN_MODULUS } from "./contract";
 import { PORT_PATTERN } from "./device.generated";
 import { embedToken, forwardHere, untilDither } from "./forward";
 import { pass } from "./pass";
-import { advance, layersBytes, layersOf, reset, setTokenIndex, tokenIndex } from "./state";
+import { advance, layersOf, reset, setTokenIndex, tokenIndex } from "./state";
 import { weights } from "./weights";
 
 /** Tokens that may have to be computed again, at most. */
@@ -65,6 +66,7 @@ export function openDevice(data: u64): void {
   placeWeights(true);
   allocateCommands();
   allocateSplit();
+  allocateState();
   open = true;
 }
 
@@ -104,13 +106,13 @@ function replay(): void {
 }
 
 function readState(): void {
-  read(places.state, layersOf(resident), layersBytes());
+  fetchState(layersOf(resident));
   ahead = 0;
 }
 
 function bring(state: usize): void {
   settle(0);
-  write(places.state, layersOf(state), layersBytes());
+  sendState(layersOf(state));
   resident = state;
 }
 

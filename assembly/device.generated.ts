@@ -2,8 +2,8 @@
 
 // Identity
 export const ID = 0x4c4d4241;
-export const VERSION = 0x00010001;
-export const CONTRACT = 0x424a1b78;
+export const VERSION = 0x00010002;
+export const CONTRACT = 0x5cf48712;
 
 // Sizes in bytes, and counts
 export const REGISTER_PAGE = 0x1000;
@@ -18,6 +18,7 @@ export const WINDOW_STRIDE = 0x0020;
 export const PORT_PATTERN = 0x003f;
 export const VECTOR_HEADER = 0x0040;
 export const LAYER_RECORD = 0x0040;
+export const STATE_PARTS = 0x0008;
 export const NORM_RECORD = 0x0040;
 export const ROW_RECORD = 0x0010;
 export const BLOCK_RECORD = 0x0010;
@@ -59,6 +60,7 @@ export const REG_BUILD_MAX_TAPS = 0x0074;
 export const REG_BUILD_MAX_NORM_GROUP = 0x0078;
 export const REG_BUILD_MAX_ORDER = 0x007c;
 export const REG_BUILD_MAX_LOG2 = 0x0080;
+export const REG_BUILD_STATE_PORTS = 0x0084;
 
 // Registers: written by the host
 export const REG_HEAD = 0x0400;

@@ -28,7 +28,12 @@ function tapBytes(): usize {
   return aligned((config.convWidth - 1) * convChannels() * 2);
 }
 
-function exponentBytes(): usize {
+/** F and taps of a layer. */
+export function ringBytes(): usize {
+  return decayBytes() + tapBytes();
+}
+
+export function exponentBytes(): usize {
   return aligned(dInner() * stateGroups());
 }
 
@@ -37,7 +42,14 @@ function codeBytes(): i32 {
 }
 
 export function layerStateBytes(): usize {
-  return decayBytes() + tapBytes() + exponentBytes() + aligned(codeBytes());
+  return ringBytes() + exponentBytes() + aligned(codeBytes());
+}
+
+/** What each of so many parts has of a layer: every ports-th beat of its exponents, and of its codes. */
+export function partBytes(ports: i32): usize {
+  const each = <usize>ports * BEAT_BYTES;
+  const exponents = (exponentBytes() + each - 1) / each;
+  return (exponents + (aligned(codeBytes()) + each - 1) / each) * BEAT_BYTES;
 }
 
 /** Bytes of all layers, which follow each other. */

@@ -8,7 +8,7 @@ const USAGE = `usage: npm run estimate:validate -- [options]
 
 Runs ${CASES.length} configurations on the simulated RTL, which takes some minutes, and says how far the model of speed is off in each.
 The RTL's cycles and beats are kept in bench/results/estimate.json, and tests hold the model against them. Needs Verilator and
-the simulations top, top-p4 and top-p6 (node firmware/rtl/build.mjs top-p6). Ends with 6 where the model is off by more than ${100 * TOLERANCE} %.
+the simulations top, top-p4, top-p6, top-p3-s2 and top-p32-s4 (node firmware/rtl/build.mjs top-p6). Ends with 6 where the model is off by more than ${100 * TOLERANCE} %.
 
   --dry          compare with the figures that are kept: no RTL
   --only <text>  only configurations whose title has this text; nothing is kept

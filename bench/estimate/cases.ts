@@ -5,7 +5,7 @@ import * as lm from "../../assembly/device.generated.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import type { BoardName, Device } from "../../host/device/index.ts";
 import { buildName } from "../../host/device/simulator.ts";
-import { UNITS, type UnitName } from "../../host/estimate/device.ts";
+import { type Build, UNITS, type UnitName } from "../../host/estimate/device.ts";
 import { type Configuration, costOf, type EstimateBoard, simulatePass } from "../../host/estimate/estimate.ts";
 import type { Shape } from "../../host/estimate/workload.ts";
 import { readModelHeader } from "../../host/model/description.ts";
@@ -22,7 +22,9 @@ export interface Case {
   layers: number;
   recipe: SyntheticRecipe;
   board: BoardName;
-  ports: 1 | 4 | 6;
+  ports: 1 | 3 | 4 | 6 | 32;
+  /** Parts of the state on ports of their own. Default: 0, port 0 has it. */
+  statePorts?: 2 | 4;
   /** Of a pass. */
   tokens: number;
   partition: Partition;
@@ -70,12 +72,19 @@ export const CASES: readonly Case[] = [
   { ...LARGEST, partition: "split" },
   { ...LARGEST, ports: 4 },
   { ...LARGEST, layers: 1, ports: 1 },
+  { ...EMBEDDED, ports: 3, statePorts: 2 },
+  { ...EMBEDDED, board: "u280", ports: 3, statePorts: 2, tokens: 2 },
+  { ...shape("mamba2-130m", 2), board: "u280", ports: 3, statePorts: 2 },
+  { ...shape("mamba2-370m", 2), board: "u280", ports: 3, statePorts: 2, tokens: 2 },
+  { ...shape("mamba2-130m", 2), board: "u280", ports: 32, statePorts: 4 },
+  { ...LARGEST, board: "u280", ports: 32, statePorts: 4 },
 ];
 
 /** What a row of the table stands for. */
-export function titleOf({ model, layers, recipe, board, ports, tokens, partition, serial }: Case): string {
+export function titleOf({ model, layers, recipe, board, ports, statePorts, tokens, partition, serial }: Case): string {
   const widths = Object.entries(recipe).map(([name, bits]) => `${name === "headBits" ? "head " : "A"}${bits}`);
   const parts = [`${model} x ${layers}`, ...widths, board, `${ports} port${ports > 1 ? "s" : ""}`];
+  if (statePorts !== undefined) parts.push(`state on ${statePorts}`);
   if (tokens > 1) parts.push(`${tokens} tokens`);
   if (partition === "split") parts.push("split");
   if (serial.length > 0) parts.push(`in turn: ${serial.join(" ")}`);
@@ -119,11 +128,12 @@ const UNIT_OF: { readonly [unit: number]: UnitName } = {
 
 /** A pass on the simulated RTL, after another that fills the state. */
 export function measure(one: Case): Measured {
-  const { board, ports, partition, serial, tokens } = one;
+  const { board, ports, statePorts, partition, serial, tokens } = one;
   const options = {
     device: "rtl",
     board: BOARDS[board],
     ports,
+    ...(statePorts === undefined ? {} : { statePorts }),
     partition,
     serial,
     simulator: { ringLog2: 10 },
@@ -163,7 +173,7 @@ export function model(one: Case): Measured {
   const board: EstimateBoard = { ...known, ...withPorts(known, one.ports) };
   const configuration: Configuration = {
     ...{ board, partition: one.partition, serial: one.serial },
-    build: { stateLanes: 2, prefetch: prefetchOf(one.ports) },
+    build: buildOf(one),
   };
   const device = simulatePass(shape, configuration, { tokens: one.tokens, logits: true });
   const beats = noBeats();
@@ -175,10 +185,16 @@ export function model(one: Case): Measured {
   return { cycles: device.busy, beats };
 }
 
-/** PREFETCH of the simulated build with so many ports. */
-function prefetchOf(ports: number): number {
-  const named = new RegExp(`^// rtl-build: ${buildName(ports)} .*PREFETCH=(\\d+)`, "m");
-  const found = named.exec(readFileSync(join(ROOT, "firmware/rtl/sim/accelerator.cpp"), "utf8"));
-  const whole = /parameter int PREFETCH +=? *(\d+)/.exec(readFileSync(join(ROOT, "firmware/rtl/lm_top.sv"), "utf8"));
-  return Number((found ?? whole)![1]);
+/** Parameters of the simulated build: those of its line in a testbench, else those of every build. */
+function buildOf({ ports, statePorts: parts }: Case): Build {
+  const statePorts: number = parts ?? 0;
+  const source = (path: string) => readFileSync(join(ROOT, "firmware/rtl", path), "utf8");
+  const lines = ["sim/accelerator.cpp", "sim/accelerator_u280.cpp"].map(source).join("\n");
+  const line = new RegExp(`^// rtl-build: ${buildName(ports, statePorts)} .*$`, "m").exec(lines)![0];
+  const value = (name: string) => {
+    const whole = new RegExp(`parameter int ${name} += *(\\d+)`).exec(source("lm_top.sv"));
+    return Number((new RegExp(`\\b${name}=(\\d+)`).exec(line) ?? whole)![1]);
+  };
+  const multiplies = value("MULTIPLIES") as 1 | 2;
+  return { stateLanes: value("STATE_LANES"), statePorts, multiplies, prefetch: value("PREFETCH") };
 }

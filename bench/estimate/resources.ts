@@ -18,7 +18,10 @@ export const OTHER_BUILDS: readonly Build[] = [
   buildOf("small", BOARDS.vck190, {
     ...{ PORTS: 2, TOKENS: 1, MAX_INPUTS: 4096, MAX_ORDER: 32, MAX_LOG2: 6, PREFETCH: 1024 },
   }),
-  buildOf("u280", BOARDS.u280),
+  // Without parts of the state, which nobody has synthesized yet
+  buildOf("u280-plain", {
+    build: { ...BOARDS.u280.build, state_lanes: 2, state_ports: 0, multiplies: 1, prefetch: 1024 },
+  }),
   buildOf("vck190-p4", BOARDS.vck190, { PORTS: 4, PREFETCH: 4096 }),
 ];
 
@@ -49,6 +52,8 @@ export function parametersOf({ parameters }: Build): BuildParameters {
     ...{ ports: of("PORTS"), tokens: of("TOKENS"), actBits: of("ACT_BITS"), maxInputs: of("MAX_INPUTS") },
     ...{ maxOrder: of("MAX_ORDER"), maxLog2: of("MAX_LOG2"), prefetch: of("PREFETCH") },
     stateLanes: parameters.STATE_LANES ?? STATE_LANES,
+    statePorts: parameters.STATE_PORTS ?? 0,
+    tables: 0,
   };
 }
 

@@ -18,6 +18,7 @@ export const UNITS: { readonly [module: string]: string } = {
   lm_axi_wr: "masters",
   lm_axi_rd_mux: "masters",
   lm_axi_wr_mux: "masters",
+  lm_state_port: "masters",
   lm_copy: "COPY",
   lm_embed_unit: "EMBED",
   lm_mmu_unit: "MMU",
@@ -37,16 +38,20 @@ export interface Build {
   parameters: { [name: string]: number };
 }
 
+/** Of lm_top, where a build need not say. */
+const DEFAULTS: { readonly [name: string]: number } = { state_lanes: 2, state_ports: 0, multiplies: 1 };
+
 type Board = (typeof BOARDS)[keyof typeof BOARDS];
 
 /** lm_top as a board's file asks for it. */
 export function buildOf(
   name: string,
-  { build }: Pick<Board, "build">,
+  { build }: { readonly build: { readonly [name in keyof Board["build"]]: number } },
   changes: { [name: string]: number } = {},
 ): Build {
   const { lanes, ...rest } = build;
-  const parameters = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key.toUpperCase(), value]));
+  const said = Object.entries(rest).filter(([key, value]) => DEFAULTS[key] !== value);
+  const parameters = Object.fromEntries(said.map(([key, value]) => [key.toUpperCase(), value]));
   return { name, parameters: { PORTS: lanes, ...parameters, ...changes } };
 }
 

@@ -11,7 +11,7 @@
 #define DEFAULT_TIMEOUT_MS 10000
 
 _Static_assert(sizeof(lm_descriptor_t) == LM_DESCRIPTOR && sizeof(lm_completion_t) == LM_COMPLETION, "as docs/device.md has them");
-_Static_assert(sizeof(lm_dma_build_t) == LM_REG_BUILD_MAX_LOG2 + 4 - LM_REG_BUILD_LANES, "a member for each word BUILD_*");
+_Static_assert(sizeof(lm_dma_build_t) == LM_REG_BUILD_STATE_PORTS + 4 - LM_REG_BUILD_LANES, "a member for each word BUILD_*");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "all in memory is little-endian");
 
 static const char NO_ANSWER[] = "no answer from the device";
@@ -59,7 +59,9 @@ static void grant_all(lm_dma_t* device) {
   for (uint32_t port = 0; port < device->build.ports; port++) {
     const lm_range_t* far = &device->memories[device->port_memories[port]];
     const uint64_t from = far == device->memories ? l->weights : far->address;
-    grant(device, LM_WINDOWS - 1 + port, from, far->address + far->bytes, LM_WINDOW_FLAG_READ);
+    /* In a memory of its own a part of the state lies beside the weights; in the first it is among the data */
+    const int writes = far != device->memories && port >= 1 && port <= device->build.state_ports;
+    grant(device, LM_WINDOWS - 1 + port, from, far->address + far->bytes, writes ? LM_WINDOW_FLAG_READ | LM_WINDOW_FLAG_WRITE : LM_WINDOW_FLAG_READ);
   }
 }
 
@@ -112,6 +114,8 @@ static lm_dma_code_t identify(lm_dma_t* device, lm_dma_error_t* error) {
   memcpy(&device->build, words, sizeof words);
   if (device->build.ports - 1 >= LM_PORT_PATTERN)
     return foreign("a device with no port, or more than there can be", "1 to %" PRIu32, LM_PORT_PATTERN, device->build.ports, error);
+  if (device->build.state_ports >= device->build.ports || device->build.state_ports > LM_STATE_PARTS)
+    return foreign("a device with more parts of the state than ports for them", "below %" PRIu32, device->build.ports, device->build.state_ports, error);
   return LM_DMA_OK;
 }
 

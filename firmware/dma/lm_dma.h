@@ -113,6 +113,7 @@ typedef struct {
   uint32_t lanes, ports, tokens, act_bits, max_inputs, max_rows, max_heads, max_head_dim, max_state, max_groups;
   uint32_t units; /* bit LM_UNIT_*: it is there */
   uint32_t max_copy, max_words, max_taps, max_norm_group, max_order, max_log2;
+  uint32_t state_ports; /* ports 1 to this one have a part of the state each; 0: it is with port 0 */
 } lm_dma_build_t;
 
 /* Zeros: the defaults. */

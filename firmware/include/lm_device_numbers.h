@@ -4,8 +4,8 @@
 
 /* Identity */
 #define LM_ID 0x4c4d4241u
-#define LM_VERSION 0x00010001u
-#define LM_CONTRACT 0x424a1b78u
+#define LM_VERSION 0x00010002u
+#define LM_CONTRACT 0x5cf48712u
 
 /* Sizes in bytes, and counts */
 #define LM_REGISTER_PAGE 0x1000u
@@ -20,6 +20,7 @@
 #define LM_PORT_PATTERN 0x003fu
 #define LM_VECTOR_HEADER 0x0040u
 #define LM_LAYER_RECORD 0x0040u
+#define LM_STATE_PARTS 0x0008u
 #define LM_NORM_RECORD 0x0040u
 #define LM_ROW_RECORD 0x0010u
 #define LM_BLOCK_RECORD 0x0010u
@@ -61,6 +62,7 @@
 #define LM_REG_BUILD_MAX_NORM_GROUP 0x0078u
 #define LM_REG_BUILD_MAX_ORDER 0x007cu
 #define LM_REG_BUILD_MAX_LOG2 0x0080u
+#define LM_REG_BUILD_STATE_PORTS 0x0084u
 
 /* Registers: written by the host */
 #define LM_REG_HEAD 0x0400u

@@ -8,6 +8,7 @@
 //           not requested yet come as zeros: a client always gets every beat it asked for, and needs no way out of its own.
 // flush:    with poison, when the client is in reset: data is dropped.
 // idle:     no command, nothing in flight, all data taken.
+// arrived:  no command, nothing in flight; data may still wait for the client. Commands behind it may then be another descriptor's.
 // beats_read: beats that came over the bus since clear.
 // AXI: bursts of at most BURST beats, on multiples of their size, so none crosses 4 KiB; at most OUTSTANDING in flight; a burst is only
 // requested when there is room for it, so r is always taken (there is no rready).
@@ -25,6 +26,7 @@ module lm_axi_rd #(
     input  logic                   clear,
     input  logic                   flush,
     output logic                   idle,
+    output logic                   arrived,
     output logic                   error,
     output logic [7:0]             error_code,
     output logic [63:0]            error_addr,
@@ -99,7 +101,8 @@ module lm_axi_rd #(
     assign request = active && !bad && !poison && !error && left != 32'd0 && room && i_ready && (!arvalid || arready);
 
     assign c_ready = !active;
-    assign idle    = !active && !arvalid && i_level == '0 && level == '0;
+    assign arrived = !active && !arvalid && i_level == '0;
+    assign idle    = arrived && level == '0;
 
     always_ff @(posedge clk) begin
         if (arvalid && arready) arvalid <= 1'b0;

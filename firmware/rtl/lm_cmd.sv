@@ -14,6 +14,9 @@
 //   u_reset[u]  the unit did not even then end: its logic is to be reset, while its masters are idle
 //   u_quiet[u]  all masters of the unit are idle
 //   u_error, u_code, u_info, u_read, u_written: what its masters say: error, LM_STATUS_*, address, beats
+// With MULTIPLIES = 2 the MMU has two descriptors at a time, by turns as units LM_UNIT_MMU and 7: the younger one fetches weights ahead, and
+//   m_claim  one cycle for each of them (LM_UNIT_MMU lowest): all else of the unit is its own from here on, since the older one's completion is written
+//   m_full   the unit has no room for another descriptor
 // Ring: read and write master of its own (f_*, w_*).
 // irq: one cycle, after an error or a descriptor with LM_FLAG_INTERRUPT has its completion in memory.
 // Cycles from the doorbell to the start of a unit: one memory latency and 6; the next descriptor is fetched while a unit works.
@@ -32,7 +35,8 @@ module lm_cmd #(
     parameter int MAX_WORDS    = 64,
     parameter int MAX_TAPS     = 32768,
     parameter int MAX_ORDER    = 64,
-    parameter int MAX_LOG2     = 7
+    parameter int MAX_LOG2     = 7,
+    parameter int MULTIPLIES   = 1
 ) (
     input  logic                clk,
     input  logic                rst_n,
@@ -93,7 +97,9 @@ module lm_cmd #(
     input  logic [UNITS*8-1:0]  u_code,
     input  logic [UNITS*64-1:0] u_info,
     input  logic [UNITS*32-1:0] u_read,
-    input  logic [UNITS*32-1:0] u_written
+    input  logic [UNITS*32-1:0] u_written,
+    output logic [1:0]          m_claim,
+    input  logic                m_full
 );
     `include "lm_device.svh"
 
@@ -141,8 +147,20 @@ module lm_cmd #(
     logic       alone;   // waits until all others have ended
     logic       follows; // reads what the descriptor before makes
     logic [2:0] latest;  // the unit of that one
-    wire        may_start = alone ? busy == '0 : !busy[unit[2:0]] && !(follows && ended[latest]);
+    // Whose turn of the two descriptors of the MMU it is; they wait for each other
+    localparam int MMU    = LM_UNIT_MMU;
+    localparam int SECOND = MULTIPLIES == 2 ? 7 : MMU;
+    logic       second;
+    logic [1:0] m_waits;
+    wire        is_mmu = unit == 8'(MMU) || unit == 8'(SECOND);
+    wire [1:0]  m_busy = {MULTIPLIES == 2 && busy[SECOND], busy[MMU]};
+
+    wire        may_start = is_mmu && (m_full || u_reset != '0) ? 1'b0 : alone ? busy == '0 : !busy[unit[2:0]] && !(follows && ended[latest]);
     wire [UNITS-1:0] failed = u_error | timed_out | aborted;
+
+    function automatic logic waits(input int u);
+        waits = (u == MMU && m_waits[0]) || (MULTIPLIES == 2 && u == SECOND && m_waits[1]);
+    endfunction
 
     assign u_desc       = desc;
     assign f_data_ready = step == FETCH;
@@ -192,10 +210,14 @@ module lm_cmd #(
         if (w_valid && w_ready) w_valid <= 1'b0;
         if (w_data_valid && w_data_ready) w_data_valid <= 1'b0;
 
+        // The younger of the MMU's two goes on when the older has its completion
+        m_claim <= m_waits & ~{m_busy[0], m_busy[1]};
+        m_waits <= m_waits & {m_busy[0], m_busy[1]};
+
         // Units at work
         for (int u = 1; u < UNITS; u++) begin
             if (busy[u] && !ended[u]) begin
-                if (!u_hold[u]) timer[32*u +: 32] <= timer[32*u +: 32] + 32'd1;
+                if (!u_hold[u] && !waits(u)) timer[32*u +: 32] <= timer[32*u +: 32] + 32'd1;
                 else slot_held[32*u +: 32] <= slot_held[32*u +: 32] + 32'd1;
                 if (u_hold[u] && !(busy[u_after[3*u +: 3]] && !ended[u_after[3*u +: 3]])) begin
                     u_hold[u] <= 1'b0;
@@ -209,6 +231,14 @@ module lm_cmd #(
                     timed_out[u]      <= 1'b1;
                     u_abort[u]        <= 1'b1;
                     u_reset[u]        <= u_abort[u];
+                    // Both descriptors of the MMU end with it
+                    if (MULTIPLIES == 2 && u_abort[u] && (u == MMU || u == SECOND)) for (int s = 1; s < UNITS; s++) begin
+                        if ((s == MMU || s == SECOND) && busy[s] && !ended[s]) begin
+                            aborted[s] <= 1'b1;
+                            u_abort[s] <= 1'b1;
+                            u_reset[s] <= 1'b1;
+                        end
+                    end
                     timer[32*u +: 32] <= '0;
                 end
                 slot_cycles[32*u +: 32] <= slot_cycles[32*u +: 32] + 32'd1;
@@ -237,7 +267,7 @@ module lm_cmd #(
                 w_data[8*LM_DONE_SEQUENCE +: 32]      <= pick_sequence;
                 w_data[8*LM_DONE_STATUS +: 8]         <= pick_code;
                 w_data[8*LM_DONE_OPCODE +: 8]         <= slot_op[8*pick +: 8];
-                w_data[8*LM_DONE_UNIT +: 8]           <= {5'd0, pick};
+                w_data[8*LM_DONE_UNIT +: 8]           <= pick == 3'(SECOND) ? 8'(MMU) : {5'd0, pick};
                 w_data[8*LM_DONE_INFO +: 64]          <= pick_info;
                 w_data[8*LM_DONE_START +: 64]         <= slot_start[64*pick +: 64];
                 w_data[8*LM_DONE_CYCLES +: 32]        <= slot_cycles[32*pick +: 32];
@@ -308,7 +338,7 @@ module lm_cmd #(
                 step      <= check_status == LM_STATUS_OK[7:0] ? ISSUE : FAIL;
                 fail_code <= check_status;
                 fail_info <= {32'd0, check_info};
-                unit      <= check_unit;
+                unit      <= second && check_unit == 8'(MMU) ? 8'(SECOND) : check_unit;
                 follows   <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_FOLLOW[7:0]) != 8'd0;
                 alone     <= (desc[8*LM_DESC_FLAGS +: 8] & LM_FLAG_WAIT[7:0]) != 8'd0
                              || desc[8*LM_DESC_OPCODE +: 8] == LM_OP_FENCE[7:0];
@@ -324,6 +354,9 @@ module lm_cmd #(
                     timed_out[unit[2:0]]              <= 1'b0;
                     aborted[unit[2:0]]                <= 1'b0;
                     latest         <= unit[2:0];
+                    if (is_mmu && MULTIPLIES == 2) second <= !second;
+                    if (is_mmu) m_waits[second] <= m_busy[!second];
+                    if (is_mmu) m_claim[second] <= !m_busy[!second];
                     u_after[3*unit[2:0] +: 3]         <= latest;
                     u_hold[unit[2:0]]                 <= follows && !alone && busy[latest];
                     for (int u = 0; u < UNITS; u++)
@@ -381,6 +414,9 @@ module lm_cmd #(
             next           <= '0;
             halted         <= 1'b0;
             ring_lost      <= 1'b0;
+            second         <= 1'b0;
+            m_waits        <= '0;
+            m_claim        <= '0;
             busy           <= '0;
             ended          <= '0;
             u_abort        <= '0;

@@ -14,14 +14,15 @@
 //   s_head  110 bits: {D, ae, am, dt_bias, dt, F} (lm_ssmu_head), H beats
 //   s_x     int16: H · P values
 //   s_exp   512 bits: 64 exponents int8 a beat, [H · P][words] without gaps; the last beat may be partly filled
-//   s_code  512 bits: 4 groups of 16 codes int8 a beat, [H · P][words][16] likewise
+//   s_code  BEATS times 512 bits: 4 groups of 16 codes int8 each, [H · P][words][16] likewise
 //   m_f     24 bits: new F, H beats
 //   m_exp, m_code: the new state, shaped as it came; unused bytes of a last beat are 0
 //   m_y     int32 Q12: H · P values
 // Throughput LANES groups of 16 state values a cycle; a head takes max(P · ceil(words / LANES), P + 5, 24) cycles.
 // Latency from a channel's last group to its m_y 17 cycles.
 module lm_ssmu #(
-    parameter int LANES    = 1,   // groups of 16 a cycle: 1, 2 or 4
+    parameter int LANES    = 1,   // groups of 16 a cycle: 1, 2, 4, or 8 with two beats of codes or more
+    parameter int BEATS    = 1,   // beats of codes at once; a power of two
     parameter int HEAD_DIM = 128, // P at most; a power of two
     parameter int WORDS    = 64,  // G · ceil(N / 16) at most; a power of two
     parameter int GROUPS   = 8    // G at most; a power of two
@@ -58,7 +59,7 @@ module lm_ssmu #(
     input  logic [511:0]              s_exp_data,
     input  logic                      s_code_valid,
     output logic                      s_code_ready,
-    input  logic [511:0]              s_code_data,
+    input  logic [512*BEATS-1:0]      s_code_data,
     output logic                      m_f_valid,
     input  logic                      m_f_ready,
     output logic [23:0]               m_f_data,
@@ -67,7 +68,7 @@ module lm_ssmu #(
     output logic [511:0]              m_exp_data,
     output logic                      m_code_valid,
     input  logic                      m_code_ready,
-    output logic [511:0]              m_code_data,
+    output logic [512*BEATS-1:0]      m_code_data,
     output logic                      m_y_valid,
     input  logic                      m_y_ready,
     output logic signed [31:0]        m_y_data
@@ -76,6 +77,7 @@ module lm_ssmu #(
     localparam int AW = $clog2(WORDS);
     localparam int GW = $clog2(GROUPS);
     localparam int BANKS = 4;
+    localparam int CW = $clog2(4 * BEATS); // groups of a beat of codes
 
     // ------------------------------------------------------------ job
     localparam logic [1:0] IDLE = 2'd0, RUN = 2'd1, DRAIN = 2'd2, FLUSH = 2'd3;
@@ -159,7 +161,7 @@ module lm_ssmu #(
         counting <= start;
         counted <= counting;
         if (counted) begin
-            code_beats <= 28'((state_groups + 30'd3) >> 2);
+            code_beats <= 28'((state_groups + 30'(4 * BEATS - 1)) >> CW);
             exp_beats <= 24'((state_groups + 30'd63) >> 6);
         end else begin
             if (s_code_valid && s_code_ready) code_beats <= code_beats - 28'd1;
@@ -173,10 +175,10 @@ module lm_ssmu #(
         end
     end
     wire [7:0]            exps_there;
-    wire [3:0]            codes_there;
+    wire [CW+1:0]         codes_there;
     wire [8*LANES-1:0]    exps;
     wire [128*LANES-1:0]  codes;
-    logic [2:0]           count;
+    logic [3:0]           count;
     wire                  go;
     wire                  reads_exp  = exp_beats != 24'd0 && !counted;
     wire                  reads_code = code_beats != 28'd0 && !counted;
@@ -186,9 +188,9 @@ module lm_ssmu #(
     lm_unpack #(.WIDTH(8), .ELEMENTS(64), .OUT(LANES)) u_exp_in (
         .clk(clk), .rst_n(rst_n), .clear(clear), .s_valid(s_exp_valid && reads_exp), .s_ready(exp_ready), .s_data(s_exp_data),
         .level(exps_there), .data(exps), .pop(go ? 8'(count) : 8'd0));
-    lm_unpack #(.WIDTH(128), .ELEMENTS(4), .OUT(LANES)) u_code_in (
+    lm_unpack #(.WIDTH(128), .ELEMENTS(4 * BEATS), .OUT(LANES)) u_code_in (
         .clk(clk), .rst_n(rst_n), .clear(clear), .s_valid(s_code_valid && reads_code), .s_ready(code_ready), .s_data(s_code_data),
-        .level(codes_there), .data(codes), .pop(go ? 4'(count) : 4'd0));
+        .level(codes_there), .data(codes), .pop(go ? (CW + 2)'(count) : '0));
 
     // ------------------------------------------------------------ issue: up to LANES groups of channel p of the next head
     wire                  en, moves;
@@ -200,9 +202,9 @@ module lm_ssmu #(
     wire [5:0]            left = words - word;
     wire                  channel_ends = left <= 6'(LANES);
     wire                  head_ends = channel_ends && {1'b0, p} + 1'b1 == head_dim;
-    always_comb count = channel_ends ? 3'(left) : 3'(LANES);
+    always_comb count = channel_ends ? 4'(left) : 4'(LANES);
     assign go = en && state == RUN && head != heads && codes_done && head_available
-        && exps_there >= 8'(count) && codes_there >= 4'(count);
+        && exps_there >= 8'(count) && codes_there >= (CW + 2)'(count);
     assign takes_head = go && head_ends;
 
     // ------------------------------------------------------------ pipeline: what goes with the groups through its stages
@@ -212,11 +214,11 @@ module lm_ssmu #(
     localparam int LAST   = SUM + 2;    // y
     logic [LAST:1]        valid;
     logic [LAST:1]        first, ends, closes; // first and last groups of a channel; last of a head
-    logic [3*READ-1:0]    counts;              // groups, stage 1 lowest
+    logic [4*READ-1:0]    counts;              // groups, stage 1 lowest
     logic [2*SUM-1:0]     banks;
     logic [PW*SUM-1:0]    channels_at;
-    wire [2:0]            update_count = counts[3*(UPDATE-1) +: 3];
-    wire [2:0]            read_count   = counts[3*(READ-1) +: 3];
+    wire [3:0]            update_count = counts[4*(UPDATE-1) +: 4];
+    wire [3:0]            read_count   = counts[4*(READ-1) +: 4];
     assign out_bank    = banks[2*(SUM-1) +: 2];
     assign out_channel = channels_at[PW*(SUM-1) +: PW];
     always_ff @(posedge clk) begin
@@ -226,7 +228,7 @@ module lm_ssmu #(
             first <= {first[LAST-1:1], word == 6'd0};
             ends <= {ends[LAST-1:1], channel_ends};
             closes <= {closes[LAST-1:1], head_ends};
-            counts <= {counts[3*(READ-1)-1:0], count};
+            counts <= {counts[4*(READ-1)-1:0], count};
             banks <= {banks[2*(SUM-1)-1:0], head_bank};
             channels_at <= {channels_at[PW*(SUM-1)-1:0], p};
         end
@@ -302,12 +304,12 @@ module lm_ssmu #(
     // ------------------------------------------------------------ the state out
     wire                  exp_room, code_room, exp_empty, code_empty;
     logic                 flush;
-    wire [2:0]            push = valid[UPDATE] && en ? update_count : 3'd0;
+    wire [3:0]            push = valid[UPDATE] && en ? update_count : 4'd0;
     lm_pack #(.WIDTH(8), .ELEMENTS(64), .IN(LANES)) u_exp_out (
         .clk(clk), .rst_n(rst_n), .ready(exp_room), .push(7'(push)), .data(new_exps), .flush(flush),
         .m_valid(m_exp_valid), .m_ready(m_exp_ready), .m_data(m_exp_data), .empty(exp_empty));
-    lm_pack #(.WIDTH(128), .ELEMENTS(4), .IN(LANES)) u_code_out (
-        .clk(clk), .rst_n(rst_n), .ready(code_room), .push(push), .data(new_codes), .flush(flush),
+    lm_pack #(.WIDTH(128), .ELEMENTS(4 * BEATS), .IN(LANES)) u_code_out (
+        .clk(clk), .rst_n(rst_n), .ready(code_room), .push((CW + 1)'(push)), .data(new_codes), .flush(flush),
         .m_valid(m_code_valid), .m_ready(m_code_ready), .m_data(m_code_data), .empty(code_empty));
 
     // ------------------------------------------------------------ readout
@@ -315,7 +317,7 @@ module lm_ssmu #(
     logic signed [31:0]   sum;
     always_comb begin
         sum = 32'sd0;
-        for (int i = 0; i < LANES; i++) if (3'(i) < read_count) sum = sum + 32'($signed(terms[27*i +: 27]));
+        for (int i = 0; i < LANES; i++) if (4'(i) < read_count) sum = sum + 32'($signed(terms[27*i +: 27]));
     end
     logic signed [31:0]   y_sum;
     logic signed [48:0]   yc;

@@ -11,8 +11,8 @@
 // run, first, taps_*, take, raw: lm_taps.
 // bc_*, x_*:   int16 after convolution and SiLU: B then C of all groups; x in order of heads.
 // dt_*:        dt and {D, ae, am, dt_bias} of the next head; always taken.
-// z_*:         {γ2, z} in order of heads.
-// Throughput a row a cycle; latency of B, C and x 8 cycles.
+// z_*:         {γ2, z} in order of heads, z_count of them at once, 1 to 4, the first lowest.
+// Throughput a row a cycle, of z four; latency of B, C and x 8 cycles.
 module lm_ssmu_rows (
     input  logic               clk,
     input  logic               rst_n,
@@ -48,21 +48,24 @@ module lm_ssmu_rows (
     output logic [69:0]        dt_constants,
     output logic               z_valid,
     input  logic               z_ready,
-    output logic [31:0]        z_data
+    output logic [127:0]       z_data,
+    output logic [2:0]         z_count
 );
     localparam logic [7:0] SKEW = 8'd6; // heads that z lags behind x
 
     // ------------------------------------------------------------ the next row and its constants
     wire  [6:0]   rows_there;
     wire  [6:0]   rows_pop;
-    lm_unpack #(.WIDTH(16), .ELEMENTS(32), .OUT(1)) u_rows (
-        .clk, .rst_n, .clear(1'b0), .s_valid(row_valid), .s_ready(row_ready), .s_data(row_data), .level(rows_there), .data(raw), .pop(rows_pop));
+    wire  [63:0]  rows;
+    assign raw = rows[15:0];
+    lm_unpack #(.WIDTH(16), .ELEMENTS(32), .OUT(4)) u_rows (
+        .clk, .rst_n, .clear(1'b0), .s_valid(row_valid), .s_ready(row_ready), .s_data(row_data), .level(rows_there), .data(rows), .pop(rows_pop));
     wire  [3:0]   constants_there;
-    wire  [127:0] constants;
-    wire          takes; // a row leaves
-    lm_unpack #(.WIDTH(128), .ELEMENTS(4), .OUT(1)) u_constants (
+    wire  [511:0] constants;
+    wire          takes; // a row leaves, or four of z
+    lm_unpack #(.WIDTH(128), .ELEMENTS(4), .OUT(4)) u_constants (
         .clk, .rst_n, .clear(1'b0), .s_valid(constant_valid), .s_ready(constant_ready), .s_data(constant_data), .level(constants_there),
-        .data(constants), .pop({3'd0, takes}));
+        .data(constants), .pop(takes ? {1'b0, step} : 4'd0));
 
     // ------------------------------------------------------------ where it belongs
     localparam logic [2:0] REST = 3'd0, B = 3'd1, C = 3'd2, DT = 3'd3, X = 3'd4, Z = 3'd5, TAIL = 3'd6;
@@ -79,9 +82,12 @@ module lm_ssmu_rows (
         endcase
     end
     wire          real_row = index < length; // the others fill up a block
-    wire          ends     = index[2:0] == 3'd7 && index + 11'd1 >= length;
+    // Parts begin on a block, so four of z are always of one beat of constants
+    wire  [2:0]   step     = part == Z ? 3'd4 : 3'd1;
+    wire  [10:0]  next     = index + {8'd0, step};
+    wire          ends     = next[2:0] == 3'd0 && next >= length;
     wire          rows_on  = part != REST && part != TAIL;
-    wire          offered  = rows_on && rows_there != 7'd0 && constants_there != 4'd0;
+    wire          offered  = rows_on && rows_there >= {4'd0, step} && constants_there >= {1'b0, step};
     wire          to_conv  = real_row && (part == B || part == C || part == X);
     wire          to_z     = real_row && part == Z;
     wire          conv_ready;
@@ -92,9 +98,12 @@ module lm_ssmu_rows (
     assign takes    = offered && (to_conv ? taps_valid && conv_ready : to_z ? z_ready : 1'b1);
     assign take     = takes && to_conv;
     // The rest of a token's last beat
-    assign rows_pop = part == TAIL ? 7'd32 - {2'd0, column} : {6'd0, takes};
+    assign rows_pop = part == TAIL ? 7'd32 - {2'd0, column} : takes ? {4'd0, step} : 7'd0;
     assign z_valid  = offered && to_z;
-    assign z_data   = {constants[15:0], raw};
+    assign z_count  = next <= length ? 3'd4 : 3'(length - index);
+    for (genvar i = 0; i < 4; i++) begin : g_z
+        assign z_data[32*i +: 32] = {constants[128*i +: 16], rows[16*i +: 16]};
+    end
     assign dt_valid = takes && real_row && part == DT;
     assign dt_data  = raw;
     assign dt_constants = {constants[79:64], constants[21:16], constants[15:0], constants[63:32]};
@@ -104,8 +113,8 @@ module lm_ssmu_rows (
 
     always_ff @(posedge clk) begin
         if (takes) begin
-            column <= column + 5'd1;
-            index  <= ends ? '0 : index + 11'd1;
+            column <= column + {2'd0, step};
+            index  <= ends ? '0 : next;
             if (ends) case (part)
                 B:  part <= C;
                 C:  part <= DT;
@@ -116,7 +125,7 @@ module lm_ssmu_rows (
                 end
                 default: begin
                     z_heads <= z_next;
-                    if (z_next == cfg_heads) part <= column == 5'd31 ? REST : TAIL;
+                    if (z_next == cfg_heads) part <= column == 5'd28 ? REST : TAIL;
                     else if (x_heads != cfg_heads) part <= X;
                 end
             endcase
@@ -143,5 +152,5 @@ module lm_ssmu_rows (
     assign bc_valid = conv_valid && is_bc;
     assign x_valid  = conv_valid && !is_bc;
 
-    wire unused = &{1'b0, conv_raw, constants[127:96]};
+    wire unused = &{1'b0, conv_raw, constants};
 endmodule

@@ -2,18 +2,20 @@
 //
 // s_*:   AXI-lite slave of 4 KiB, the mailbox words (docs/device.md).
 // m_*:   PORTS AXI masters, 512 bits of data, flat vectors with port 0 lowest: address 64 bits, id and length 8 bits a port.
-//        Port 0 carries commands, completions, activations and state; the others only weights.
+//        Port 0 carries commands, completions, activations and state; the others weights, and ports 1 to STATE_PORTS the state instead.
 // irq:   one cycle: an error, or a descriptor that asked for it, has its completion in memory.
 // working: something is going on, or will without the host; while it is low the clock may stand still.
 //
 // PRESENT has one bit a unit (LM_UNIT_*): the units that this build has. STATE_LANES: groups of 16 state values a cycle (lm_ssmu); ROWS: rows that the row scale
-// takes a cycle (lm_rows); PREFETCH: beats of weights that a port reads ahead. HANG_LAYER is for tests (lm_copy). All other parameters are what
+// takes a cycle (lm_rows); PREFETCH: beats of weights that a port reads ahead, with
+// MULTIPLIES = 2 those of the next MULTIPLY too. STATE_PORTS: ports 1 to this one have a part of the state each. HANG_LAYER is for tests (lm_copy). All other parameters are what
 // software reads back as BUILD_*. Each port has a lane of the MMU of its own.
 //
 //   s_* ── lm_regs ── lm_cmd ──┬── units ── lm_axi_rd, lm_axi_wr ──┐
 //                       │      └── lm_mmu_unit ── weights of port 0 ├── lm_axi_rd_mux, lm_axi_wr_mux ── port 0
 //                       └── lm_axi_rd, lm_axi_wr ──────────────────┘
 //                                lm_mmu_unit ── weights of port p ── lm_axi_rd ── port p
+//                                lm_ssmu_unit ── a part of the state ── lm_state_port ── port p
 module lm_top #(
     parameter int PORTS        = 1,
     parameter int TOKENS       = 4,
@@ -31,8 +33,10 @@ module lm_top #(
     parameter int MAX_ORDER    = 64,
     parameter int MAX_LOG2     = 7,
     parameter int STATE_LANES  = 2,
+    parameter int STATE_PORTS  = 0,
     parameter int ROWS         = 2,
     parameter int PREFETCH     = 1024,
+    parameter int MULTIPLIES   = 1,
     parameter int PRESENT      = 127,
     parameter int HANG_LAYER   = 65536
 ) (
@@ -83,9 +87,9 @@ module lm_top #(
 );
     `include "lm_device.svh"
 
-    localparam int UNITS        = 7;
+    localparam int UNITS        = MULTIPLIES == 2 ? 8 : 7; // unit 7: a second descriptor of the MMU
     localparam int WINDOWS      = LM_WINDOWS;
-    localparam int DEVICE_WORDS = LM_REG_BUILD_MAX_LOG2 / 4 + 1;
+    localparam int DEVICE_WORDS = LM_REG_BUILD_STATE_PORTS / 4 + 1;
     localparam int FIRST_HOST   = LM_REG_HEAD;
     localparam int GRANTED      = WINDOWS - 1 + PORTS; // window 3 + p is what port p only reads
     localparam int HOST_WORDS   = (LM_REG_WINDOW - FIRST_HOST + GRANTED * LM_WINDOW_STRIDE) / 4;
@@ -100,29 +104,36 @@ module lm_top #(
     // What is in flight at port 0 is enough for the latency and no more, since all masters wait behind it: 64 beats a master, here in bursts of the weights
     localparam int WEIGHT_BURSTS = PORTS > 1 ? 4 : 8;
 
+    // Parts of the state, and their masters at port 0
+    localparam int PARTS = STATE_PORTS == 0 ? 1 : STATE_PORTS;
+    localparam int OWN   = STATE_PORTS == 0 ? 2 : 0;
+
     // Masters of port 0, those of a unit together; what each is for says the unit's header
     localparam int RD_FETCH   = 0;
     localparam int RD_COPY    = 1;
     localparam int RD_MMU     = 2;
     localparam int RD_WEIGHTS = 5;
     localparam int RD_SSMU    = 6;
-    localparam int RD_HTU     = 10;
-    localparam int RD_NQU     = 11;
-    localparam int RD_EMBED   = 12;
-    localparam int READERS    = 13;
+    localparam int RD_STATE   = 8;
+    localparam int RD_HTU     = RD_STATE + OWN;
+    localparam int RD_NQU     = RD_HTU + 1;
+    localparam int RD_EMBED   = RD_HTU + 2;
+    localparam int RD_TABLE   = RD_HTU + 3;
+    localparam int READERS    = RD_HTU + 4;
     localparam int WR_DONE    = 0;
     localparam int WR_COPY    = 1;
     localparam int WR_MMU     = 2;
-    localparam int WR_SSMU    = 3;
-    localparam int WR_HTU     = 7;
-    localparam int WR_NQU     = 8;
-    localparam int WR_EMBED   = 9;
-    localparam int WRITERS    = 10;
+    localparam int WR_STATE   = 3;
+    localparam int WR_SSMU    = WR_STATE + OWN;
+    localparam int WR_HTU     = WR_SSMU + 2;
+    localparam int WR_NQU     = WR_HTU + 1;
+    localparam int WR_EMBED   = WR_HTU + 2;
+    localparam int WRITERS    = WR_HTU + 3;
 
-    // Whose they are; 0 is the command processor
+    // Whose they are; 0 is the command processor, or as with port tables and weights nobody's for long
     function automatic int reader_of(input int r);
-        reader_of = r == RD_FETCH ? 0 : r == RD_COPY ? COPY : r < RD_SSMU ? MMU : r < RD_HTU ? SSMU : r == RD_HTU ? HTU
-                  : r == RD_NQU ? NQU : EMBED;
+        reader_of = r == RD_FETCH ? 0 : r == RD_COPY ? COPY : r < RD_WEIGHTS ? MMU : r == RD_WEIGHTS ? 0 : r < RD_HTU ? SSMU : r == RD_HTU ? HTU
+                  : r == RD_NQU ? NQU : r == RD_EMBED ? EMBED : 0;
     endfunction
     function automatic int writer_of(input int w);
         writer_of = w == WR_DONE ? 0 : w == WR_COPY ? COPY : w == WR_MMU ? MMU : w < WR_HTU ? SSMU : w == WR_HTU ? HTU
@@ -177,10 +188,11 @@ module lm_top #(
         device_words[8*LM_REG_BUILD_MAX_NORM_GROUP +: 32] = 32'(MAX_NORM_GROUP);
         device_words[8*LM_REG_BUILD_MAX_ORDER +: 32]    = 32'(MAX_ORDER);
         device_words[8*LM_REG_BUILD_MAX_LOG2 +: 32]     = 32'(MAX_LOG2);
+        device_words[8*LM_REG_BUILD_STATE_PORTS +: 32]  = 32'(STATE_PORTS);
     end
 
     // ------------------------------------------------------------------------------------------------ masters of port 0
-    logic [READERS-1:0]     rd_poison, rd_clear, rd_flush, rd_idle, rd_error, rd_cvalid, rd_cready, rd_mvalid, rd_mready, rd_mlast;
+    logic [READERS-1:0]     rd_poison, rd_clear, rd_flush, rd_idle, rd_arrived, rd_error, rd_cvalid, rd_cready, rd_mvalid, rd_mready, rd_mlast;
     logic [READERS*8-1:0]   rd_code;
     logic [READERS*64-1:0]  rd_fault, rd_caddr;
     logic [READERS*32-1:0]  rd_cbeats, rd_beats;
@@ -191,10 +203,10 @@ module lm_top #(
 
     for (genvar r = 0; r < READERS; r++) begin : g_rd
         lm_axi_rd #(
-            .WINDOWS(WINDOWS), .BURST(r == RD_FETCH ? 2 : 16), .OUTSTANDING(r == RD_FETCH ? 2 : r == RD_WEIGHTS ? WEIGHT_BURSTS : 16),
-            .DEPTH(r == RD_FETCH ? 2 : r == RD_COPY ? 256 : r == RD_WEIGHTS ? PREFETCH : 64)
+            .WINDOWS(WINDOWS), .BURST(r == RD_FETCH ? 2 : 16), .OUTSTANDING(r == RD_FETCH || r == RD_TABLE ? 2 : r == RD_WEIGHTS ? WEIGHT_BURSTS : 16),
+            .DEPTH(r == RD_FETCH ? 2 : r == RD_TABLE ? 16 : r == RD_COPY ? 256 : r == RD_WEIGHTS ? PREFETCH : 64)
         ) u_rd (
-            .clk, .rst_n, .windows, .poison(rd_poison[r]), .clear(rd_clear[r]), .flush(rd_flush[r]), .idle(rd_idle[r]),
+            .clk, .rst_n, .windows, .poison(rd_poison[r]), .clear(rd_clear[r]), .flush(rd_flush[r]),   .idle(rd_idle[r]), .arrived(rd_arrived[r]),
             .error(rd_error[r]), .error_code(rd_code[8*r +: 8]), .error_addr(rd_fault[64*r +: 64]),
             .beats_read(rd_beats[32*r +: 32]),
             .c_valid(rd_cvalid[r]), .c_ready(rd_cready[r]), .c_addr(rd_caddr[64*r +: 64]), .c_beats(rd_cbeats[32*r +: 32]),
@@ -219,7 +231,7 @@ module lm_top #(
 
     for (genvar w = 0; w < WRITERS; w++) begin : g_wr
         // Short bursts where somebody may follow: they leave, and count, only when they are complete
-        localparam int BURST = w == WR_DONE || w == WR_MMU || w == WR_SSMU + 2 ? 2 : 16;
+        localparam int BURST = w == WR_DONE || w == WR_MMU || w == WR_SSMU ? 2 : 16;
         lm_axi_wr #(
             .WINDOWS(WINDOWS), .BURST(BURST), .OUTSTANDING(w == WR_DONE ? 2 : 16), .DEPTH(w == WR_DONE ? 2 : 32)
         ) u_wr (
@@ -239,12 +251,14 @@ module lm_top #(
         .bvalid(m_bvalid[0]), .bready(m_bready[0]), .bid(m_bid[7:0]));
 
     // Weights: a master a port. That of port 0 shares it with the others, which is RD_WEIGHTS; here are the rest
-    logic [PORTS-1:0]     w_idle, w_error, w_cvalid, w_cready, w_mvalid, w_mready;
+    logic [PORTS-1:0]     w_idle, w_arrived, w_send, w_poison, w_error, w_cvalid, w_cready, w_mvalid, w_mready;
     logic [PORTS*8-1:0]   w_code;
     logic [PORTS*64-1:0]  w_fault, w_caddr;
     logic [PORTS*32-1:0]  w_cbeats, w_beats;
     logic [PORTS*512-1:0] w_mdata;
     assign w_idle[0]             = rd_idle[RD_WEIGHTS];
+    assign w_arrived[0]          = rd_arrived[RD_WEIGHTS];
+    assign rd_clear[RD_WEIGHTS]  = w_send[0];
     assign w_error[0]            = rd_error[RD_WEIGHTS];
     assign w_code[7:0]           = rd_code[8*RD_WEIGHTS +: 8];
     assign w_fault[63:0]         = rd_fault[64*RD_WEIGHTS +: 64];
@@ -256,27 +270,96 @@ module lm_top #(
     assign rd_caddr[64*RD_WEIGHTS +: 64] = w_caddr[63:0];
     assign rd_cbeats[32*RD_WEIGHTS +: 32] = w_cbeats[31:0];
     assign rd_mready[RD_WEIGHTS]         = w_mready[0];
+    // At a port with a part of the state what is in flight delays it, so weights have less there
     for (genvar p = 1; p < PORTS; p++) begin : g_port
         /* verilator lint_off UNUSEDSIGNAL */
         wire last;
         /* verilator lint_on UNUSEDSIGNAL */
-        lm_axi_rd #(.WINDOWS(2), .BURST(16), .OUTSTANDING(16), .DEPTH(PREFETCH)) u_rd (
-            .clk, .rst_n, .windows({granted[160*(WINDOWS - 1 + p) +: 160], granted[160*(WINDOWS - 2) +: 160]}), .poison(u_abort[MMU] || u_error[MMU]), .clear(u_start[MMU]), .flush(u_reset[MMU]), .idle(w_idle[p]),
+        wire [319:0] own = {granted[160*(WINDOWS - 1 + p) +: 160], granted[160*(WINDOWS - 2) +: 160]};
+        wire         arvalid, arready, rvalid;
+        wire  [63:0] araddr;
+        wire  [7:0]  arlen;
+        lm_axi_rd #(.WINDOWS(2), .BURST(16), .OUTSTANDING(p <= STATE_PORTS ? WEIGHT_BURSTS : 16), .DEPTH(PREFETCH)) u_rd (
+            .clk, .rst_n, .windows(own), .poison(w_poison[p]), .clear(w_send[p]), .flush(m_reset), .idle(w_idle[p]), .arrived(w_arrived[p]),
             .error(w_error[p]), .error_code(w_code[8*p +: 8]), .error_addr(w_fault[64*p +: 64]), .beats_read(w_beats[32*p +: 32]),
             .c_valid(w_cvalid[p]), .c_ready(w_cready[p]), .c_addr(w_caddr[64*p +: 64]), .c_beats(w_cbeats[32*p +: 32]),
             .m_valid(w_mvalid[p]), .m_ready(w_mready[p]), .m_data(w_mdata[512*p +: 512]), .m_last(last),
-            .arvalid(m_arvalid[p]), .arready(m_arready[p]), .araddr(m_araddr[64*p +: 64]), .arlen(m_arlen[8*p +: 8]),
-            .rvalid(m_rvalid[p]), .rdata(m_rdata[512*p +: 512]), .rfault(m_rresp[2*p + 1]), .rlast(m_rlast[p]));
-        assign m_arid[8*p +: 8]      = '0;
-        assign m_rready[p]           = 1'b1;
-        assign m_awvalid[p]          = 1'b0;
-        assign m_awid[8*p +: 8]      = '0;
-        assign m_awaddr[64*p +: 64]  = '0;
-        assign m_awlen[8*p +: 8]     = '0;
-        assign m_wvalid[p]           = 1'b0;
-        assign m_wdata[512*p +: 512] = '0;
-        assign m_wlast[p]            = 1'b0;
-        assign m_bready[p]           = 1'b1;
+            .arvalid, .arready, .araddr, .arlen, .rvalid, .rdata(m_rdata[512*p +: 512]), .rfault(m_rresp[2*p + 1]), .rlast(m_rlast[p]));
+        if (p <= STATE_PORTS) begin : g_state
+            lm_state_port u_state (
+                .clk, .rst_n, .windows(own), .poison(u_abort[SSMU] || u_error[SSMU]), .clear(u_start[SSMU]), .flush(u_reset[SSMU]),
+                .idle(st_idle[p - 1]), .rd_idle({st_rd_idle[PARTS + p - 1], st_rd_idle[p - 1]}),
+                .wr_idle({st_wr_idle[PARTS + p - 1], st_wr_idle[p - 1]}), .error(st_error[p - 1]), .code(st_code[8*(p - 1) +: 8]),
+                .info(st_fault[64*(p - 1) +: 64]), .beats_read(st_read[32*(p - 1) +: 32]), .beats_written(st_written[32*(p - 1) +: 32]),
+                .rd_valid({st_rd_valid[PARTS + p - 1], st_rd_valid[p - 1]}), .rd_ready({st_rd_ready[PARTS + p - 1], st_rd_ready[p - 1]}),
+                .rd_addr({st_rd_addr[64*(PARTS + p - 1) +: 64], st_rd_addr[64*(p - 1) +: 64]}),
+                .rd_beats({st_rd_beats[32*(PARTS + p - 1) +: 32], st_rd_beats[32*(p - 1) +: 32]}),
+                .rd_mvalid({st_rd_mvalid[PARTS + p - 1], st_rd_mvalid[p - 1]}), .rd_mready({st_rd_mready[PARTS + p - 1], st_rd_mready[p - 1]}),
+                .rd_mdata({st_rd_mdata[512*(PARTS + p - 1) +: 512], st_rd_mdata[512*(p - 1) +: 512]}),
+                .wr_valid({st_wr_valid[PARTS + p - 1], st_wr_valid[p - 1]}), .wr_ready({st_wr_ready[PARTS + p - 1], st_wr_ready[p - 1]}),
+                .wr_addr({st_wr_addr[64*(PARTS + p - 1) +: 64], st_wr_addr[64*(p - 1) +: 64]}),
+                .wr_beats({st_wr_beats[32*(PARTS + p - 1) +: 32], st_wr_beats[32*(p - 1) +: 32]}),
+                .wr_svalid({st_wr_svalid[PARTS + p - 1], st_wr_svalid[p - 1]}), .wr_sready({st_wr_sready[PARTS + p - 1], st_wr_sready[p - 1]}),
+                .wr_sdata({st_wr_sdata[512*(PARTS + p - 1) +: 512], st_wr_sdata[512*(p - 1) +: 512]}),
+                .w_arvalid(arvalid), .w_arready(arready), .w_araddr(araddr), .w_arlen(arlen), .w_rvalid(rvalid),
+                .arvalid(m_arvalid[p]), .arready(m_arready[p]), .arid(m_arid[8*p +: 8]), .araddr(m_araddr[64*p +: 64]),
+                .arlen(m_arlen[8*p +: 8]), .rvalid(m_rvalid[p]), .rready(m_rready[p]), .rid(m_rid[8*p +: 8]),
+                .rdata(m_rdata[512*p +: 512]), .rfault(m_rresp[2*p + 1]), .rlast(m_rlast[p]),
+                .awvalid(m_awvalid[p]), .awready(m_awready[p]), .awid(m_awid[8*p +: 8]), .awaddr(m_awaddr[64*p +: 64]),
+                .awlen(m_awlen[8*p +: 8]), .wvalid(m_wvalid[p]), .wready(m_wready[p]), .wdata(m_wdata[512*p +: 512]), .wlast(m_wlast[p]),
+                .bvalid(m_bvalid[p]), .bready(m_bready[p]), .bid(m_bid[8*p +: 8]), .bfault(m_bresp[2*p + 1]));
+        end else begin : g_weights
+            assign m_arvalid[p]          = arvalid;
+            assign arready               = m_arready[p];
+            assign m_araddr[64*p +: 64]  = araddr;
+            assign m_arlen[8*p +: 8]     = arlen;
+            assign rvalid                = m_rvalid[p];
+            assign m_arid[8*p +: 8]      = '0;
+            assign m_rready[p]           = 1'b1;
+            assign m_awvalid[p]          = 1'b0;
+            assign m_awid[8*p +: 8]      = '0;
+            assign m_awaddr[64*p +: 64]  = '0;
+            assign m_awlen[8*p +: 8]     = '0;
+            assign m_wvalid[p]           = 1'b0;
+            assign m_wdata[512*p +: 512] = '0;
+            assign m_wlast[p]            = 1'b0;
+            assign m_bready[p]           = 1'b1;
+        end
+    end
+
+    // Parts of the state: masters of port 0, or of ports 1 to STATE_PORTS
+    logic [2*PARTS-1:0]     st_rd_valid, st_rd_ready, st_rd_mvalid, st_rd_mready, st_rd_idle;
+    logic [2*PARTS-1:0]     st_wr_valid, st_wr_ready, st_wr_svalid, st_wr_sready, st_wr_idle;
+    logic [2*PARTS*64-1:0]  st_rd_addr, st_wr_addr;
+    logic [2*PARTS*32-1:0]  st_rd_beats, st_wr_beats;
+    logic [2*PARTS*512-1:0] st_rd_mdata, st_wr_sdata;
+    logic [PARTS-1:0]       st_idle, st_error;
+    logic [PARTS*8-1:0]     st_code;
+    logic [PARTS*64-1:0]    st_fault;
+    logic [PARTS*32-1:0]    st_read, st_written;
+    if (STATE_PORTS == 0) begin : g_state_here
+        assign rd_cvalid[RD_STATE +: 2]         = st_rd_valid;
+        assign st_rd_ready                      = rd_cready[RD_STATE +: 2];
+        assign rd_caddr[64*RD_STATE +: 64*2]    = st_rd_addr;
+        assign rd_cbeats[32*RD_STATE +: 32*2]   = st_rd_beats;
+        assign st_rd_mvalid                     = rd_mvalid[RD_STATE +: 2];
+        assign rd_mready[RD_STATE +: 2]         = st_rd_mready;
+        assign st_rd_mdata                      = rd_mdata[512*RD_STATE +: 512*2];
+        assign st_rd_idle                       = rd_idle[RD_STATE +: 2];
+        assign wr_cvalid[WR_STATE +: 2]         = st_wr_valid;
+        assign st_wr_ready                      = wr_cready[WR_STATE +: 2];
+        assign wr_caddr[64*WR_STATE +: 64*2]    = st_wr_addr;
+        assign wr_cbeats[32*WR_STATE +: 32*2]   = st_wr_beats;
+        assign wr_svalid[WR_STATE +: 2]         = st_wr_svalid;
+        assign st_wr_sready                     = wr_sready[WR_STATE +: 2];
+        assign wr_sdata[512*WR_STATE +: 512*2]  = st_wr_sdata;
+        assign st_wr_idle                       = wr_idle[WR_STATE +: 2];
+        assign st_idle    = '1;
+        assign st_error   = '0;
+        assign st_code    = '0;
+        assign st_fault   = '0;
+        assign st_read    = '0;
+        assign st_written = '0;
     end
 
     // ------------------------------------------------------------------------------------------------ command processor
@@ -290,7 +373,7 @@ module lm_top #(
     lm_cmd #(
         .UNITS(UNITS), .PRESENT(PRESENT), .TOKENS(TOKENS), .ACT_BITS(ACT_BITS), .MAX_INPUTS(MAX_INPUTS), .MAX_ROWS(MAX_ROWS),
         .MAX_HEADS(MAX_HEADS), .MAX_HEAD_DIM(MAX_HEAD_DIM), .MAX_STATE(MAX_STATE), .MAX_GROUPS(MAX_GROUPS), .MAX_COPY(MAX_COPY),
-        .MAX_WORDS(MAX_WORDS), .MAX_TAPS(MAX_TAPS), .MAX_ORDER(MAX_ORDER), .MAX_LOG2(MAX_LOG2)
+        .MAX_WORDS(MAX_WORDS), .MAX_TAPS(MAX_TAPS), .MAX_ORDER(MAX_ORDER), .MAX_LOG2(MAX_LOG2), .MULTIPLIES(MULTIPLIES)
     ) u_cmd (
         .clk, .rst_n,
         .head(host_words[8*(LM_REG_HEAD - FIRST_HOST) +: 32]),
@@ -308,20 +391,50 @@ module lm_top #(
         .w_valid(wr_cvalid[WR_DONE]), .w_ready(wr_cready[WR_DONE]), .w_addr(wr_caddr[64*WR_DONE +: 64]),
         .w_data_valid(wr_svalid[WR_DONE]), .w_data_ready(wr_sready[WR_DONE]), .w_data(wr_sdata[512*WR_DONE +: 512]),
         .w_idle(wr_idle[WR_DONE]), .w_error(wr_error[WR_DONE]), .w_clear(wr_clear[WR_DONE]),
-        .u_desc, .u_start, .u_done, .u_hold, .u_after, .u_abort, .u_reset, .u_quiet, .u_error, .u_code, .u_info, .u_read, .u_written);
+        .u_desc, .u_start, .u_done, .u_hold, .u_after, .u_abort, .u_reset, .u_quiet, .u_error, .u_code, .u_info, .u_read, .u_written,
+        .m_claim, .m_full);
 
     assign rd_cbeats[32*RD_FETCH +: 32] = 32'd1;
     assign wr_cbeats[32*WR_DONE +: 32]  = 32'd1;
 
-    // A unit's masters are cleared at its start. When one fails, or the unit itself, the others need not go on: a source outside the windows writes nothing
+    // The MMU's two descriptors, where it has two: which of them started, are given up; who has the masters beside those of weights
+    localparam int SECOND = MULTIPLIES == 2 ? 7 : MMU;
+    wire  [1:0]   m_start = {MULTIPLIES == 2 && u_start[SECOND], u_start[MMU]};
+    wire  [1:0]   m_abort = {MULTIPLIES == 2 && u_abort[SECOND], u_abort[MMU]};
+    wire  [1:0]   m_hold  = {MULTIPLIES == 2 && u_hold[SECOND], u_hold[MMU]};
+    wire          m_reset = u_reset[MMU] || u_reset[SECOND];
+    logic [1:0]   m_claim, m_done, w_hurts;
+    logic         m_full, m_owner, w_sender;
+    logic [31:0]  table_read;
+    logic [63:0]  w_read;
+    logic [15:0]  w_codes;
+    logic [127:0] w_infos;
+    wire  [2:0]   m_unit  = m_owner ? 3'(SECOND) : 3'(MMU);
+    lm_owner #(.PORTS(PORTS)) u_owner (
+        .clk, .rst_n(rst_n && !m_reset), .start(m_start), .send(w_send), .sender(w_sender), .giving(m_abort), .w_beats, .w_error, .w_code, .w_fault,
+        .poison(w_poison), .read(w_read), .error(w_hurts), .code(w_codes), .info(w_infos));
+    assign rd_poison[RD_WEIGHTS] = w_poison[0];
+    assign rd_flush[RD_WEIGHTS]  = m_reset;
+    assign rd_poison[RD_TABLE]   = 1'b0;
+    assign rd_clear[RD_TABLE]    = m_start != '0;
+    assign rd_flush[RD_TABLE]    = m_reset;
+
+    // A unit's masters are cleared at its start, those of the MMU when a descriptor has them. When one fails, or the unit itself, the others need not go on: a source outside the windows writes nothing
     for (genvar r = 0; r < READERS; r++) begin : g_rd_of
         localparam int U = reader_of(r);
-        assign rd_poison[r] = U != 0 && (u_abort[U] || u_error[U]);
-        assign rd_flush[r]  = U != 0 && u_reset[U];
-        if (U != 0) begin : g
-            assign rd_clear[r] = u_start[U];
+        if (r == RD_FETCH) begin : g_fetch
+            assign rd_poison[r] = 1'b0;
+            assign rd_flush[r]  = 1'b0;
+        end else if (U == MMU) begin : g_mmu
+            assign rd_poison[r] = u_abort[m_unit] || u_error[m_unit];
+            assign rd_flush[r]  = m_reset;
+            assign rd_clear[r]  = m_claim != '0;
+        end else if (U != 0) begin : g
+            assign rd_poison[r] = u_abort[U] || u_error[U];
+            assign rd_flush[r]  = u_reset[U];
+            assign rd_clear[r]  = u_start[U];
         end
-        if (U > COPY && !PRESENT[U] && r != RD_WEIGHTS) begin : g_absent
+        if ((U > COPY && !PRESENT[U] || r == RD_TABLE && !PRESENT[MMU]) && !(r >= RD_STATE && r < RD_HTU)) begin : g_absent
             assign rd_cvalid[r]           = 1'b0;
             assign rd_caddr[64*r +: 64]   = '0;
             assign rd_cbeats[32*r +: 32]  = '0;
@@ -330,12 +443,18 @@ module lm_top #(
     end
     for (genvar w = 0; w < WRITERS; w++) begin : g_wr_of
         localparam int U = writer_of(w);
-        assign wr_poison[w] = U != 0 && (u_abort[U] || u_error[U]);
-        assign wr_flush[w]  = U != 0 && u_reset[U];
-        if (U != 0) begin : g
-            assign wr_clear[w] = u_start[U];
+        if (U == MMU) begin : g_mmu
+            assign wr_poison[w] = u_abort[m_unit] || u_error[m_unit];
+            assign wr_flush[w]  = m_reset;
+            assign wr_clear[w]  = m_claim != '0;
+        end else begin : g
+            assign wr_poison[w] = U != 0 && (u_abort[U] || u_error[U]);
+            assign wr_flush[w]  = U != 0 && u_reset[U];
+            if (U != 0) begin : g_clear
+                assign wr_clear[w] = u_start[U];
+            end
         end
-        if (U > COPY && !PRESENT[U]) begin : g_absent
+        if (U > COPY && !PRESENT[U] && !(w >= WR_STATE && w < WR_SSMU)) begin : g_absent
             assign wr_cvalid[w]            = 1'b0;
             assign wr_caddr[64*w +: 64]    = '0;
             assign wr_cbeats[32*w +: 32]   = '0;
@@ -348,6 +467,9 @@ module lm_top #(
     logic [UNITS-1:0]    own_error;
     logic [UNITS*8-1:0]  own_code;
     logic [UNITS*64-1:0] own_info;
+    logic [31:0]         m_read;
+    logic                m_hurt;
+    logic [2:0]          m;
     always_comb begin
         u_quiet   = '1;
         u_error   = '0;
@@ -355,7 +477,7 @@ module lm_top #(
         u_info    = own_info;
         u_read    = '0;
         u_written = '0;
-        for (int r = 1; r < READERS; r++) begin
+        for (int r = 1; r < READERS; r++) if (reader_of(r) != 0) begin
             if (!rd_idle[r]) u_quiet[reader_of(r)] = 1'b0;
             u_read[32*reader_of(r) +: 32] = u_read[32*reader_of(r) +: 32] + rd_beats[32*r +: 32];
             if (rd_error[r] && !u_error[reader_of(r)]) begin
@@ -373,29 +495,73 @@ module lm_top #(
                 u_info[64*writer_of(w) +: 64]   = wr_fault[64*w +: 64];
             end
         end
-        for (int p = 1; p < PORTS; p++) begin
-            if (!w_idle[p]) u_quiet[MMU] = 1'b0;
-            u_read[32*MMU +: 32] = u_read[32*MMU +: 32] + w_beats[32*p +: 32];
-            if (w_error[p] && !u_error[MMU]) begin
-                u_error[MMU]         = 1'b1;
-                u_code[8*MMU +: 8]   = w_code[8*p +: 8];
-                u_info[64*MMU +: 64] = w_fault[64*p +: 64];
+        // What the MMU's own masters say is about the one that has them; weights have an owner a port
+        if (w_idle != '1 || !rd_idle[RD_TABLE]) u_quiet[MMU] = 1'b0;
+        m_read = u_read[32*MMU +: 32] + table_read;
+        m_hurt = u_error[MMU];
+        if (MULTIPLIES == 2) begin
+            u_quiet[SECOND]            = u_quiet[MMU];
+            u_code[8*SECOND +: 8]      = u_code[8*MMU +: 8];
+            u_info[64*SECOND +: 64]    = u_info[64*MMU +: 64];
+            u_written[32*SECOND +: 32] = u_written[32*MMU +: 32];
+        end
+        for (int s = 0; s < MULTIPLIES; s++) begin
+            m = s == 0 ? 3'(MMU) : 3'(SECOND);
+            u_error[m]          = m_hurt && m_unit == m;
+            u_read[32*m +: 32]  = w_read[32*s +: 32] + (m_unit == m ? m_read : 32'd0);
+            if (w_hurts[s] && !u_error[m]) begin
+                u_error[m]         = 1'b1;
+                u_code[8*m +: 8]   = w_codes[8*s +: 8];
+                u_info[64*m +: 64] = w_infos[64*s +: 64];
+            end
+        end
+        for (int q = 0; q < PARTS; q++) begin
+            if (!st_idle[q]) u_quiet[SSMU] = 1'b0;
+            u_read[32*SSMU +: 32]    = u_read[32*SSMU +: 32] + st_read[32*q +: 32];
+            u_written[32*SSMU +: 32] = u_written[32*SSMU +: 32] + st_written[32*q +: 32];
+            if (st_error[q] && !u_error[SSMU]) begin
+                u_error[SSMU]         = 1'b1;
+                u_code[8*SSMU +: 8]   = st_code[8*q +: 8];
+                u_info[64*SSMU +: 64] = st_fault[64*q +: 64];
             end
         end
         u_error = u_error | own_error;
     end
+    // A second descriptor of the MMU fails and ends as the first does
+    if (MULTIPLIES == 2) begin : g_second
+        assign own_code[8*SECOND +: 8]   = m_code;
+        assign own_info[64*SECOND +: 64] = m_info;
+        assign own_error[SECOND]         = m_error && m_owner;
+        assign u_done[SECOND]            = m_done[1];
+    end
+    assign own_error[MMU]         = m_error && !m_owner;
+    assign own_code[8*MMU +: 8]   = m_code;
+    assign own_info[64*MMU +: 64] = m_info;
+    assign u_done[MMU]            = m_done[0];
     // The command processor is no unit; COPY, which is always here, finds nothing of its own; others may not be here
     for (genvar u = 0; u < UNITS; u++) begin : g_silent
-        if (u <= COPY || !PRESENT[u]) begin : g
+        if (u <= COPY || (u < 7 && u != MMU && !PRESENT[u])) begin : g
             assign own_error[u]         = 1'b0;
             assign own_code[8*u +: 8]   = '0;
             assign own_info[64*u +: 64] = '0;
         end
-        if (u == 0 || (u > COPY && !PRESENT[u])) begin : g_done
+        if (u == 0 || (u > COPY && u < 7 && u != MMU && !PRESENT[u])) begin : g_done
             assign u_done[u] = 1'b0;
         end
     end
+    logic        m_error;
+    logic [7:0]  m_code;
+    logic [63:0] m_info;
     if (!PRESENT[MMU]) begin : g_no_weights
+        assign m_error               = 1'b0;
+        assign m_done                = '0;
+        assign m_owner               = 1'b0;
+        assign m_full                = 1'b0;
+        assign table_read            = '0;
+        assign w_send                = '0;
+        assign w_sender              = 1'b0;
+        assign m_code                = '0;
+        assign m_info                = '0;
         assign w_cvalid = '0;
         assign w_caddr  = '0;
         assign w_cbeats = '0;
@@ -416,9 +582,14 @@ module lm_top #(
     // ------------------------------------------------------------------------------------------------ MMU
     if (PRESENT[MMU]) begin : g_mmu
         lm_mmu_unit #(.PORTS(PORTS), .TOKENS(TOKENS), .ACT_BITS(ACT_BITS), .MAX_INPUTS(MAX_INPUTS), .ROWS(ROWS)) u_unit (
-            .clk, .rst_n(rst_n && !u_reset[MMU]), .start(u_start[MMU]), .desc(u_desc), .hold(u_hold[MMU]), .done(u_done[MMU]),
-            .error(own_error[MMU]), .code(own_code[8*MMU +: 8]), .info(own_info[64*MMU +: 64]),
-            .w_valid(w_cvalid), .w_ready(w_cready), .w_addr(w_caddr), .w_beats(w_cbeats), .w_mvalid, .w_mready, .w_mdata, .w_idle,
+            .clk, .rst_n(rst_n && !m_reset), .start(m_start), .desc(u_desc), .hold(m_hold), .claim(m_claim), .owner(m_owner), .full(m_full),
+            .done(m_done), .error(m_error), .code(m_code), .info(m_info),
+            .t_valid(rd_cvalid[RD_TABLE]), .t_ready(rd_cready[RD_TABLE]), .t_addr(rd_caddr[64*RD_TABLE +: 64]),
+            .t_beats(rd_cbeats[32*RD_TABLE +: 32]), .t_mvalid(rd_mvalid[RD_TABLE]), .t_mready(rd_mready[RD_TABLE]),
+            .t_mdata(rd_mdata[512*RD_TABLE +: 512]), .t_error(rd_error[RD_TABLE]), .t_code(rd_code[8*RD_TABLE +: 8]),
+            .t_fault(rd_fault[64*RD_TABLE +: 64]), .t_read(rd_beats[32*RD_TABLE +: 32]), .table_read,
+            .send(w_send), .sender(w_sender), .w_arrived, .w_hurt(w_error),
+            .w_valid(w_cvalid), .w_ready(w_cready), .w_addr(w_caddr), .w_beats(w_cbeats), .w_mvalid, .w_mready, .w_mdata,
             .rd_valid(rd_cvalid[RD_MMU +: 3]), .rd_ready(rd_cready[RD_MMU +: 3]), .rd_addr(rd_caddr[64*RD_MMU +: 64*3]),
             .rd_beats(rd_cbeats[32*RD_MMU +: 32*3]), .rd_mvalid(rd_mvalid[RD_MMU +: 3]), .rd_mready(rd_mready[RD_MMU +: 3]),
             .rd_mdata(rd_mdata[512*RD_MMU +: 512*3]), .rd_idle(rd_idle[RD_MMU +: 3]),
@@ -428,22 +599,34 @@ module lm_top #(
     end
 
     // What is in memory of the rows of a MULTIPLY, of the u vectors of an SSM: who follows may read so far
-    wire [31:0] ssmu_followed = u_after[3*SSMU +: 3] == 3'(MMU) ? wr_done[32*WR_MMU +: 32] : 32'd0;
-    wire [31:0] htu_followed  = u_after[3*HTU +: 3] == 3'(SSMU) ? wr_done[32*(WR_SSMU + 2) +: 32] : 32'd0;
+    wire [31:0] ssmu_followed = u_after[3*SSMU +: 3] == m_unit ? wr_done[32*WR_MMU +: 32] : 32'd0;
+    wire [31:0] htu_followed  = u_after[3*HTU +: 3] == 3'(SSMU) ? wr_done[32*WR_SSMU +: 32] : 32'd0;
 
     // ------------------------------------------------------------------------------------------------ SSMU
     if (PRESENT[SSMU]) begin : g_ssmu
         lm_ssmu_unit #(.TOKENS(TOKENS), .LANES(STATE_LANES), .HEAD_DIM(MAX_HEAD_DIM), .WORDS(MAX_WORDS), .GROUPS(MAX_GROUPS), .HEADS(MAX_HEADS),
-            .TAPS(MAX_TAPS), .NORM_GROUP(MAX_NORM_GROUP)) u_unit (
+            .TAPS(MAX_TAPS), .NORM_GROUP(MAX_NORM_GROUP), .STATE_PORTS(STATE_PORTS)) u_unit (
             .clk, .rst_n(rst_n && !u_reset[SSMU]), .start(u_start[SSMU]), .desc(u_desc), .done(u_done[SSMU]),
             .error(own_error[SSMU]), .code(own_code[8*SSMU +: 8]), .info(own_info[64*SSMU +: 64]),
             .bounded(u_hold[SSMU]), .followed(ssmu_followed),
-            .rd_valid(rd_cvalid[RD_SSMU +: 4]), .rd_ready(rd_cready[RD_SSMU +: 4]), .rd_addr(rd_caddr[64*RD_SSMU +: 64*4]),
-            .rd_beats(rd_cbeats[32*RD_SSMU +: 32*4]), .rd_mvalid(rd_mvalid[RD_SSMU +: 4]), .rd_mready(rd_mready[RD_SSMU +: 4]),
-            .rd_mdata(rd_mdata[512*RD_SSMU +: 512*4]), .rd_idle(rd_idle[RD_SSMU +: 4]),
-            .wr_valid(wr_cvalid[WR_SSMU +: 4]), .wr_ready(wr_cready[WR_SSMU +: 4]), .wr_addr(wr_caddr[64*WR_SSMU +: 64*4]),
-            .wr_beats(wr_cbeats[32*WR_SSMU +: 32*4]), .wr_svalid(wr_svalid[WR_SSMU +: 4]), .wr_sready(wr_sready[WR_SSMU +: 4]),
-            .wr_sdata(wr_sdata[512*WR_SSMU +: 512*4]), .wr_idle(wr_idle[WR_SSMU +: 4]));
+            .rd_valid(rd_cvalid[RD_SSMU +: 2]), .rd_ready(rd_cready[RD_SSMU +: 2]), .rd_addr(rd_caddr[64*RD_SSMU +: 64*2]),
+            .rd_beats(rd_cbeats[32*RD_SSMU +: 32*2]), .rd_mvalid(rd_mvalid[RD_SSMU +: 2]), .rd_mready(rd_mready[RD_SSMU +: 2]),
+            .rd_mdata(rd_mdata[512*RD_SSMU +: 512*2]), .rd_idle(rd_idle[RD_SSMU +: 2]),
+            .wr_valid(wr_cvalid[WR_SSMU +: 2]), .wr_ready(wr_cready[WR_SSMU +: 2]), .wr_addr(wr_caddr[64*WR_SSMU +: 64*2]),
+            .wr_beats(wr_cbeats[32*WR_SSMU +: 32*2]), .wr_svalid(wr_svalid[WR_SSMU +: 2]), .wr_sready(wr_sready[WR_SSMU +: 2]),
+            .wr_sdata(wr_sdata[512*WR_SSMU +: 512*2]), .wr_idle(wr_idle[WR_SSMU +: 2]),
+            .st_rd_valid, .st_rd_ready, .st_rd_addr, .st_rd_beats, .st_rd_mvalid, .st_rd_mready, .st_rd_mdata, .st_rd_idle,
+            .st_wr_valid, .st_wr_ready, .st_wr_addr, .st_wr_beats, .st_wr_svalid, .st_wr_sready, .st_wr_sdata, .st_wr_idle);
+    end else begin : g_no_state
+        assign st_rd_valid  = '0;
+        assign st_rd_addr   = '0;
+        assign st_rd_beats  = '0;
+        assign st_rd_mready = '0;
+        assign st_wr_valid  = '0;
+        assign st_wr_addr   = '0;
+        assign st_wr_beats  = '0;
+        assign st_wr_svalid = '0;
+        assign st_wr_sdata  = '0;
     end
 
     // ------------------------------------------------------------------------------------------------ HTU
@@ -487,6 +670,6 @@ module lm_top #(
     end
 
     wire unused = &{1'b0, host_words, m_rid, m_rresp, m_rlast, m_bid, m_bresp, m_arready, m_rvalid, m_awready, m_wready, m_bvalid, m_rdata,
-                    STATE_LANES[0], ROWS[0], rd_mdata, rd_mlast, rd_idle[RD_FETCH], rd_beats[31:0], rd_fault[63:0], wr_code[7:0], wr_fault[63:0], wr_beats[31:0], wr_done, w_idle, w_error,
+                    STATE_LANES[0], ROWS[0], st_rd_ready, st_rd_mvalid, st_rd_mdata, st_rd_idle, st_wr_ready, st_wr_sready, st_wr_idle, rd_mdata, rd_mlast, rd_idle[RD_FETCH], rd_beats[31:0], rd_fault[63:0], wr_code[7:0], wr_fault[63:0], wr_beats[31:0], wr_done, w_idle, w_arrived, rd_arrived, m_done, m_hold, w_error,
                     w_code, w_fault, w_beats, w_cready, w_mvalid, w_mdata, ssmu_followed, htu_followed, u_hold, u_after, u_start, u_abort, u_reset};
 endmodule

@@ -146,9 +146,11 @@ function deviceOf(header: ModelHeader, name: keyof typeof BOARDS): BoardSetup["d
   // Of no account for bytes
   const build = { stateLanes: 1, prefetch: board.build.prefetch };
   const ports = Array.from({ length: Math.max(LEAST_PORTS, board.ports.length) }, (_, i) => {
-    const { inProj, others, memories } = portPlan(header, board, i + 1);
+    // A build with fewer ports has the state with port 0
+    const statePorts = i < board.build.state_ports ? 0 : board.build.state_ports;
+    const { inProj, others, memories } = portPlan(header, board, i + 1, statePorts);
     const used = { ...board, ...withPorts(board, i + 1) };
-    const bound = boundCycles(header, { board: used, build, partition: "fused", serial: [] });
+    const bound = boundCycles(header, { board: used, build: { ...build, statePorts }, partition: "fused", serial: [] });
     return { in_proj: inProj, others, memories, bound_cycles: bound };
   });
   return { board: name, clock_mhz: board.clock_mhz, ports, limits: [...LIMITS], units: UNIT_NAMES };

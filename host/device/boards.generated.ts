@@ -120,6 +120,9 @@ export const BOARDS = {
       "max_norm_group": 4096,
       "max_order": 64,
       "max_log2": 7,
+      "state_lanes": 2,
+      "state_ports": 0,
+      "multiplies": 1,
       "prefetch": 1024
     }
   },
@@ -163,6 +166,9 @@ export const BOARDS = {
       "max_norm_group": 4096,
       "max_order": 64,
       "max_log2": 7,
+      "state_lanes": 2,
+      "state_ports": 0,
+      "multiplies": 1,
       "prefetch": 1024
     }
   },
@@ -640,7 +646,10 @@ export const BOARDS = {
       "max_norm_group": 4096,
       "max_order": 64,
       "max_log2": 7,
-      "prefetch": 1024
+      "state_lanes": 8,
+      "state_ports": 4,
+      "multiplies": 2,
+      "prefetch": 4096
     }
   },
   "vck190": {
@@ -761,6 +770,9 @@ export const BOARDS = {
       "max_norm_group": 4096,
       "max_order": 64,
       "max_log2": 7,
+      "state_lanes": 2,
+      "state_ports": 0,
+      "multiplies": 1,
       "prefetch": 2048
     }
   }

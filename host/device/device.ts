@@ -43,6 +43,8 @@ export interface Build {
   /** HTU: order of the matrix, butterflies. */
   maxOrder: number;
   maxLog2: number;
+  /** Ports 1 to this one have a part of the state each; 0: it is with port 0. */
+  statePorts: number;
 }
 
 /** A command that the device refused or failed at. Afterwards the ring is empty and the device usable. */
@@ -109,7 +111,7 @@ export class Device {
     return address + bytes;
   }
 
-  /** What the device may only read: at the end of its first memory, and all of the others. */
+  /** What the device may only read: at the end of its first memory. In the others lie weights too, and parts of the state. */
   get weightAddress(): number {
     return this.#end - this.#weightBytes;
   }
@@ -144,7 +146,10 @@ export class Device {
     for (let port = 0; port < this.build.ports; port++) {
       const far = this.memory.regions[this.#portMemories[port] ?? 0]!;
       const from = far === this.memory.regions[0] ? this.weightAddress : far.address;
-      this.grant(lm.WINDOWS - 1 + port, from, far.address + far.bytes, lm.WINDOW_FLAG_READ);
+      // In a memory of its own a part of the state lies beside the weights; in the first it is among the data
+      const writes = far !== this.memory.regions[0] && port >= 1 && port <= this.build.statePorts;
+      const flags = writes ? lm.WINDOW_FLAG_READ | lm.WINDOW_FLAG_WRITE : lm.WINDOW_FLAG_READ;
+      this.grant(lm.WINDOWS - 1 + port, from, far.address + far.bytes, flags);
     }
   }
 
@@ -171,6 +176,9 @@ export class Device {
     const ports = word(lm.REG_BUILD_PORTS);
     if (ports < 1 || ports > lm.PORT_PATTERN)
       throw refuse("a device with no port, or more than there can be", `1 to ${lm.PORT_PATTERN}`, `${ports}`);
+    const statePorts = word(lm.REG_BUILD_STATE_PORTS);
+    if (statePorts >= ports || statePorts > lm.STATE_PARTS)
+      throw refuse("a device with more parts of the state than ports for them", `below ${ports}`, `${statePorts}`);
     return {
       lanes: word(lm.REG_BUILD_LANES),
       ports,
@@ -189,6 +197,7 @@ export class Device {
       maxNormGroup: word(lm.REG_BUILD_MAX_NORM_GROUP),
       maxOrder: word(lm.REG_BUILD_MAX_ORDER),
       maxLog2: word(lm.REG_BUILD_MAX_LOG2),
+      statePorts,
     };
   }
 

@@ -58,9 +58,10 @@ export function simulatorPath(build: string): string {
   return join(packageRoot(), "build", "rtl", build, "sim");
 }
 
-/** The build with so many ports that stream weights. */
-export function buildName(ports: number): string {
-  return ports === 1 ? "top" : `top-p${ports}`;
+/** The build with so many ports that stream weights; with statePorts the state is dealt out to so many of them. */
+export function buildName(ports: number, statePorts = 0): string {
+  if (ports === 1) return "top";
+  return statePorts === 0 ? `top-p${ports}` : `top-p${ports}-s${statePorts}`;
 }
 
 const BUILD_SCRIPT = "firmware/rtl/build.mjs";

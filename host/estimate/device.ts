@@ -32,6 +32,10 @@ export interface Done {
 /** A build: parameters of lm_top that cost or bring time. */
 export interface Build {
   stateLanes: number;
+  /** Ports that the state is dealt out to, from port 1 on; default: 0, it is with port 0, as all else. */
+  statePorts?: number;
+  /** MULTIPLYs at a time: with two a port has weights of the next one as soon as it has all of this one. Default: 1. */
+  multiplies?: 1 | 2;
   /** Beats of weights that a port reads ahead. */
   prefetch: number;
   /** Of other designs than ours, which takes one: cycles of a lane for a beat, and of the SSMU for `stateLanes` groups. */
@@ -46,6 +50,14 @@ const WRITER: MasterSize = { burst: 16, outstanding: 16, depth: 32 };
 /** Short bursts where somebody may follow. */
 const FOLLOWED: MasterSize = { ...WRITER, burst: 2 };
 const COMPLETIONS: MasterSize = { burst: 2, outstanding: 2, depth: 2 };
+const TABLES: MasterSize = { burst: 16, outstanding: 2, depth: 16 };
+/** Codes of a part of the state, which share their port with weights: lm_state_port. */
+const STATE_CODES: MasterSize = { ...MASTER, depth: 256 };
+
+/** What may have a command: the units, and the MMU a second time. */
+type SlotName = UnitName | "mmu2";
+
+const SLOTS: readonly SlotName[] = [...UNITS, "mmu2"];
 
 interface Slot {
   done: Done;
@@ -60,24 +72,28 @@ export class Accelerator {
   readonly mmu: MmuUnit;
   readonly #fetch: ReadMaster;
   readonly #completions: WriteMaster;
-  readonly #slots = new Map<UnitName, Slot>();
-  #latest: UnitName | undefined;
+  readonly #slots = new Map<SlotName, Slot>();
+  readonly #multiplies: number;
+  #latest: SlotName | undefined;
+  /** Whose turn of the MMU's two it is; the MULTIPLY that an SSM follows. */
+  #second = false;
+  #followed: Command | undefined;
   readonly done: Done[] = [];
   cycle = 0;
   /** Cycles with a command at work. */
   busy = 0;
 
   constructor(board: Board, build: Build) {
-    const rate = (gigabytes: number) => (gigabytes * 1000) / (BEAT * board.clock_mhz);
+    const beats = (gigabytes: number) => (gigabytes * 1000) / (BEAT * board.clock_mhz);
     const drams = new Map(
       board.memories.map(({ name, gigabytes_per_second, efficiency, latency_ns }) => {
         const latency = Math.round((latency_ns * board.clock_mhz) / 1000);
-        return [name, new Dram(rate(gigabytes_per_second * efficiency), latency)];
+        return [name, new Dram(beats(gigabytes_per_second * efficiency), latency)];
       }),
     );
     this.#drams = [...drams.values()];
     this.#ports = board.ports.map(
-      (port) => new Port(drams.get(port.memory)!, rate(port.gigabytes_per_second), port.outstanding),
+      (port) => new Port(drams.get(port.memory)!, beats(port.gigabytes_per_second), port.outstanding),
     );
     const [first, ...others] = this.#ports as [Port, ...Port[]];
     const reader = (size = MASTER) => new ReadMaster(first, size);
@@ -87,25 +103,35 @@ export class Accelerator {
     this.#completions = writer(COMPLETIONS);
     const [vectors, records, residual] = [reader(), reader(), reader()];
     const ahead = (outstanding: number) => ({ burst: 16, outstanding, depth: build.prefetch });
+    const state = others.slice(0, build.statePorts ?? 0);
+    // Where a part of the state is, less of the weights is in flight, as at port 0
     const weights = [
       reader(ahead(others.length > 0 ? 4 : 8)),
-      ...others.map((port) => new ReadMaster(port, ahead(16))),
+      ...others.map((port, i) => new ReadMaster(port, ahead(i < state.length ? 4 : 16))),
     ];
     const rows = writer(FOLLOWED);
-    this.mmu = new MmuUnit({ vectors, records, residual, rows, weights }, build.laneCycles ?? 1);
+    const readers = (size: MasterSize) =>
+      state.length === 0 ? [reader()] : state.map((port) => new ReadMaster(port, size));
+    const writers = () => (state.length === 0 ? [writer()] : state.map((port) => new WriteMaster(port, WRITER)));
     const ssm = {
-      ...{ constants: reader(), rows: reader(), exponents: reader(), codes: reader() },
-      ...{ exponentsOut: writer(), codesOut: writer(), u: writer(FOLLOWED), ring: writer() },
+      ...{ constants: reader(), rows: reader(), exponents: readers(MASTER), codes: readers(STATE_CODES) },
+      ...{ exponentsOut: writers(), codesOut: writers(), u: writer(FOLLOWED), ring: writer() },
     };
-    this.#units = {
-      mmu: this.mmu,
-      ssmu: new SsmuUnit(ssm, { lanes: build.stateLanes, cycles: build.scanCycles ?? 1 }, () => rows.done),
-      htu: new HtuUnit(reader(), writer(), () => ssm.u.done),
-      nqu: new NquUnit(reader(), writer()),
-      embed: new EmbedUnit(reader(), writer()),
-    };
+    const [htu, nqu, embed] = [
+      new HtuUnit(reader(), writer(), () => ssm.u.done),
+      new NquUnit(reader(), writer()),
+      new EmbedUnit(reader(), writer()),
+    ];
+    this.mmu = new MmuUnit(
+      { tables: reader(TABLES), vectors, records, residual, rows, weights },
+      build.laneCycles ?? 1,
+    );
+    const rate = { lanes: build.stateLanes, cycles: build.scanCycles ?? 1 };
+    const followed = () => (this.mmu.owner === this.#followed ? rows.done : 0);
+    this.#units = { mmu: this.mmu, ssmu: new SsmuUnit(ssm, rate, followed), htu, nqu, embed };
+    this.#multiplies = build.multiplies ?? 1;
     this.#schedule.add(this.#retire(), 0);
-    this.#clear = { mmu: [rows], ssmu: [ssm.u], htu: [], nqu: [], embed: [] };
+    this.#clear = { mmu: [], ssmu: [ssm.u], htu: [], nqu: [], embed: [] };
   }
   /** What a start of the unit sets back. */
   readonly #clear: { [name in UnitName]: WriteMaster[] };
@@ -139,22 +165,32 @@ export class Accelerator {
     }
   }
 
+  #slotOf(unit: UnitName): SlotName {
+    return unit === "mmu" && this.#second ? "mmu2" : unit;
+  }
+
   #mayStart({ unit, when }: Command): boolean {
     if (when === "wait") return this.#slots.size === 0;
     const latest = this.#latest === undefined ? undefined : this.#slots.get(this.#latest);
-    return !this.#slots.has(unit) && !(when === "follow" && latest?.ended === true);
+    const full = unit === "mmu" && this.mmu.full;
+    return !full && !this.#slots.has(this.#slotOf(unit)) && !(when === "follow" && latest?.ended === true);
   }
 
   #start(command: Command): void {
     const { unit, when } = command;
     const slot: Slot = { done: { command, start: this.cycle, busy: this.busy, cycles: 0, held: 0 }, ended: false };
     const before = when === "follow" && this.#latest !== undefined ? this.#slots.get(this.#latest) : undefined;
-    this.#slots.set(unit, slot);
-    this.#latest = unit;
+    const name = this.#slotOf(unit);
+    const elder = unit === "mmu" ? this.#slots.get(name === "mmu" ? "mmu2" : "mmu") : undefined;
+    if (unit === "mmu" && this.#multiplies === 2) this.#second = !this.#second;
+    if (unit === "ssmu") this.#followed = before?.done.command;
+    this.#slots.set(name, slot);
+    this.#latest = name;
+    const waits = () => elder !== undefined && [...this.#slots.values()].includes(elder);
     const hold = () => before !== undefined && !before.ended;
     for (const master of this.#clear[unit]) master.done = 0;
     const begins = this.cycle + 1;
-    const processes = (this.#units[unit] as unknown as Unit<Command>).start(command, hold);
+    const processes = (this.#units[unit] as unknown as Unit<Command>).start(command, hold, waits);
     let left = processes.length;
     for (const process of processes) {
       this.#schedule.add(process, begins, () => {
@@ -163,7 +199,11 @@ export class Accelerator {
         slot.done.cycles = this.cycle - slot.done.start;
       });
     }
-    if (before !== undefined) this.#schedule.add(this.#countHeld(slot, hold), begins);
+    if (before !== undefined || elder !== undefined)
+      this.#schedule.add(
+        this.#countHeld(slot, () => hold() || waits()),
+        begins,
+      );
   }
 
   *#countHeld(slot: Slot, hold: () => boolean): Process {
@@ -173,7 +213,7 @@ export class Accelerator {
   /** Completions, one after the other. */
   *#retire(): Process {
     for (;;) {
-      const unit = UNITS.find((name) => this.#slots.get(name)?.ended === true);
+      const unit = SLOTS.find((name) => this.#slots.get(name)?.ended === true);
       if (unit === undefined) {
         yield;
         continue;

@@ -116,10 +116,10 @@ export function simulatePass(
 
 export function passOf(
   shape: Shape,
-  { board, partition, serial }: Configuration,
+  { board, build, partition, serial }: Configuration,
   pass: { tokens: number; logits: boolean },
 ): Command[][] {
-  const patterns = portPatterns(shape, board);
+  const patterns = portPatterns(shape, board, build.statePorts ?? 0);
   return passLists(shape, { ...pass, partition, serial, patterns, maxLog2: board.build.max_log2 });
 }
 
@@ -150,7 +150,7 @@ export function costOf(command: Command, ports: number, build: Build): Traffic &
     case "mmu":
       return { ...mmuTraffic(command, ports), cycles: mmuCycles(command, ports) };
     case "ssmu":
-      return { ...ssmuTraffic(command), cycles: ssmuCycles(command, build.stateLanes) };
+      return { ...ssmuTraffic(command, build.statePorts ?? 0), cycles: ssmuCycles(command, build.stateLanes) };
     case "htu":
       return { ...htuTraffic(command), cycles: htuCycles(command) };
   }

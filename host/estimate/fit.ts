@@ -16,7 +16,7 @@ export type BuildLimits = { readonly [name in keyof (typeof BOARDS)["sim"]["buil
 export function checkFit(
   shape: Shape,
   board: EstimateBoard & { readonly build: BuildLimits },
-  { partition, tokens }: { partition: Partition; tokens: number },
+  { partition, tokens, statePorts = 0 }: { partition: Partition; tokens: number; statePorts?: number | undefined },
 ): void {
   const { config, description } = shape;
   const { build } = board;
@@ -38,16 +38,17 @@ export function checkFit(
   const taps = (convWidth - 1) * (dInner + 2 * nGroups * dState);
   check("values of the convolution's ring", "the build is for fewer", taps, build.max_taps);
   check("channels of a norm group", "the build is for fewer", nGroups > 1 ? dInner / nGroups : 0, build.max_norm_group);
-  const patterns = portPatterns(shape, board);
+  check("state_ports", "the build has fewer ports behind the first", statePorts, board.ports.length - 1);
+  const patterns = portPatterns(shape, board, statePorts);
   const pass: Pass = { tokens, partition, serial: [], patterns, maxLog2: build.max_log2, logits: true };
   const transform = passLists(shape, pass)
     .flat()
     .find((command) => command.unit === "htu") as HtuCommand | undefined;
   check("order of the Hadamard matrix", "the build is for less", transform?.order ?? 0, build.max_order);
-  checkMemory(shape, board, pass);
+  checkMemory(shape, board, pass, statePorts);
 }
 
-function checkMemory(shape: Shape, board: EstimateBoard, pass: Pass): void {
+function checkMemory(shape: Shape, board: EstimateBoard, pass: Pass, statePorts: number): void {
   const needs = new Map<string, number>();
   const add = (memory: string, bytes: number) => needs.set(memory, (needs.get(memory) ?? 0) + bytes);
   for (const command of passLists(shape, { ...pass, tokens: 1 }).flat()) {
@@ -55,6 +56,8 @@ function checkMemory(shape: Shape, board: EstimateBoard, pass: Pass): void {
     const beats = sharesOf(command, board.ports.length).map((share) => share * command.blockBeats);
     for (const [port, share] of beats.entries()) add(board.ports[port]!.memory, share * 64);
   }
+  const parts = statePorts === 0 ? [board.ports[0]!] : board.ports.slice(1, 1 + statePorts);
+  for (const { memory } of parts) add(memory, stateBytes(shape) / parts.length);
   // Everything else lies where port 0 leads
   add(board.ports[0]!.memory, otherBytes(shape));
   for (const { name, bytes } of board.memories) {
@@ -68,11 +71,15 @@ function checkMemory(shape: Shape, board: EstimateBoard, pass: Pass): void {
   }
 }
 
-/** Embedding, row constants and states, roughly: those that are more than a beat or two. */
+/** Exponents and codes of all layers. */
+function stateBytes({ config }: Shape): number {
+  return config.nLayers * config.dInner * Math.ceil(config.dState / STATE_GROUP) * (STATE_GROUP + 1);
+}
+
+/** Embedding and row constants, roughly: what is more than a beat or two. */
 function otherBytes({ config, description }: Shape): number {
   const tensors = modelTensors(config, description.weights);
   const table = tensors.get("embedding.codes")?.shape ?? [0, 0];
   const rows = tensors.get("layers.0.in_proj.row_exponent")?.shape[0] ?? 0;
-  const state = config.dInner * Math.ceil(config.dState / STATE_GROUP) * (STATE_GROUP + 1);
-  return table[0]! * table[1]! + config.nLayers * (16 * rows + state);
+  return table[0]! * table[1]! + config.nLayers * 16 * rows;
 }

@@ -185,6 +185,11 @@ export class ReadMaster {
     return this.#commands.length === 0 && this.level === 0 && this.promised === 0;
   }
 
+  /** Everything that was asked for is here, though it may not be taken yet. */
+  get arrived(): boolean {
+    return this.#commands.length === 0 && this.promised === 0;
+  }
+
   /** Beats of the next burst, 0: none now. */
   request(cycle: number): number {
     const command = this.#commands[0]!;

@@ -168,7 +168,7 @@ function runOf(design: Design): Run {
   };
   const config = shapeConfig("mamba2-2.7b", SIMULATED);
   const shape = { config, description: syntheticDescription(config) };
-  const patterns = portPatterns(shape, board);
+  const patterns = portPatterns(shape, board, 0);
   const pass = {
     tokens: 1,
     partition: "fused",

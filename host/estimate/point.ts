@@ -25,6 +25,7 @@ export interface Point {
   clockMhz: number;
   ports: number;
   stateLanes: number;
+  statePorts: number;
   prefetch: number;
 }
 
@@ -56,12 +57,12 @@ function publishedShape({ shape, activationBits, headBits }: Point): Shape {
 }
 
 export function evaluate(point: Point, version: string, model = publishedShape(point)): Evaluated {
-  const { partition, ports, clockMhz, stateLanes, prefetch } = point;
+  const { partition, ports, clockMhz, stateLanes, statePorts, prefetch } = point;
   const known = BOARDS[point.board];
   const board = boardWith(known, ports, clockMhz);
-  const build: Build = { stateLanes, prefetch };
+  const build: Build = { stateLanes, statePorts, multiplies: statePorts > 0 ? 2 : 1, prefetch };
   try {
-    checkFit(model, { ...board, build: known.build }, { partition, tokens: 1 });
+    checkFit(model, { ...board, build: known.build }, { ...build, partition, tokens: 1 });
   } catch (error) {
     if (error instanceof LightMambaError) return { point, version, refused: error.message };
     throw error;

@@ -75,7 +75,7 @@ const ULTRA_BITS = 1 << 20;
 const BEAT_BITS = 512;
 
 /** Masters of port 0, whose queues are LUT RAM but for those of COPY and weights, and what shares the port among them; a reader for each other port. */
-function masterParts({ ports, prefetch }: BuildParameters): SizedPart[] {
+function masterParts({ ports, prefetch, statePorts = 0, tables = 1 }: BuildParameters): SizedPart[] {
   const ultra = prefetch * BEAT_BITS >= ULTRA_BITS;
   const queue = ultra
     ? { ultraRams: 8 * Math.ceil(prefetch / 4096) }
@@ -83,22 +83,28 @@ function masterParts({ ports, prefetch }: BuildParameters): SizedPart[] {
   const weights = { luts: 1280, memoryLuts: 40, flipFlops: 317, ...queue };
   return [
     part("lm_axi_rd", 1, { luts: 1234, memoryLuts: 336, flipFlops: 284 }),
-    part("lm_axi_rd", 1, { luts: 1275, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
-    part("lm_axi_rd", 10, { luts: 1274, memoryLuts: 632, flipFlops: 313 }),
+    part("lm_axi_rd", tables, { luts: 1274, memoryLuts: 336, flipFlops: 313 }),
+    // Of COPY, and of codes of each part of the state; 64 beats deep, two of them the state's, at port 0 or one a part
+    part("lm_axi_rd", 1 + statePorts, { luts: 1275, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
+    part("lm_axi_rd", statePorts === 0 ? 10 : 8 + statePorts, { luts: 1274, memoryLuts: 632, flipFlops: 313 }),
     part("lm_axi_rd", 1, weights),
     part("lm_axi_rd", ports - 1, { ...weights, luts: 1116, flipFlops: 323 }),
-    part("lm_axi_wr", 10, { luts: 741, memoryLuts: 336, flipFlops: 338 }),
+    part("lm_axi_wr", statePorts === 0 ? 10 : 8 + 2 * statePorts, { luts: 741, memoryLuts: 336, flipFlops: 338 }),
     part("lm_axi_rd_mux", 1, { luts: 614, flipFlops: 17 }),
     part("lm_axi_wr_mux", 1, { luts: 2473, flipFlops: 18 }),
   ];
 }
 
 /** The board's build with other ports and what else a configuration chooses. */
-export function parametersOf(limits: BuildLimits, ports: number, { stateLanes, prefetch }: Build): BuildParameters {
+export function parametersOf(
+  limits: BuildLimits,
+  ports: number,
+  { stateLanes, statePorts = 0, prefetch }: Build,
+): BuildParameters {
   const { tokens, act_bits, max_inputs, max_order, max_log2 } = limits;
   return {
     ...{ ports, tokens, actBits: act_bits, maxInputs: max_inputs, maxOrder: max_order, maxLog2: max_log2 },
-    ...{ stateLanes, prefetch },
+    ...{ stateLanes, statePorts, prefetch },
   };
 }
 

@@ -8,6 +8,7 @@ import { EMBEDDED_MODEL, modelDir } from "../package.ts";
 import type { Overlap, Partition } from "../runtime/accelerator.ts";
 import { withPorts } from "../runtime/ports.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
+import type { Build } from "./device.ts";
 import { energyOf } from "./energy.ts";
 import { bandedBoard, type Configuration, type EstimateBoard, estimate, estimatePass } from "./estimate.ts";
 import { type BuildLimits, checkFit } from "./fit.ts";
@@ -48,14 +49,24 @@ export interface BuildChoice {
   tokens?: number;
   partition: Partition;
   serial: readonly Overlap[];
-  stateLanes: number;
+  /** Of the board's build. */
+  stateLanes?: number;
+  statePorts?: number;
 }
 
 /** The board's build with what was chosen otherwise, and the board itself or one with other figures. */
 export function configurationOf(choice: BuildChoice, board: EstimateBoard = BOARDS[choice.board]): Configuration {
-  const { ports, clock, partition, serial, stateLanes } = choice;
+  const { ports, clock, partition, serial } = choice;
   const used = { ...board, ...withPorts(board, ports ?? board.ports.length), clock_mhz: clock ?? board.clock_mhz };
-  return { board: used, build: { stateLanes, prefetch: BOARDS[choice.board].build.prefetch }, partition, serial };
+  return { board: used, build: buildOf(choice, used.ports.length), partition, serial };
+}
+
+/** With fewer ports than the board's build deals the state out to, port 0 has it. */
+function buildOf({ board, stateLanes, statePorts }: BuildChoice, ports: number): Build {
+  const { state_lanes, state_ports, prefetch }: BuildLimits = BOARDS[board].build;
+  const parts = statePorts ?? (state_ports < ports ? state_ports : 0);
+  const lanes = stateLanes ?? (parts === 0 ? Math.min(4, state_lanes) : state_lanes);
+  return { stateLanes: lanes, statePorts: parts, multiplies: parts === 0 ? 1 : 2, prefetch };
 }
 
 /** What the build takes of the board's logic. */
@@ -68,7 +79,7 @@ export function checkedConfiguration(shape: Shape, choice: BuildChoice): Configu
   const build: BuildLimits = BOARDS[choice.board].build;
   const tokens = choice.tokens ?? build.tokens;
   const configuration = configurationOf(choice);
-  checkFit(shape, { ...configuration.board, build }, { partition: choice.partition, tokens });
+  checkFit(shape, { ...configuration.board, build }, { ...configuration.build, partition: choice.partition, tokens });
   const refused = beyond(configuredResources(choice.board, configuration).all, limitsOf(configuration.board.logic));
   if (refused !== undefined) throw refused;
   return { ...configuration, tokens };

@@ -13,8 +13,11 @@ export interface Traffic {
 }
 
 export interface Unit<Command> {
-  /** The processes of a command. hold: it follows the command before, which has not ended. */
-  start(command: Command, hold: () => boolean): Process[];
+  /**
+   * The processes of a command. hold: it follows the command before, which has not ended. waits: the unit has an older command, whose completion is not
+   * written.
+   */
+  start(command: Command, hold: () => boolean, waits: () => boolean): Process[];
 }
 
 /** Runs processes, each when it is due. */

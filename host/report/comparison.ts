@@ -37,7 +37,7 @@ export function comparison(sim: Sim, ladder: RecordedLadder): ComparisonRow[] {
 }
 
 function estimated(board: BoardName): EstimateReport {
-  const choice: BuildChoice = { board, partition: "fused", serial: [], stateLanes: 2 };
+  const choice: BuildChoice = { board, partition: "fused", serial: [] };
   return estimateReport(subjectOf({ shape: "mamba2-2.7b" }), { ...choice, prompt: 1 });
 }
 

@@ -52,7 +52,7 @@ function spaceOf({ name, description }: Subject, { board, partition, clock }: Bu
   return {
     ...{ shape: [name], activationBits: [description.activationBits], headBits: [headBits] },
     ...{ board: [board], partition: [partition], clockMhz: unique([200, clock ?? clock_mhz]) },
-    ...{ ports: unique(some), stateLanes: [1, 2, 4], prefetch: [build.prefetch] },
+    ...{ ports: unique(some), stateLanes: [1, 2, 4], statePorts: [0], prefetch: [build.prefetch] },
   };
 }
 

@@ -54,7 +54,7 @@ async function later<T>(make: () => T): Promise<T> {
 function recordedFor(sim: Sim, subject: Subject, choice: ReportChoice, ports: number): SimRow[] {
   const { activationBits, weights } = subject.description;
   const plain = activationBits === 4 && !weights.wide.includes("lm_head");
-  const build = choice.board === sim.board && choice.clock === undefined && choice.stateLanes === 2;
+  const build = choice.board === sim.board && choice.clock === undefined && (choice.stateLanes ?? 2) === 2;
   if (!plain || !build) return [];
   const name = subject.name === EMBEDDED_MODEL ? "embedded" : subject.name;
   return sim.rows.filter(({ model, setting }) => {

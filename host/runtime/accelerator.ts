@@ -32,6 +32,8 @@ export interface AcceleratorOptions {
   partition?: Partition;
   /** Of the simulated RTL: memory ports that stream weights. Default: 1. */
   ports?: number;
+  /** Of the simulated RTL: ports 1 to this one have a part of the state each. Default: 0, port 0 has it. */
+  statePorts?: number;
   /** Whose memories, clock and timing the simulation has; of a device that was handed over, whose memories. Default: "sim". */
   board?: Board;
   /** For measurements, what does not overlap: SSM with in_proj (the paper's reordering), weights with codes (prefetch), HTU with the SSM. */
@@ -78,7 +80,7 @@ const ORDER = LIMITS.length;
 /** Arguments of setBuild. */
 const BUILD_ORDER: readonly (keyof Build)[] = [
   ...(["ports", "tokens", "actBits", "maxInputs", "maxRows", "maxHeads", "maxHeadDim", "maxState"] as const),
-  ...(["maxGroups", "units", "maxWords", "maxTaps", "maxNormGroup", "maxOrder", "maxLog2"] as const),
+  ...(["maxGroups", "units", "maxWords", "maxTaps", "maxNormGroup", "maxOrder", "maxLog2", "statePorts"] as const),
 ];
 /** A limit that is not known yet: before there is a device. */
 const OPEN = 0x7fffffff;
@@ -133,16 +135,16 @@ interface Plan {
 
 /** A simulation with as much memory as the model needs. */
 function simulate(engine: Engine, header: ModelHeader, plan: Plan, options: AcceleratorOptions): Simulator {
-  const { ports = 1, simulator = {} } = options;
+  const { ports = 1, statePorts = 0, simulator = {} } = options;
   if (!Number.isInteger(ports) || ports < 1 || ports > MOST_PORTS) {
     throw new LightMambaError("usage", "not a number of ports", { expected: `1 to ${MOST_PORTS}`, found: ports });
   }
-  const { data, weights } = planDevice(engine, header, { ports }, plan);
+  const { data, weights } = planDevice(engine, header, { ports, statePorts }, plan);
   const [first, ...others] = weights;
   const ringLog2 = simulator.ringLog2 ?? 9;
   const watchdogCycles = simulator.watchdogCycles ?? mostCycles(engine, header);
   return Simulator.start({
-    build: buildName(ports),
+    build: buildName(ports, statePorts),
     board: withPorts(plan.board, ports),
     memoryBytes: [data + first! + 2 ** ringLog2 * (lm.DESCRIPTOR + lm.COMPLETION) + lm.BEAT, ...others],
     watchdogCycles,
@@ -189,7 +191,7 @@ function planDevice(
 ): { data: number; weights: number[]; memories: number[] } {
   const { exports } = engine;
   exports.setBuild(...BUILD_ORDER.map((name) => build[name] ?? OPEN));
-  const plan = portPlan(header, board, build.ports ?? 1);
+  const plan = portPlan(header, board, build.ports ?? 1, build.statePorts ?? 0);
   const [inProj, others, memoriesAt] = [withLength(plan.inProj), withLength(plan.others), plan.memories].map(
     (bytes) => {
       const at = allocate(engine, 1 + lm.PORT_PATTERN, "what ports have");
@@ -215,9 +217,10 @@ export function portPlan(
   header: ModelHeader,
   board: Board,
   count: number,
+  statePorts: number,
 ): Record<"inProj" | "others" | "memories", number[]> {
   const ports = withPorts(board, count);
-  const { inProj, others } = portPatterns(header, ports);
+  const { inProj, others } = portPatterns(header, ports, statePorts);
   return { inProj: [...inProj], others: [...others], memories: portMemories(ports) };
 }
 

@@ -29,23 +29,37 @@ function memoryRates(board: Board): { ports: number[]; rate: number }[] {
 
 /**
  * Bytes of `weights` for each port of the board. A memory gives its ports together what its efficiency leaves, a port no more than its own
- * rate. `side` are the bytes that port 0 moves meanwhile beside the weights: state, rows, constants.
+ * rate. `sides` are the bytes that each port moves meanwhile beside the weights: state, rows, constants.
  */
-export function portShares(board: Board, weights: number, side: number): number[] {
-  const memories = memoryRates(board);
-  const total = memories.reduce((sum, { rate }) => sum + rate, 0);
+export function portShares(board: Board, weights: number, sides: readonly number[]): number[] {
+  const memories = memoryRates(board).filter(({ ports }) => ports.length > 0);
+  const side = (port: number) => sides[port] ?? 0;
   const shares = board.ports.map(() => 0);
-  for (const { ports, rate } of memories) {
-    const load = ((weights + side) * rate) / total;
-    const each = load / ports.length;
-    for (const i of ports) shares[i] = each;
-    if (!ports.includes(0)) continue;
-    shares[0] = Math.max(0, each - side);
-    // What port 0 has beyond its part, the others of its memory have less
-    const spill = Math.max(0, side - each) / Math.max(1, ports.length - 1);
-    for (const i of ports) if (i !== 0) shares[i] = Math.max(0, each - spill);
+  // Memories that have too much beside the weights get none, and the others are done at the same time
+  let open = memories;
+  for (;;) {
+    const total = open.reduce((sum, { rate }) => sum + rate, 0);
+    const load = open.reduce((sum, { ports }) => sum + sumOf(ports, side), weights);
+    const full = open.filter(({ ports, rate }) => sumOf(ports, side) > (load * rate) / total);
+    if (full.length === 0) {
+      for (const { ports, rate } of open) spread(ports, (load * rate) / total, side, shares);
+      break;
+    }
+    open = open.filter((one) => !full.includes(one));
   }
   return shares.some((share) => share > 0) ? shares : shares.map(() => 1);
+}
+
+function sumOf(ports: readonly number[], of: (port: number) => number): number {
+  return ports.reduce((sum, port) => sum + of(port), 0);
+}
+
+/** The load of a memory over its ports; what one has beyond its part, the others have less. */
+function spread(ports: readonly number[], load: number, side: (port: number) => number, shares: number[]): void {
+  const over = ports.filter((port) => side(port) > load / ports.length);
+  const rest = ports.filter((port) => !over.includes(port));
+  if (over.length === 0) for (const port of ports) shares[port] = load / ports.length - side(port);
+  else if (rest.length > 0) spread(rest, load - sumOf(over, side), side, shares);
 }
 
 /**
@@ -90,17 +104,55 @@ function interleave(counts: readonly number[]): Uint8Array {
 /** What decides sizes. */
 type Shape = Pick<ModelHeader, "config" | "description">;
 
-/** Patterns of in_proj, and of out_proj and lm_head. */
-export function portPatterns(header: Shape, board: Board): { inProj: Uint8Array; others: Uint8Array } {
-  return { inProj: portPattern(inProjShares(header, board)), others: portPattern(portShares(board, 1, 0)) };
+/**
+ * Patterns of in_proj, and of out_proj and lm_head. statePorts: of the build, as in boards/*.yaml. Such a build fetches the weights of the next matrix as
+ * soon as a port has done its part of this one, so its ports are to be done with a layer together, else with each matrix.
+ */
+export function portPatterns(
+  header: Shape,
+  board: Board,
+  statePorts: number,
+): { inProj: Uint8Array; others: Uint8Array } {
+  // A model of lm_head alone has no layers
+  if (header.config.nLayers > 0 && statePorts > 0) {
+    const all = portPattern(layerShares(header, board, statePorts));
+    return { inProj: all, others: all };
+  }
+  const inProj = header.config.nLayers > 0 ? inProjShares(header, board) : portShares(board, 1, []);
+  return { inProj: portPattern(inProj), others: portPattern(portShares(board, 1, [])) };
 }
 
+/** Blocks of a matrix of the first layer, and bytes of each. */
+function framesOf({ config, description }: Shape, matrix: "in_proj" | "out_proj"): [blocks: number, bytes: number] {
+  const shape = modelTensors(config, description.weights).get(`layers.0.${matrix}.frames`)!.shape;
+  return [shape[0]!, shape[1]!];
+}
+
+/** Exponents and codes of a layer's state, read and written. */
+function stateBytes({ config }: Shape): number {
+  return 2 * config.dInner * Math.ceil(config.dState / STATE_GROUP) * (STATE_GROUP + 1);
+}
+
+/** For a block of in_proj: its rows, written and read, their constants, and its record. */
+const BESIDE_BLOCK = BLOCK_ROWS * (lm.ROW_RECORD + 2 * Int16Array.BYTES_PER_ELEMENT) + lm.BLOCK_RECORD;
+
 /** Weights of in_proj for each port, while port 0 moves the state both ways and what else the SSM needs of a row. */
-function inProjShares({ config, description }: Shape, board: Board): number[] {
-  // A model of lm_head alone has none
-  if (config.nLayers === 0) return portShares(board, 1, 0);
-  const [blocks, bytes] = modelTensors(config, description.weights).get("layers.0.in_proj.frames")!.shape;
-  const groups = config.dInner * Math.ceil(config.dState / STATE_GROUP);
-  const constants = blocks! * (BLOCK_ROWS * (lm.ROW_RECORD + 2 * Int16Array.BYTES_PER_ELEMENT) + lm.BLOCK_RECORD);
-  return portShares(board, blocks! * bytes!, 2 * groups * (STATE_GROUP + 1) + constants);
+function inProjShares(shape: Shape, board: Board): number[] {
+  const [blocks, bytes] = framesOf(shape, "in_proj");
+  return portShares(board, blocks * bytes, [stateBytes(shape) + blocks * BESIDE_BLOCK]);
+}
+
+/** Weights of a layer for each port: the first few have parts of the state, and port 0 all that is neither. */
+function layerShares(shape: Shape, board: Board, statePorts: number): number[] {
+  const [inBlocks, inBytes] = framesOf(shape, "in_proj");
+  const [outBlocks, outBytes] = framesOf(shape, "out_proj");
+  const { dModel, dInner, nHeads, nGroups, dState, convWidth } = shape.config;
+  // F and taps both ways; u and u transformed, both written and read; the residual coded, added to; codes
+  const ring = 2 * (4 * nHeads + 2 * (convWidth - 1) * (dInner + 2 * nGroups * dState));
+  const vectors = 4 * 4 * dInner + 3 * 4 * dModel + 2 * (dModel + dInner);
+  const first = inBlocks * BESIDE_BLOCK + outBlocks * lm.BLOCK_RECORD + ring + vectors;
+  const sides = board.ports.map((_, port) =>
+    port === 0 ? first : port <= statePorts ? stateBytes(shape) / statePorts : 0,
+  );
+  return portShares(board, inBlocks * inBytes + outBlocks * outBytes, sides);
 }

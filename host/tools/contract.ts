@@ -104,6 +104,7 @@ export function parseBoard(text: string, file: string): Board {
       });
   if (!Number.isInteger(Math.log2(board.build.prefetch!)))
     throw badInput("is no power of two", { file, field: "build.prefetch", found: board.build.prefetch! });
+  checkState(board, file);
   return board;
 }
 
@@ -114,6 +115,16 @@ function checkPower({ power, memories }: Board, file: string): void {
     if (found !== 1)
       throw badInput("must be named by one entry", { file, field: `power.memories: ${name}`, expected: 1, found });
   }
+}
+
+/** Parts of the state want ports behind the first, eight lanes want parts, and the host deals weights out as such a build reads them. */
+function checkState({ build, ports }: Board, file: string): void {
+  const { state_ports: parts, state_lanes: lanes, multiplies } = build as { [name: string]: number };
+  const refuse = (field: string, expected: string, found: number) =>
+    badInput("does not fit the build's ports of the state", { file, field: `build.${field}`, expected, found });
+  if (parts! >= ports.length) throw refuse("state_ports", `less than the ${ports.length} ports`, parts!);
+  if (lanes === 8 && parts === 0) throw refuse("state_lanes", "at most 4", lanes);
+  if (multiplies !== (parts! > 0 ? 2 : 1)) throw refuse("multiplies", parts! > 0 ? "2" : "1", multiplies!);
 }
 
 export function readContract(): Contract {

@@ -100,6 +100,14 @@ describe("boards", () => {
     ["no port", (t) => t.replace(/ports:[\s\S]*build:/, "ports: []\nbuild:"), /^b:\d+:\d+$/, /has 0 entries/],
     ["a port without its memory", (t) => t.replace("memory: ddr4", "memory: ddr5"), /^b$/, /names no memory/],
     ["a prefetch that no queue has", (t) => t.replace("prefetch: 1024", "prefetch: 1000"), /^b$/, /no power of two/],
+    [
+      "parts of the state without ports",
+      (t) => t.replace("state_ports: 0", "state_ports: 2"),
+      /^b$/,
+      /ports of the state/,
+    ],
+    ["eight lanes without parts", (t) => t.replace("state_lanes: 2", "state_lanes: 8"), /^b$/, /ports of the state/],
+    ["two MULTIPLYs without parts", (t) => t.replace("multiplies: 1", "multiplies: 2"), /^b$/, /ports of the state/],
   ];
   for (const [name, change, where, what] of cases) {
     it(`refuses ${name}, with line and column`, () => {

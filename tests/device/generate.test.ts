@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import * as lm from "../../assembly/device.generated.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { Device } from "../../host/device/index.ts";
 import { shapeConfig } from "../../host/model/shapes.ts";
@@ -24,14 +25,16 @@ const EMBEDDED = join(import.meta.dirname, "../../models/tiny-w4a4");
 
 interface Setting {
   partition: Partition;
-  ports: 1 | 4;
+  ports: 1 | 3 | 4;
+  /** Default: 0, port 0 has the whole state. */
+  statePorts?: 2;
   /** Of a pass. */
   tokens: 1 | 4;
   variant: Variant;
   /** Entries of the ring, where it is to be small. */
   ringLog2?: number;
   /** With several memories; default: one. */
-  board?: "vck190";
+  board?: "vck190" | "u280";
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -41,6 +44,7 @@ const SETTINGS: readonly Setting[] = [
   { partition: "split", ports: 4, tokens: 1, variant: "relaxed" },
   { partition: "fused", ports: 4, tokens: 4, variant: "plain" },
   { partition: "split", ports: 4, tokens: 4, variant: "relaxed", ringLog2: 2 },
+  { partition: "fused", ports: 3, statePorts: 2, tokens: 4, variant: "plain" },
 ];
 
 type Shape = RandomShape & { seed: number };
@@ -94,8 +98,13 @@ interface Backend {
 const MODEL: Backend = {
   name: "the model of the device",
   skip: false,
-  load: (dir, { partition, ports, tokens, variant, ringLog2 = 9 }) =>
-    Model.load(dir, { device: new Device(new DeviceModel({ ports, tokens }), { ringLog2 }), partition, variant }),
+  load: (dir, { partition, ports, statePorts = 0, tokens, variant, ringLog2 = 9 }) => {
+    const build = { [lm.REG_BUILD_STATE_PORTS]: statePorts };
+    return Model.load(dir, {
+      device: new Device(new DeviceModel({ ports, tokens, build }), { ringLog2 }),
+      ...{ partition, variant },
+    });
+  },
   shapes: SHAPES,
   formats: FORMATS,
   settings: SETTINGS,
@@ -104,20 +113,23 @@ const MODEL: Backend = {
 };
 
 /** Both partitions, one port and four. */
-const WHOLE = SETTINGS.filter(({ tokens }) => tokens === 4);
+const WHOLE = SETTINGS.filter(({ tokens, statePorts }) => tokens === 4 && statePorts === undefined);
+
+/** Parts of the state on ports of their own, behind which are memories of their own. */
+const PARTS: Setting = { ...SETTINGS.at(-1)!, board: "u280" };
 
 const RTL: Backend = {
   name: "the simulated RTL",
-  skip: skipModels() || skipReason("top-p4"),
-  load: (dir, { partition, ports, variant, ringLog2 = 9, board }) => {
-    const simulator = { ringLog2, stall: ports === 4 ? 64 : 0 };
+  skip: skipModels() || skipReason("top-p4") || skipReason("top-p3-s2"),
+  load: (dir, { partition, ports, statePorts = 0, variant, ringLog2 = 9, board }) => {
+    const simulator = { ringLog2, stall: ports > 1 ? 64 : 0 };
     const memories = board === undefined ? {} : { board: BOARDS[board] };
-    return Model.load(dir, { device: "rtl", ...memories, partition, ports, variant, simulator });
+    return Model.load(dir, { device: "rtl", ...memories, partition, ports, statePorts, variant, simulator });
   },
   shapes: SHAPES,
   formats: FORMATS,
   settings: WHOLE,
-  embedded: { tokens: 32, settings: [WHOLE[0]!, { ...WHOLE.at(-1)!, board: "vck190" }] },
+  embedded: { tokens: 32, settings: [WHOLE[0]!, { ...WHOLE.at(-1)!, board: "vck190" }, PARTS] },
   wide: { tokens: 32, settings: WHOLE.slice(0, 1) },
 };
 

@@ -266,3 +266,48 @@ export function putState(to: Buffer, state: OracleLayerState, shape: Shape, slot
     });
   });
 }
+
+/** Beats that lie in parts: from where in the state, in which part and where in it. docs/device.md, State. */
+function dealtBeats(shape: Shape, parts: number): { from: number; part: number; at: number }[] {
+  const [, exponents, codes, end] = stateParts(shape);
+  const beats = (from: number, to: number, at: number) =>
+    list((to - from) / BEAT, (i) => ({
+      from: from + i * BEAT,
+      part: i % parts,
+      at: at + Math.floor(i / parts) * BEAT,
+    }));
+  return [...beats(exponents, codes, 0), ...beats(codes, end, BEAT * Math.ceil((codes - exponents) / BEAT / parts))];
+}
+
+export function ringBytes(shape: Shape): number {
+  return stateParts(shape)[1];
+}
+
+/** Of a layer, that of all parts. */
+export function partBytes(shape: Shape, parts: number): number {
+  const [, exponents, codes, end] = stateParts(shape);
+  const beats = (bytes: number) => Math.ceil(bytes / BEAT / parts);
+  return BEAT * (beats(codes - exponents) + beats(end - codes));
+}
+
+/** Out of F and taps, and the parts: a layer's state. */
+export function gatherState(ring: Buffer, parts: readonly Buffer[], shape: Shape): Buffer {
+  const out = Buffer.alloc(stateBytes(shape));
+  ring.copy(out, 0, 0, ringBytes(shape));
+  for (const { from, part, at } of dealtBeats(shape, parts.length)) parts[part]!.copy(out, from, at, at + BEAT);
+  return out;
+}
+
+/** The reverse. spare: what is in a part's last beat of codes where the state has none for it; the device writes zeros there. */
+export function dealState(
+  state: Buffer,
+  ring: Buffer,
+  parts: readonly Buffer[],
+  shape: Shape,
+  spare: "zeros" | "as it was" = "zeros",
+): void {
+  state.copy(ring, 0, 0, ringBytes(shape));
+  const last = partBytes(shape, parts.length) - BEAT;
+  if (spare === "zeros") for (const part of parts) part.fill(0, last, last + BEAT);
+  for (const { from, part, at } of dealtBeats(shape, parts.length)) state.copy(parts[part]!, at, from, from + BEAT);
+}

@@ -18,13 +18,18 @@ import {
   blockBytes,
   codedBytes,
   Descriptor,
+  dealState,
+  gatherState,
   int32s,
   limitResidual,
   list,
   pad,
+  partBytes,
   putState,
   readBlock,
   readLayer,
+  ringBytes,
+  type Shape,
   stateBytes,
   storedRows,
   takeCodes,
@@ -436,8 +441,7 @@ export class DeviceModel extends DeviceMemory {
     const record = this.#source(d.a1, lm.LAYER_RECORD);
     const constants = this.#source(Number(record.readBigUInt64LE(40)), rows.length * lm.ROW_RECORD);
     const layer = readLayer(record, constants, rows, shape);
-    const at = this.#source(d.a0, stateBytes(shape));
-    const state = takeState(at, shape, d.inputs);
+    const state = takeState(this.#stateOf(d, shape), shape, d.inputs);
     const bytes = pad(rows.length * 2, BEAT);
     const segments = this.#source(d.a2, d.tokens * bytes);
     const grouped = record.readUInt8(14) === 1;
@@ -461,8 +465,24 @@ export class DeviceModel extends DeviceMemory {
         out.writeInt32LE(value, lm.VECTOR_HEADER + 4 * i);
       });
     }
-    const to = this.#target(d.a0, stateBytes(shape));
-    if (failing) to.fill(0x77);
-    else putState(to, state, shape, d.inputs + d.tokens);
+    const bytesOut = Buffer.alloc(stateBytes(shape), 0x77);
+    if (!failing) putState(bytesOut, state, shape, d.inputs + d.tokens);
+    const [ring, ...parts] = this.#statePlaces(d, shape).map(([at, size]) => this.#target(at, size));
+    if (parts.length === 0) bytesOut.copy(ring!);
+    else dealState(bytesOut, ring!, parts, shape);
+  }
+
+  #stateOf(d: Descriptor, shape: Shape): Buffer {
+    const [ring, ...parts] = this.#statePlaces(d, shape).map(([at, size]) => this.#source(at, size));
+    return parts.length === 0 ? ring! : gatherState(ring!, parts, shape);
+  }
+
+  /** Address and bytes of the whole state, or of F and taps and of each part. */
+  #statePlaces(d: Descriptor, shape: Shape): [at: number, size: number][] {
+    const ports = this.readRegister(lm.REG_BUILD_STATE_PORTS);
+    if (ports === 0) return [[d.a0, stateBytes(shape)]];
+    const table = this.#source(d.a1 + lm.LAYER_RECORD, BEAT);
+    const parts = list(ports, (i): [number, number] => [Number(table.readBigUInt64LE(8 * i)), partBytes(shape, ports)]);
+    return [[d.a0, ringBytes(shape)], ...parts];
   }
 }

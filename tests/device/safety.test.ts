@@ -329,6 +329,7 @@ describe("who is on the other side", () => {
     ["other numbers", { [lm.REG_CONTRACT]: 1 }, /different numbers: build both again/],
     ["no ports", { [lm.REG_BUILD_PORTS]: 0 }, /no port, or more than there can be \(expected 1 to 63, found 0\)/],
     ["too many ports", { [lm.REG_BUILD_PORTS]: 64 }, /expected 1 to 63, found 64/],
+    ["more parts of the state than ports", { [lm.REG_BUILD_STATE_PORTS]: 8 }, /more parts of the state than ports/],
     ["nobody alive", {}, /no answer from the device: waited 50 ms for the reset/],
   ];
   for (const [name, change, text] of cases) {

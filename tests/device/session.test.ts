@@ -312,10 +312,10 @@ describe("blocks are dealt out to ports", () => {
     // a gives its two ports 12 together, b its one 10
     const memories = [memory("a", 24), memory("b", 40)];
     const board = { clock_mhz: 300, registers: { address: 0 }, memories, ports: [port("a"), port("a"), port("b")] };
-    assert.deepEqual(portShares(board, 220, 0), [60, 60, 100]);
-    assert.deepEqual(portShares(board, 200, 20), [40, 60, 100]);
+    assert.deepEqual(portShares(board, 220, []), [60, 60, 100]);
+    assert.deepEqual(portShares(board, 200, [20]), [40, 60, 100]);
     // More than its part: the other port of the memory has less
-    assert.deepEqual(portShares(board, 140, 80), [0, 40, 100]);
+    assert.deepEqual(portShares(board, 140, [80]), [0, 40, 100]);
   });
 });
 

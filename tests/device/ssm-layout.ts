@@ -7,7 +7,7 @@ import { TOKEN_PERIOD } from "../oracle/model.ts";
 import { gated, sumOfSquares } from "../oracle/ssmu.ts";
 import { gateToken, type Seen, scanToken } from "../units/scan.ts";
 import { beats, uVector } from "./layouts.ts";
-import { BEAT, putState, stateBytes, storedRows } from "./model-layouts.ts";
+import { BEAT, dealState, list, partBytes, putState, ringBytes, stateBytes, storedRows } from "./model-layouts.ts";
 /** Rows of several tokens, interleaved by beats. What fills up a block is 77: it may be anything. */
 export function rowBytes(model: OracleModel, tokens: readonly Segments[]): Buffer {
   const order = storedRows(model.shape);
@@ -96,7 +96,9 @@ export function expectToken(
 
 /** Where the parts of a command lie, as offsets. */
 export interface Places {
+  /** Of a device with parts of the state F and taps alone. */
   state: number;
+  parts: number[];
   record: number;
   rows: number;
   constants: number;
@@ -110,7 +112,7 @@ export class SsmJob {
   readonly places: Places;
   readonly command: Command & { addresses: number[] };
 
-  /** The oracle's state moves on by as many tokens. */
+  /** The oracle's state moves on by as many tokens. statePorts: parts of it, 0: none. */
   constructor(
     base: number,
     noise: (bytes: number) => Buffer,
@@ -118,6 +120,7 @@ export class SsmJob {
     state: OracleLayerState,
     tokens: { segments: Segments; t: number }[],
     seen: Seen,
+    statePorts = 0,
   ) {
     const first = tokens[0]!.t;
     const rows = rowBytes(
@@ -135,22 +138,27 @@ export class SsmJob {
       end = at + bytes + 2 * BEAT;
       return at;
     };
+    const { shape } = model;
     this.places = {
-      state: place(old.length),
-      record: place(lm.LAYER_RECORD),
+      state: place(statePorts > 0 ? ringBytes(shape) : old.length),
+      parts: list(statePorts, () => place(partBytes(shape, statePorts))),
+      record: place(lm.LAYER_RECORD + (statePorts > 0 ? BEAT : 0)),
       rows: place(rows.length),
       constants: place(constants.length),
       u: place(u.length),
     };
     this.before = noise(end);
-    old.copy(this.before, this.places.state);
+    this.#putState(this.before, old, shape, "as it was");
+    this.places.parts.forEach((part, i) => {
+      this.before.writeBigUInt64LE(BigInt(base + part), this.places.record + lm.LAYER_RECORD + 8 * i);
+    });
     recordBytes(model, base + this.places.constants).copy(this.before, this.places.record);
     rows.copy(this.before, this.places.rows);
     constants.copy(this.before, this.places.constants);
     this.after = Buffer.from(this.before);
-    next.copy(this.after, this.places.state);
+    this.#putState(this.after, next, shape, "zeros");
     u.copy(this.after, this.places.u);
-    const { H, P, N, G, W } = model.shape;
+    const { H, P, N, G, W } = shape;
     const { state: at, record, rows: from, u: to } = this.places;
     this.command = {
       opcode: lm.OP_SSM,
@@ -167,12 +175,24 @@ export class SsmJob {
     };
   }
 
+  #putState(memory: Buffer, state: Buffer, shape: OracleModel["shape"], spare: "zeros" | "as it was"): void {
+    const { state: at, parts } = this.places;
+    const found = parts.map((part) => memory.subarray(part));
+    if (parts.length === 0) state.copy(memory, at);
+    else dealState(state, memory.subarray(at), found, shape, spare);
+  }
+
   /** Memory as it was found afterwards; a difference is named by its place. */
   compare(found: Buffer, what: string): void {
     if (found.equals(this.after)) return;
     const at = this.after.findIndex((byte, i) => byte !== found[i]);
-    const parts = Object.entries(this.places).filter(([, place]) => place <= at);
-    const [name, place] = parts.sort(([, a], [, b]) => b - a)[0] ?? ["start", 0];
+    const { parts, ...others } = this.places;
+    const all: [string, number][] = [
+      ...Object.entries(others),
+      ...parts.map((part): [string, number] => ["part", part]),
+    ];
+    const before = all.filter(([, place]) => place <= at);
+    const [name, place] = before.sort(([, a], [, b]) => b - a)[0] ?? ["start", 0];
     assert.fail(`${what}: ${name} + ${at - place}: expected ${this.after[at]}, found ${found[at]}`);
   }
 }

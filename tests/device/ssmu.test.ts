@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
+import { BOARDS } from "../../host/device/boards.generated.ts";
 import type { Device } from "../../host/device/index.ts";
+import { withPorts } from "../../host/runtime/ports.ts";
 import { initialState, type OracleLayerState, type OracleModel, randomModel, TOKEN_PERIOD } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
 import { skipReason } from "../rtl/support.ts";
@@ -13,7 +15,9 @@ import { SsmJob } from "./ssm-layout.ts";
 import { noise, refusalOf, withSimulator } from "./support.ts";
 
 const skip = skipReason("accelerator_ssmu");
-const BUILDS = ["top-ssmu", "top-ssmu4"] as const;
+const BUILDS = ["top-ssmu", "top-ssmu4", "top-ssmu-s4"] as const;
+/** With parts of the state on four ports. */
+const PARTS = { build: "top-ssmu-s4", board: withPorts(BOARDS.sim, 5) } as const;
 /** Chances of a stall of memory, of 1024. */
 const STALLS = [0, 200, 800];
 
@@ -36,7 +40,15 @@ function prepare(device: Device, sequence: Sequence, tokens: number, seen = noth
     segments: randomSegments(model, random, sequence.kind),
     t: (sequence.t + i) % TOKEN_PERIOD,
   }));
-  const job = new SsmJob(device.dataAddress, (bytes) => noise(bytes, sequence.t), model, sequence.state, list, seen);
+  const job = new SsmJob(
+    device.dataAddress,
+    (bytes) => noise(bytes, sequence.t),
+    model,
+    sequence.state,
+    list,
+    seen,
+    device.build.statePorts,
+  );
   sequence.t = (sequence.t + tokens) % TOKEN_PERIOD;
   assert.ok(job.before.length <= device.dataBytes, `${job.before.length} bytes do not fit`);
   device.write(device.dataAddress, job.before);
@@ -68,7 +80,8 @@ for (const build of BUILDS) {
     const seen = nothingSeen();
     for (const [index, stall] of STALLS.entries()) {
       it(`computes what the oracle does, ${stall} of 1024 stalls`, () => {
-        withSimulator({ build, stall, seed: stall + 1, memoryBytes: 2 ** 22 }, (device) => {
+        const board = withPorts(BOARDS.sim, build === PARTS.build ? 5 : 1);
+        withSimulator({ build, board, stall, seed: stall + 1, memoryBytes: 2 ** 22 }, (device) => {
           const limit = device.build.maxNormGroup;
           SHAPES.forEach((shape, i) => {
             const E = shape.H * shape.P;
@@ -152,6 +165,27 @@ describe("an SSM that cannot be", { skip }, () => {
         place(constants(device.dataAddress + 32), lm.STATUS_ALIGNMENT, device.dataAddress + 32);
       });
     }
+  });
+
+  it("has a part of the state outside the windows, or not on a beat: the next one is right", () => {
+    withSimulator({ ...PARTS, stall: 300, memoryBytes: 2 ** 18, weightBytes: 4096 }, (device) => {
+      for (let part = 0; part < 4; part++) {
+        const place = (at: number, status: number) => {
+          const job = prepare(device, plainSequence(), 2);
+          const table = device.dataAddress + job.places.record + lm.LAYER_RECORD;
+          const addresses = device.read(table, 64);
+          addresses.writeBigUInt64LE(BigInt(at), 8 * part);
+          device.write(table, addresses);
+          const error = refusalOf(() => device.run([job.command]));
+          assert.deepEqual([error.status, error.info], [status, BigInt(at)]);
+          advance(device, plainSequence(), 2);
+        };
+        place(OUTSIDE, lm.STATUS_WINDOW);
+        place(device.dataAddress + 32, lm.STATUS_ALIGNMENT);
+        // May only be read
+        place(device.weightAddress + 64, lm.STATUS_WINDOW);
+      }
+    });
   });
 
   it("has too large a norm group: nothing is written", () => {

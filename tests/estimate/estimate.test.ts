@@ -29,7 +29,13 @@ function shapeOf(name: ShapeName, layers?: number, recipe: SyntheticRecipe = {})
 
 function configuration(ports = 6, change: Partial<Configuration> = {}): Configuration {
   const board: EstimateBoard = { ...BOARDS.vck190, ...withPorts(BOARDS.vck190, ports) };
-  return { board, build: { stateLanes: 2, prefetch: 2048 }, partition: "fused", serial: [], ...change };
+  return {
+    board,
+    build: { stateLanes: 2, prefetch: 2048 },
+    partition: "fused",
+    serial: [],
+    ...change,
+  };
 }
 
 const SMALL = shapeOf("mamba2-130m", 3);
@@ -88,10 +94,17 @@ describe("numbers of the model", () => {
     assert.match(top, /WEIGHT_BURSTS = PORTS > 1 \? 4 : 8;/);
     assert.match(
       top,
-      /\.BURST\(r == RD_FETCH \? 2 : 16\), \.OUTSTANDING\(r == RD_FETCH \? 2 : r == RD_WEIGHTS \? WEIGHT_BURSTS : 16\)/,
+      /\.BURST\(r == RD_FETCH \? 2 : 16\), \.OUTSTANDING\(r == RD_FETCH \|\| r == RD_TABLE \? 2 : r == RD_WEIGHTS \? WEIGHT_BURSTS : 16\)/,
     );
-    assert.match(top, /r == RD_FETCH \? 2 : r == RD_COPY \? 256 : r == RD_WEIGHTS \? PREFETCH : 64/);
-    assert.match(top, /BURST = w == WR_DONE \|\| w == WR_MMU \|\| w == WR_SSMU \+ 2 \? 2 : 16/);
+    assert.match(
+      top,
+      /r == RD_FETCH \? 2 : r == RD_TABLE \? 16 : r == RD_COPY \? 256 : r == RD_WEIGHTS \? PREFETCH : 64/,
+    );
+    assert.match(top, /BURST = w == WR_DONE \|\| w == WR_MMU \|\| w == WR_SSMU \? 2 : 16/);
+    assert.match(top, /\.OUTSTANDING\(p <= STATE_PORTS \? WEIGHT_BURSTS : 16\), \.DEPTH\(PREFETCH\)/);
+    const part = source("firmware/rtl/lm_state_port.sv");
+    assert.match(part, /\.OUTSTANDING\(16\), \.DEPTH\(i == 0 \? 64 : 256\)/);
+    assert.match(source("firmware/rtl/lm_ssmu_unit.sv"), /lm_fifo #\(\.WIDTH\(131\), \.DEPTH\(32\)\) u_z/);
     const ssmu = source("firmware/rtl/lm_ssmu.sv");
     assert.match(ssmu, /localparam int BANKS = 4;/);
     assert.match(source("firmware/rtl/lm_ssmu_unit.sv"), /\.DEPTH\(8 \* HEAD_DIM\)/);

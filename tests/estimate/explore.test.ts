@@ -25,6 +25,7 @@ const SPACE: Space = {
   clockMhz: [300],
   ports: [4, 6],
   stateLanes: [1, 2],
+  statePorts: [0],
   prefetch: [512],
 };
 const SMALL = ["--shape", "130m", "--activation-bits", "4,8", "--clock", "300", "--ports", "4,6"];

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import * as lm from "../../assembly/device.generated.ts";
 import { Request, STALLS, simulate, skipReason } from "./support.ts";
 
-const DEVICE_WORDS = lm.REG_BUILD_MAX_LOG2 / 4 + 1;
+const DEVICE_WORDS = lm.REG_BUILD_STATE_PORTS / 4 + 1;
 const HOST_WORDS = (lm.REG_WINDOW - lm.REG_HEAD + lm.WINDOWS * lm.WINDOW_STRIDE) / 4;
 const PAGE_WORDS = lm.REGISTER_PAGE / 4;
 

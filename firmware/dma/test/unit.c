@@ -181,7 +181,13 @@ static void knows_who_is_there(void) {
     CHECK(strncmp(told.expected, bad[i].expected, strlen(bad[i].expected)) == 0 && strcmp(told.found, bad[i].found) == 0);
   }
   f.player.id = LM_ID;
+  f.player.version = LM_VERSION;
   f.player.contract = LM_CONTRACT;
+  volatile uint32_t* parts = (volatile uint32_t*)(f.player.page + LM_REG_BUILD_STATE_PORTS);
+  *parts = 41;
+  test_sleep_ms(20);
+  EXPECT(LM_DMA_FOREIGN, "more parts of the state than ports", lm_dma_start(device, &setup, &error));
+  *parts = 0;
   f.player.version = LM_VERSION + 1; /* a later minor version */
   test_sleep_ms(20);
   OK(lm_dma_start(device, &setup, &error));

@@ -17,6 +17,9 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_STATE_LANES = 2;
+localparam int LM_BUILD_STATE_PORTS = 0;
+localparam int LM_BUILD_MULTIPLIES = 1;
 localparam int LM_BUILD_PREFETCH = 1024;
 `endif
 
@@ -37,6 +40,9 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_STATE_LANES = 2;
+localparam int LM_BUILD_STATE_PORTS = 0;
+localparam int LM_BUILD_MULTIPLIES = 1;
 localparam int LM_BUILD_PREFETCH = 1024;
 `endif
 
@@ -57,7 +63,10 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
-localparam int LM_BUILD_PREFETCH = 1024;
+localparam int LM_BUILD_STATE_LANES = 8;
+localparam int LM_BUILD_STATE_PORTS = 4;
+localparam int LM_BUILD_MULTIPLIES = 2;
+localparam int LM_BUILD_PREFETCH = 4096;
 `endif
 
 `ifdef LM_BOARD_VCK190
@@ -77,5 +86,8 @@ localparam int LM_BUILD_MAX_TAPS = 32768;
 localparam int LM_BUILD_MAX_NORM_GROUP = 4096;
 localparam int LM_BUILD_MAX_ORDER = 64;
 localparam int LM_BUILD_MAX_LOG2 = 7;
+localparam int LM_BUILD_STATE_LANES = 2;
+localparam int LM_BUILD_STATE_PORTS = 0;
+localparam int LM_BUILD_MULTIPLIES = 1;
 localparam int LM_BUILD_PREFETCH = 2048;
 `endif

@@ -3,8 +3,8 @@
 
 // Identity
 localparam logic [31:0] LM_ID = 32'h4c4d4241;
-localparam logic [31:0] LM_VERSION = 32'h00010001;
-localparam logic [31:0] LM_CONTRACT = 32'h424a1b78;
+localparam logic [31:0] LM_VERSION = 32'h00010002;
+localparam logic [31:0] LM_CONTRACT = 32'h5cf48712;
 
 // Sizes in bytes, and counts
 localparam logic [31:0] LM_REGISTER_PAGE = 32'h00001000;
@@ -19,6 +19,7 @@ localparam logic [31:0] LM_WINDOW_STRIDE = 32'h00000020;
 localparam logic [31:0] LM_PORT_PATTERN = 32'h0000003f;
 localparam logic [31:0] LM_VECTOR_HEADER = 32'h00000040;
 localparam logic [31:0] LM_LAYER_RECORD = 32'h00000040;
+localparam logic [31:0] LM_STATE_PARTS = 32'h00000008;
 localparam logic [31:0] LM_NORM_RECORD = 32'h00000040;
 localparam logic [31:0] LM_ROW_RECORD = 32'h00000010;
 localparam logic [31:0] LM_BLOCK_RECORD = 32'h00000010;
@@ -60,6 +61,7 @@ localparam logic [31:0] LM_REG_BUILD_MAX_TAPS = 32'h00000074;
 localparam logic [31:0] LM_REG_BUILD_MAX_NORM_GROUP = 32'h00000078;
 localparam logic [31:0] LM_REG_BUILD_MAX_ORDER = 32'h0000007c;
 localparam logic [31:0] LM_REG_BUILD_MAX_LOG2 = 32'h00000080;
+localparam logic [31:0] LM_REG_BUILD_STATE_PORTS = 32'h00000084;
 
 // Registers: written by the host
 localparam logic [31:0] LM_REG_HEAD = 32'h00000400;

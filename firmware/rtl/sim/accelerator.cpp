@@ -1,6 +1,7 @@
 // rtl-build: top top=lm_top
 // rtl-build: top-p4 top=lm_top PORTS=4
 // rtl-build: top-p6 top=lm_top PORTS=6 PREFETCH=2048
+// rtl-build: top-p3-s2 top=lm_top PORTS=3 ACT_BITS=5 TOKENS=2 STATE_LANES=8 STATE_PORTS=2 MULTIPLIES=2
 // rtl-build: top-bare top=lm_top PORTS=4 PRESENT=3 HANG_LAYER=999
 // rtl-build: top-trace top=lm_top verilator=--trace-fst
 //
@@ -218,7 +219,7 @@ class Simulation {
     readOrder = {LM_REG_RESETS, LM_REG_ERRORS, LM_REG_COMPLETED, LM_REG_STATE, LM_REG_HEAD_SEEN};
     for (uint32_t r = LM_REG_ERROR_SEQUENCE; r < LM_REG_BUILD_LANES; r += 4)
       if (r != LM_REG_RESETS) readOrder.push_back(r);
-    for (uint32_t r = LM_REG_BUILD_LANES; r <= LM_REG_BUILD_MAX_LOG2; r += 4) readOrder.push_back(r);
+    for (uint32_t r = LM_REG_BUILD_LANES; r <= LM_REG_BUILD_STATE_PORTS; r += 4) readOrder.push_back(r);
     readOrder.push_back(LM_REG_VERSION);
     readOrder.push_back(LM_REG_CONTRACT);
     readOrder.push_back(LM_REG_ID);
@@ -277,7 +278,7 @@ void Simulation::afterRegisters(bool awready, bool arready, bool rvalid, uint32_
     reading = false;
     values[at] = rdata;
     // What never changes is read once
-    const size_t end = first ? readOrder.size() : readOrder.size() - 3 - (LM_REG_BUILD_MAX_LOG2 - LM_REG_BUILD_LANES) / 4 - 1;
+    const size_t end = first ? readOrder.size() : readOrder.size() - 3 - (LM_REG_BUILD_STATE_PORTS - LM_REG_BUILD_LANES) / 4 - 1;
     if (++at >= end) publish();
   }
 }

@@ -53,7 +53,16 @@ export function define(output: Output): Command {
       "fused",
     )
     .option("--serial <list>", `what does not overlap: ${OVERLAPS.join(", ")}`, listOf(oneOf(OVERLAPS)), [])
-    .option("--state-lanes <count>", "groups of 16 state values a cycle: 1, 2 or 4", oneOf([1, 2, 4]), 2)
+    .option(
+      "--state-lanes <count>",
+      "groups of 16 state values a cycle: 1, 2, 4 or 8 (default: the board's build)",
+      oneOf([1, 2, 4, 8]),
+    )
+    .option(
+      "--state-ports <count>",
+      "ports that have a part of the state each, 2, 4 or 8; 0: port 0 has it (default: the board's build)",
+      oneOf([0, 2, 4, 8]),
+    )
     .option(
       "-t, --tokens <count>",
       "of a prompt in one pass (default: what the board's build takes)",

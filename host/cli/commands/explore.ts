@@ -35,6 +35,7 @@ interface ExploreFlags {
   clock: number[];
   ports: number[];
   stateLanes: number[];
+  statePorts: number[];
   prefetch: number[];
   out?: string;
   shard?: [index: number, count: number];
@@ -71,7 +72,10 @@ export function define(output: Output): Command {
       ],
       ["what all of them found", "explore --merge shard-1.jsonl shard-2.jsonl shard-3.jsonl shard-4.jsonl"],
       ["what fits a part with less logic", "explore --shape 130m --ports 1,2,4 --max-lut 150000 --max-uram 48"],
-      ["whether more state lanes help a card with much memory", "explore --board u280 --ports 16,32 --state-lanes 2,4"],
+      [
+        "whether more state lanes help a card with much memory",
+        "explore --board u280 --ports 16,32 --state-lanes 2,4 --state-ports 0,4",
+      ],
     ],
   )
     .option("--shape <list>", "published shapes: 130m, 370m, 780m, 1.3b, 2.7b", listOf(shapeName), ["mamba2-2.7b"])
@@ -81,7 +85,18 @@ export function define(output: Output): Command {
     .option("--partition <list>", "fused, split", listOf(oneOf(["fused", "split"])), ["fused"])
     .option("--clock <list>", "MHz of the logic", listOf(decimal({ min: 10, max: 1000 })), [200, 250, 300])
     .option("--ports <list>", "memory ports that stream weights", count(32), [1, 2, 4, 6])
-    .option("--state-lanes <list>", "groups of 16 state values a cycle: 1, 2, 4", listOf(oneOf([1, 2, 4])), [1, 2, 4])
+    .option(
+      "--state-lanes <list>",
+      "groups of 16 state values a cycle: 1, 2, 4, 8",
+      listOf(oneOf([1, 2, 4, 8])),
+      [1, 2, 4],
+    )
+    .option(
+      "--state-ports <list>",
+      "ports that have a part of the state each: 0 (port 0 has it), 2, 4, 8",
+      listOf(oneOf([0, 2, 4, 8])),
+      [0],
+    )
     .option(
       "--prefetch <list>",
       "beats of weights that a port reads ahead: powers of two",
@@ -136,7 +151,7 @@ function limitsFrom(flags: ExploreFlags): Limits {
 }
 
 async function explored(flags: ExploreFlags, output: Output): Promise<Evaluated[]> {
-  const { shape, activationBits, headBits, board, partition, ports, stateLanes, prefetch } = flags;
+  const { shape, activationBits, headBits, board, partition, ports, stateLanes, statePorts, prefetch } = flags;
   const space: Space = {
     shape,
     activationBits,
@@ -146,6 +161,7 @@ async function explored(flags: ExploreFlags, output: Output): Promise<Evaluated[
     clockMhz: flags.clock,
     ports,
     stateLanes,
+    statePorts,
     prefetch,
   };
   const points = shardOf(pointsOf(space), flags.shard ?? [0, 1]);

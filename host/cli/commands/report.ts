@@ -54,7 +54,11 @@ export function define(output: Output): Command {
       "fused",
     )
     .option("--serial <list>", `what does not overlap: ${OVERLAPS.join(", ")}`, listOf(oneOf(OVERLAPS)), [])
-    .option("--state-lanes <count>", "groups of 16 state values a cycle: 1, 2 or 4", oneOf([1, 2, 4]), 2)
+    .option(
+      "--state-lanes <count>",
+      "groups of 16 state values a cycle: 1, 2, 4 or 8 (default: the board's build)",
+      oneOf([1, 2, 4, 8]),
+    )
     .option("--prompt <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 128)
     .option("--format <name>", "html, text or json (default: by the file's name; in a terminal: text)", oneOf(FORMATS))
     .option("-o, --output <file>", "write it there")

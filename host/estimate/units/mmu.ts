@@ -106,6 +106,7 @@ interface Lane {
 }
 
 export interface MmuMasters {
+  tables: ReadMaster;
   vectors: ReadMaster;
   records: ReadMaster;
   residual: ReadMaster;
@@ -117,6 +118,9 @@ export class MmuUnit implements Unit<MultiplyCommand> {
   readonly #masters: MmuMasters;
   /** Of a lane for a beat. */
   readonly #laneCycles: number;
+  /** The command that has the masters beside tables and weights; a younger one is here too. */
+  owner: MultiplyCommand | undefined;
+  full = false;
   /** Of the second half of the last command: what more blocks would take. */
   cyclesABlock = 0;
 
@@ -125,25 +129,20 @@ export class MmuUnit implements Unit<MultiplyCommand> {
     this.#laneCycles = laneCycles;
   }
 
-  start(command: MultiplyCommand, hold: () => boolean): Process[] {
-    return [this.#run(command, hold)];
+  start(command: MultiplyCommand, hold: () => boolean, waits: () => boolean): Process[] {
+    this.full = true;
+    return [this.#run(command, hold, waits)];
   }
 
-  *#run(command: MultiplyCommand, hold: () => boolean): Process {
-    const { blocks, inputs, tokens, bits, bias, route, pattern } = command;
-    const { vectors, records, residual, rows, weights } = this.#masters;
-    vectors.ask(tableBeats(weights.length));
-    yield 1;
-    for (let beat = 0; beat < tableBeats(weights.length); beat++) {
-      while (!vectors.take()) yield;
-      yield;
-    }
-    yield DIVIDE + pattern.length + 1;
-    const lanes = sharesOf(command, weights.length).map((share, port) => {
-      weights[port]!.ask(share * command.blockBeats);
-      const beats = share * command.blockBeats;
-      return { reader: weights[port]!, beats, ofBlock: command.blockBeats, held: 0, from: 0, queued: 0 };
-    });
+  *#run(command: MultiplyCommand, hold: () => boolean, waits: () => boolean): Process {
+    const { blocks, inputs, tokens, bits, bias, route } = command;
+    const { vectors, records, residual, rows } = this.#masters;
+    if (!waits()) this.#claim(command);
+    const lanes = yield* this.#fetch(command);
+    while (waits()) yield;
+    if (this.owner !== command) this.#claim(command);
+    this.full = false;
+    yield;
     records.ask(recordBeats(blocks, bias));
     rows.begin(rowBeats(command) * tokens);
     yield;
@@ -164,8 +163,35 @@ export class MmuUnit implements Unit<MultiplyCommand> {
     }
     yield 2;
     yield* this.#multiply(command, lanes);
-    const all = [vectors, records, residual, rows, ...weights];
-    while (!all.every((master) => master.idle)) yield;
+    while (![vectors, records, residual, rows].every((master) => master.idle)) yield;
+  }
+
+  #claim(command: MultiplyCommand): void {
+    this.owner = command;
+    this.#masters.rows.done = 0;
+  }
+
+  /** Port table and commands for weights, at each port when all of the command before is there. */
+  *#fetch(command: MultiplyCommand): Generator<number | undefined, Lane[], void> {
+    const { tables, weights } = this.#masters;
+    const { blockBeats, pattern } = command;
+    tables.ask(tableBeats(weights.length));
+    yield 1;
+    for (let beat = 0; beat < tableBeats(weights.length); beat++) {
+      while (!tables.take()) yield;
+      yield;
+    }
+    yield DIVIDE + pattern.length + 1;
+    const lanes = sharesOf(command, weights.length).map((share, port) => {
+      const beats = share * blockBeats;
+      return { reader: weights[port]!, beats, ofBlock: blockBeats, held: 0, from: 0, queued: 0 };
+    });
+    for (let left = lanes; left.length > 0; yield) {
+      const ready = left.filter(({ reader }) => reader.arrived);
+      for (const { reader, beats } of ready) reader.ask(beats);
+      left = left.filter((lane) => !ready.includes(lane));
+    }
+    return lanes;
   }
 
   /** Lanes and the collector behind them, cycle by cycle. */

@@ -1,4 +1,4 @@
-/** SSMU (docs/units/ssmu.md): rows and constants a row a cycle, the state LANES groups of 16 a cycle, heads one after the other. */
+/** SSMU (docs/units/ssmu.md): rows and constants a row a cycle, those of z four, the state LANES groups of 16 a cycle, heads one after the other. */
 import { type BuildParameters, part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
@@ -20,10 +20,11 @@ export interface SsmuMasters {
   /** Layer record, F and taps, constants. */
   constants: ReadMaster;
   rows: ReadMaster;
-  exponents: ReadMaster;
-  codes: ReadMaster;
-  exponentsOut: WriteMaster;
-  codesOut: WriteMaster;
+  /** One for each port that has a part of the state, and so on. */
+  exponents: readonly ReadMaster[];
+  codes: readonly ReadMaster[];
+  exponentsOut: readonly WriteMaster[];
+  codesOut: readonly WriteMaster[];
   u: WriteMaster;
   ring: WriteMaster;
 }
@@ -33,7 +34,9 @@ const GROUP = 16;
 const BANKS = 4;
 const SKEW = 6;
 const Y_HEADS = 8;
-const Z_FIFO = 16;
+/** z that wait for their y, and rows of z a cycle; of all others one. */
+const Z_FIFO = 128;
+const Z_ROWS = 4;
 const CONV_LATENCY = 8;
 const HEAD_CYCLES = 24;
 const SCAN_LATENCY = 17;
@@ -48,6 +51,11 @@ const CONSTANTS_A_BEAT = 4;
 const GROUPS_A_BEAT = 4;
 const EXPONENTS_A_BEAT = 64;
 
+/** Cycles for the rows of a token. */
+function rowCycles(parts: readonly Part[]): number {
+  return parts.reduce((sum, { kind, rows }) => sum + padded(rows) / (kind === "z" ? Z_ROWS : 1), 0);
+}
+
 const padded = (rows: number) => 8 * Math.ceil(rows / 8);
 
 /** Beats of each part: docs/device.md, Layouts in memory. */
@@ -58,7 +66,6 @@ export function ssmBeats(c: SsmCommand) {
   const rows = 2 * padded(c.groups * c.state) + padded(c.heads) + 2 * c.heads * padded(c.headDim);
   return {
     words,
-    storedRows: rows,
     rows: Math.ceil(rows / 32),
     constants: Math.ceil(rows / 4),
     ring: Math.ceil(c.heads / GROUP) + Math.ceil(((c.width - 1) * channels) / 32),
@@ -68,11 +75,12 @@ export function ssmBeats(c: SsmCommand) {
   };
 }
 
-export function ssmuTraffic(command: SsmCommand): Traffic {
+export function ssmuTraffic(command: SsmCommand, statePorts: number): Traffic {
   const { ring, constants, rows, exponents, codes, u } = ssmBeats(command);
-  const state = exponents + codes;
+  const parts = Math.max(1, statePorts);
+  const state = exponents + parts * Math.ceil(codes / parts);
   return {
-    read: 1 + ring + command.tokens * (constants + rows + state),
+    read: (statePorts > 0 ? 2 : 1) + ring + command.tokens * (constants + rows + state),
     written: ring + command.tokens * (state + u + 1),
   };
 }
@@ -98,7 +106,10 @@ export function ssmuCycles(command: SsmCommand, lanes: number): number {
   const beats = ssmBeats(command);
   const head = Math.max(headDim * Math.ceil(beats.words / lanes), headDim + 5, HEAD_CYCLES);
   const first = 2 * groups * (state + beats.words + 1) + padded(heads) + headDim + CONV_LATENCY;
-  return tokens * (Math.max(heads * head, beats.storedRows) + first + SCAN_LATENCY + GATE_LATENCY) + 2 * beats.ring;
+  return (
+    tokens * (Math.max(heads * head, rowCycles(partsOf(command))) + first + SCAN_LATENCY + GATE_LATENCY) +
+    2 * beats.ring
+  );
 }
 
 /** How far the processes of a token are. */
@@ -163,10 +174,11 @@ export class SsmuUnit implements Unit<SsmCommand> {
   *#run(command: SsmCommand, tokens: Token[], hold: () => boolean): Process {
     const { constants, rows, exponents, codes, exponentsOut, codesOut, u, ring } = this.#m;
     const beats = ssmBeats(command);
-    constants.ask(1);
+    const records = exponents.length > 1 ? 2 : 1; // with where the parts of the state are
+    constants.ask(records);
     yield SHAPE;
     constants.ask(beats.ring);
-    while (!constants.take()) yield; // layer record
+    for (let beat = 0; beat < records; beat++) while (!constants.take()) yield;
     const limit = () => (hold() ? this.#followed() : Number.POSITIVE_INFINITY);
     tokens.forEach((_, t) => {
       constants.ask(beats.constants);
@@ -180,11 +192,12 @@ export class SsmuUnit implements Unit<SsmCommand> {
       yield;
       token.begun = true;
       // What the token before wrote can be read
-      while (!exponentsOut.idle || !codesOut.idle) yield;
-      exponents.ask(beats.exponents);
-      codes.ask(beats.codes);
-      exponentsOut.begin(beats.exponents);
-      codesOut.begin(beats.codes);
+      while (![...exponentsOut, ...codesOut].every((master) => master.idle)) yield;
+      for (const [port, master] of exponents.entries()) master.ask(partOf(beats.exponents, port, exponents.length));
+      for (const master of codes) master.ask(Math.ceil(beats.codes / codes.length));
+      for (const [port, master] of exponentsOut.entries())
+        master.begin(partOf(beats.exponents, port, exponents.length));
+      for (const master of codesOut) master.begin(Math.ceil(beats.codes / codes.length));
       // F and taps leave as soon as they are the last token's
       if (token === tokens.at(-1)) while (token.prepared < command.heads) yield;
       else while (!token.scanned || !token.rowsOver) yield;
@@ -195,7 +208,7 @@ export class SsmuUnit implements Unit<SsmCommand> {
       ring.push();
       yield;
     }
-    const masters = [constants, rows, exponents, codes, exponentsOut, codesOut, u, ring];
+    const masters = [constants, rows, ...exponents, ...codes, ...exponentsOut, ...codesOut, u, ring];
     while (!masters.every((master) => master.idle)) yield;
   }
 
@@ -219,7 +232,7 @@ export class SsmuUnit implements Unit<SsmCommand> {
             else if (kind === "x" || kind === "z") token[kind]++;
             else if (index % state === state - 1) yield Math.ceil(state / GROUP) + 1;
           }
-          yield;
+          if (kind !== "z" || index % Z_ROWS === Z_ROWS - 1) yield;
         }
         if (kind === "c") token.codesDone = true;
       }
@@ -248,9 +261,11 @@ export class SsmuUnit implements Unit<SsmCommand> {
     const channels = heads * headDim;
     let cycle = 0;
     let due = 0; // for the next groups
+    const wide = GROUPS_A_BEAT * codes.length;
     for (const token of tokens) {
       while (!token.codesDone) yield;
       const leaving: number[] = []; // cycles in which a channel's y comes
+      let [from, to] = [0, 0]; // ports of the next beats of exponents
       let [channel, word, there, exponentsThere, given, exponentsGiven] = [0, 0, 0, 0, 0, 0];
       while (token.y < channels) {
         if (leaving.length > 0 && leaving[0]! <= cycle) {
@@ -258,10 +273,17 @@ export class SsmuUnit implements Unit<SsmCommand> {
           if (++token.y % headDim === 0) token.freed++;
         }
         const count = Math.min(this.#rate.lanes, words - word);
-        if (there < count && codes.take()) there += GROUPS_A_BEAT;
-        if (exponentsThere < count && exponents.take()) exponentsThere += EXPONENTS_A_BEAT;
+        if (there < count && codes.every((master) => master.level > 0)) {
+          for (const master of codes) master.take();
+          there += wide;
+        }
+        if (exponentsThere < count && exponents[from]!.take()) {
+          exponentsThere += EXPONENTS_A_BEAT;
+          from = (from + 1) % exponents.length;
+        }
         const ready = channel < token.prepared * headDim && there >= count && exponentsThere >= count;
-        if (ready && cycle >= due && codesOut.room && exponentsOut.room && token.y - token.u < Y_HEADS * headDim) {
+        const room = codesOut.every((master) => master.room) && exponentsOut[to]!.room;
+        if (ready && cycle >= due && room && token.y - token.u < Y_HEADS * headDim) {
           due = cycle + this.#rate.cycles;
           there -= count;
           exponentsThere -= count;
@@ -273,8 +295,15 @@ export class SsmuUnit implements Unit<SsmCommand> {
             leaving.push(cycle + SCAN_LATENCY);
           }
           const last = channel === channels;
-          if (given >= GROUPS_A_BEAT || last) given -= push(codesOut, GROUPS_A_BEAT);
-          if (exponentsGiven >= EXPONENTS_A_BEAT || last) exponentsGiven -= push(exponentsOut, EXPONENTS_A_BEAT);
+          if (given >= wide || last) {
+            for (const master of codesOut) master.push();
+            given -= wide;
+          }
+          if (exponentsGiven >= EXPONENTS_A_BEAT || last) {
+            exponentsOut[to]!.push();
+            exponentsGiven -= EXPONENTS_A_BEAT;
+            to = (to + 1) % exponents.length;
+          }
         }
         cycle++;
         yield;
@@ -315,7 +344,7 @@ export class SsmuUnit implements Unit<SsmCommand> {
   }
 }
 
-function push(master: WriteMaster, count: number): number {
-  master.push();
-  return count;
+/** Beat i of many is with port i mod ports. */
+function partOf(beats: number, port: number, ports: number): number {
+  return Math.ceil((beats - port) / ports);
 }

@@ -72,7 +72,7 @@ fn plan(runtime: &mut Runtime, setup: &Setup, b: &Build, partition: Partition) -
         [b.max_heads, b.max_head_dim, b.max_state, b.max_groups, b.units],
         [b.max_words, b.max_taps, b.max_norm_group, b.max_order, b.max_log2],
     ];
-    runtime.set_build(limits.as_flattened())?;
+    runtime.set_build(&[limits.as_flattened(), &[b.state_ports]].concat())?;
     let ports = setup
         .device
         .ports

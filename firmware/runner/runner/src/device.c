@@ -6,7 +6,7 @@
 static_assert(sizeof(lm_dma_options_t) == 56, "Options in device.rs");
 static_assert(sizeof(lm_dma_error_t) == 408, "Failure in device.rs");
 static_assert(sizeof(lm_dma_setup_t) == 24, "Start in device.rs");
-static_assert(sizeof(lm_dma_build_t) == 68, "Build in device.rs");
+static_assert(sizeof(lm_dma_build_t) == 72, "Build in device.rs");
 static_assert(sizeof(lm_dma_layout_t) == 48, "Layout in device.rs");
 static_assert(sizeof(lm_descriptor_t) == 64, "DESCRIPTOR in link.rs");
 static_assert(LM_DMA_ARGUMENT == 1 && LM_DMA_COMMAND == 7, "codes in device.rs");

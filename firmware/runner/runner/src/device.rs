@@ -81,6 +81,7 @@ pub struct Build {
     pub max_norm_group: u32,
     pub max_order: u32,
     pub max_log2: u32,
+    pub state_ports: u32,
 }
 
 /// How the memory is divided.
