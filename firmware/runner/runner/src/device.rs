@@ -100,7 +100,7 @@ const _: () = {
     assert!(size_of::<Options>() == 56);
     assert!(size_of::<Failure>() == 408);
     assert!(size_of::<Start>() == 24);
-    assert!(size_of::<Build>() == 68);
+    assert!(size_of::<Build>() == 72);
     assert!(size_of::<Layout>() == 48);
 };
 
