@@ -325,7 +325,7 @@ describe("who is on the other side", () => {
   const cases: [name: string, change: { [register: number]: number }, text: RegExp][] = [
     ["nobody", { [lm.REG_ID]: 0 }, /no answer from the device: waited 50 ms for its id/],
     ["something else", { [lm.REG_ID]: 0x12345678 }, /wrong id \(expected 0x4c4d4241, found 0x12345678\)/],
-    ["another version", { [lm.REG_VERSION]: lm.VERSION + 65536 }, /another version \(expected 1\.1, found 2\.1\)/],
+    ["another version", { [lm.REG_VERSION]: lm.VERSION + 65536 }, /another version \(expected 1\.2, found 2\.2\)/],
     ["other numbers", { [lm.REG_CONTRACT]: 1 }, /different numbers: build both again/],
     ["no ports", { [lm.REG_BUILD_PORTS]: 0 }, /no port, or more than there can be \(expected 1 to 63, found 0\)/],
     ["too many ports", { [lm.REG_BUILD_PORTS]: 64 }, /expected 1 to 63, found 64/],
