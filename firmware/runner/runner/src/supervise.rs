@@ -79,7 +79,7 @@ impl Supervisor<'_> {
             self.crashes.starts += 1;
             self.write();
             let ended = self.run_once()?;
-            if let Some(terminal) = &terminal {
+            if let Some(terminal) = terminal.as_ref().filter(|_| in_foreground()) {
                 // As it was, whatever the program was about
                 let _ = tcsetattr(io::stdin(), OptionalActions::Now, terminal);
             }
@@ -145,4 +145,10 @@ impl Supervisor<'_> {
             self.output.note(&format!("counters: {error}"));
         }
     }
+}
+
+/// Who is not would be stopped for touching the terminal.
+fn in_foreground() -> bool {
+    // SAFETY: neither touches memory.
+    unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
 }
