@@ -52,7 +52,7 @@ export function startMachine({ system, memory, card, variables, restarts = false
     ...["-chardev", `socket,id=monitor,fd=${FD.monitor}`, "-mon", "chardev=monitor,mode=control"],
     ...["-chardev", `socket,id=qtest,fd=${FD.qtest}`, "-qtest", "chardev:qtest", "-qtest-log", "none"],
   ];
-  const stdio = ["ignore", "pipe", "pipe", memory, card, variables, "pipe", "pipe"] as const;
+  const stdio = ["pipe", "pipe", "pipe", memory, card, variables, "pipe", "pipe"] as const;
   const child = spawn("setpriv", ["--pdeathsig", "KILL", "qemu-system-aarch64", ...args], { stdio: [...stdio] });
   const [, console, messages, , , , monitor, qtest] = child.stdio as unknown[];
   for (const socket of [monitor, qtest]) (socket as Duplex).on("error", () => {});
