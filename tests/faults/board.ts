@@ -39,9 +39,7 @@ export class Board {
   #off = false;
 
   constructor({ system, card, cmdline, accelerator, restarts = false }: BoardOptions) {
-    this.#memory = DeviceMemory.create(BOARDS.qemu.registers.address, [
-      { address: 0, bytes: GUEST_MEMORY, offset: 0 },
-    ]);
+    this.#memory = DeviceMemory.create(BOARDS.qemu.registers.address, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
     const variables = unnamedFile(tmpdir());
     writeSync(variables, `lightmamba=${cmdline}\n`);
     this.#files = [openSync(card, "r+"), variables];

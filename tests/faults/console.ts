@@ -8,7 +8,7 @@ export const SIGN = /(^|\n)> $/;
 export const READY = /lightmamba> $/;
 
 /** A shell's, which asks the terminal where it is. */
-export const SHELL = /# (\x1b\[6n)?$/;
+export const SHELL = /# (\p{Cc}\[6n)?$/u;
 
 const ALONE = "lightmamba.noselftest";
 export const CONVERSATION = `${ALONE} lightmamba.device=wasm lightmamba.run=serve+--seed+${SEED}+-n+${PIECE}`;
@@ -31,7 +31,8 @@ export async function command(board: Board, line: string): Promise<string> {
 }
 
 export function expectText(what: string, found: string, expected: string): void {
-  if (found !== expected) throw new Error(`${what}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
+  if (found !== expected)
+    throw new Error(`${what}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
 }
 
 export function expectMatch(what: string, found: string, pattern: RegExp): RegExpExecArray {
@@ -49,7 +50,8 @@ export async function expectStory(board: Board, story: readonly string[]): Promi
 export async function expectStoryByCommand(board: Board, stories: Record<string, readonly string[]>): Promise<string> {
   const said = await command(board, `run "${PROMPT}" --seed ${SEED} -n ${PIECE} -q`);
   const name = Object.keys(stories).find((one) => said.includes(`${PROMPT}${stories[one]![0]}`));
-  if (name === undefined) throw new Error(`the story of ${Object.keys(stories).join(" or ")}: found ${JSON.stringify(said)}`);
+  if (name === undefined)
+    throw new Error(`the story of ${Object.keys(stories).join(" or ")}: found ${JSON.stringify(said)}`);
   return name;
 }
 

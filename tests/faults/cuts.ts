@@ -5,7 +5,18 @@
 import { setTimeout } from "node:timers/promises";
 import type { Random } from "../oracle/random.ts";
 import { Board } from "./board.ts";
-import { ask, COMMANDS, CONVERSATION, command, expectMatch, expectStory, expectStoryByCommand, expectText, READY, SIGN } from "./console.ts";
+import {
+  ask,
+  COMMANDS,
+  CONVERSATION,
+  command,
+  expectMatch,
+  expectStory,
+  expectStoryByCommand,
+  expectText,
+  READY,
+  SIGN,
+} from "./console.ts";
 import { PROMPT } from "./story.ts";
 
 /** On one card, from cut to cut. */
@@ -100,7 +111,11 @@ export function saving(story: readonly string[]): Activity {
 
 /** A state that was saved before all of it is still whole. */
 async function expectSaved(board: Board): Promise<void> {
-  expectMatch("the saved state", await command(board, "state show /data/states/before.state"), /^\S*before\.state: \d+ bytes/);
+  expectMatch(
+    "the saved state",
+    await command(board, "state show /data/states/before.state"),
+    /^\S*before\.state: \d+ bytes/,
+  );
 }
 
 /** Of two models in turn: the one that the board does not have is installed. */

@@ -6,7 +6,7 @@ import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { skipImages } from "../image/support.ts";
 import { openWorkshop, TRIALS, type Workshop } from "./trials.ts";
 
-const TRIES = 2;
+const TRIES = 1;
 const TOKENS = 400;
 
 const folder = scratchFolder();

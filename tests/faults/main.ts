@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { markdown, pageOf, writePage } from "../../bench/pages.ts";
 import { type Column, formatTable } from "../../host/bench/table.ts";
 import { EXIT, LightMambaError } from "../../host/errors.ts";
-import { markdown, pageOf, writePage } from "../../bench/pages.ts";
 import { readScriptOptions, runScript } from "../../host/tools/script.ts";
 import { type Options, openWorkshop, type Result, TRIALS, type Trial, type Workshop } from "./trials.ts";
 
@@ -88,7 +88,10 @@ runScript("faults", async () => {
   // QEMU ends with this process
   process.once("SIGINT", () => process.exit(EXIT.interrupted));
   process.on("exit", () => rmSync(folder, { recursive: true }));
-  const workshop = await openWorkshop(folder, chosen.some(({ simulation }) => simulation));
+  const workshop = await openWorkshop(
+    folder,
+    chosen.some(({ simulation }) => simulation),
+  );
   const say = (text: string) => void process.stderr.write(`${text}\n`);
   const results = await runAll(chosen, workshop, { tries: tries!, tokens: tokens!, seed: seed!, say }, jobs!);
   process.stdout.write(json ? `${JSON.stringify(results)}\n` : `${formatTable(results, COLUMNS)}\n`);

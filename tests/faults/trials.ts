@@ -119,7 +119,8 @@ async function ours(...args: string[]): Promise<void> {
 /** Builds what trials need, in a folder of the caller's. */
 export async function openWorkshop(folder: string, simulation: boolean): Promise<Workshop> {
   const at = (name: string) => join(folder, name);
-  const system = (JSON.parse(build("firmware/system/build.mjs", "--board", "qemu").stdout) as { folder: string }).folder;
+  const system = (JSON.parse(build("firmware/system/build.mjs", "--board", "qemu").stdout) as { folder: string })
+    .folder;
   if (simulation) await buildSimulation("top");
   await ours("bundle", "keygen", "-o", at("update.key"));
   await ours("image", "build", "--board", "qemu", "--update-key", at("update.pub"), "-o", at("sdcard.img"));
