@@ -96,7 +96,7 @@ describe("on the accelerator", { skip }, () => {
   });
 
   it("doctor opens it, and names one that is not there", () => {
-    assert.match(run(["doctor", ...board]).stdout, /^ok {4}device: as --device says: version 1\.1, 1 ports, 16 MB$/m);
+    assert.match(run(["doctor", ...board]).stdout, /^ok {4}device: as --device says: version 1\.2, 1 ports, 16 MB$/m);
     const none = board.map((word) => (word === file ? join(folder, "none") : word));
     const { code, stdout } = run(["doctor", ...none]);
     assert.match(stdout, /^fail {2}device: .*none: cannot be opened/m);

@@ -1,7 +1,7 @@
 // Request: seed, stall, DEVICE_WORDS words of the device, count, then for each access write (0 or 1), address, data.
 //          Address and data of a write come in any order, and at any time.
 // Result:  u32 of each read, then the HOST_WORDS words of the host, u64 cycles.
-// rtl-build: regs DEVICE_WORDS=33 HOST_WORDS=48
+// rtl-build: regs DEVICE_WORDS=34 HOST_WORDS=48
 #include "bench.h"
 
 struct Bus {
