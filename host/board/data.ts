@@ -1,10 +1,16 @@
 /** The data partition: models by what is in them, and which of them a runtime takes. docs/update.md. */
 import { createHash } from "node:crypto";
-import { mkdirSync, renameSync, statSync, symlinkSync } from "node:fs";
+import { mkdirSync, renameSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { fileSha256 } from "../checkpoint/sha256.ts";
 import { badInput, type ErrorDetail } from "../errors.ts";
-import { type BoardModelOptions, type BoardSetup, prepareBoardModel, SETUP_FILE } from "./prepare.ts";
+import {
+  type BoardModelOptions,
+  type BoardSetup,
+  checksum,
+  type FileSum,
+  prepareBoardModel,
+  SETUP_FILE,
+} from "./prepare.ts";
 
 /** Of a model on a board, in the order in which its id is made of them. */
 export const MODEL_PARTS = ["model.safetensors", "tokenizer.json", SETUP_FILE] as const;
@@ -17,6 +23,8 @@ export interface BoardModel {
   /** The runtime that it was prepared for. */
   runtime: string;
   bytes: number;
+  /** In the order of `MODEL_PARTS`. */
+  files: (FileSum & { name: ModelPart })[];
 }
 
 /** Runtimes and models are named by the first 16 digits of a SHA-256. */
@@ -62,11 +70,13 @@ export function summarizeSetup(text: string, where: ErrorDetail): SetupSummary {
 /** Prepares a model directory into `<folder>/<its id>`. */
 export function prepareById(from: string, folder: string, options: BoardModelOptions): BoardModel {
   const made = join(folder, "new");
-  const { runtime } = prepareBoardModel(from, made, options);
-  const id = modelId(MODEL_PARTS.map((name) => fileSha256(join(made, name))));
+  const { runtime, files: sums } = prepareBoardModel(from, made, options);
+  // It has compared all but its own file with these
+  const files = MODEL_PARTS.map((name) => ({ name, ...(sums[name] ?? checksum(join(made, name))) }));
+  const id = modelId(files.map(({ sha256 }) => sha256));
   renameSync(made, join(folder, id));
-  const bytes = MODEL_PARTS.reduce((sum, name) => sum + statSync(join(folder, id, name)).size, 0);
-  return { folder: join(folder, id), id, runtime: shortHash(runtime.sha256), bytes };
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  return { folder: join(folder, id), id, runtime: shortHash(runtime.sha256), bytes, files };
 }
 
 /** What is in the data partition of a new card. */

@@ -48,13 +48,18 @@ export interface BoardModelOptions {
   board?: keyof typeof BOARDS;
 }
 
+export interface FileSum {
+  bytes: number;
+  sha256: string;
+}
+
 /** setup.json. All of it is checked by firmware/runner/runner/src/setup.rs. */
 export interface BoardSetup {
   format: typeof SETUP_FORMAT;
   format_version: typeof SETUP_VERSION;
   generator: string;
   runtime: { version: number; variant: Variant; sha256: string };
-  files: Record<string, { bytes: number; sha256: string }>;
+  files: Record<string, FileSum>;
   model: {
     /** By which saved states know it. */
     id: string;
@@ -169,7 +174,7 @@ function selftestOf(model: Model): BoardSetup["selftest"] {
   return { prompt, tokens: SELFTEST.tokens, sha256: createHash("sha256").update(ids).digest("hex") };
 }
 
-function checksum(path: string): { bytes: number; sha256: string } {
+export function checksum(path: string): FileSum {
   const file = InputFile.open(path);
   file.close();
   return { bytes: file.size, sha256: fileSha256(path) };

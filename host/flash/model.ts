@@ -52,8 +52,7 @@ export async function putModel(data: string, model: BoardModel, { pause }: PutOp
   sweep(data);
   const [pointer, folder] = [pointerOf(model.runtime), join(data, modelFolder(model.id))];
   const before = pointedAt(join(data, pointer));
-  const sizes = MODEL_PARTS.map((name) => lstatSync(join(model.folder, name)).size);
-  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const total = model.bytes;
   let bytesWritten = 0;
   const whole = await isWhole(folder, model.id, (done) => pause("verify", done, total));
   if (!whole) {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { type BoardModel, MODEL_PARTS, prepareById } from "../board/data.ts";
+import { type BoardModel, prepareById } from "../board/data.ts";
 import { InputFile, systemReason } from "../checkpoint/file.ts";
 import { LightMambaError } from "../errors.ts";
 import { withScratch } from "../image/scratch.ts";
@@ -48,7 +48,7 @@ export async function createBundle(output: string, options: BundleOptions): Prom
       if (system !== undefined && model !== undefined) assertSameRuntime(image!, system, dir!, model);
       const sources = [
         ...(system === undefined ? [] : [await systemSource(image!, system)]),
-        ...(model === undefined ? [] : await modelSources(model)),
+        ...(model === undefined ? [] : modelSources(model)),
       ];
       const manifest = describe(board, options.title, system, model, sources);
       const made = join(stage, "bundle");
@@ -113,22 +113,17 @@ function describe(
   };
 }
 
-function systemSource(from: string, { offset, bytes }: ImageSystem): Promise<Source> {
-  return sourceOf(SYSTEM_FILE, from, offset, bytes);
-}
-
-function modelSources({ folder }: BoardModel): Promise<Source[]> {
-  const source = (name: string) => {
-    const from = join(folder, name);
-    return sourceOf(`model/${name}`, from, 0, statSync(from).size);
-  };
-  return Promise.all(MODEL_PARTS.map(source));
-}
-
-async function sourceOf(path: string, from: string, offset: number, bytes: number): Promise<Source> {
+async function systemSource(from: string, { offset, bytes }: ImageSystem): Promise<Source> {
   const hash = createHash("sha256");
   await eachPiece(from, offset, bytes, (piece) => void hash.update(piece));
-  return { path, bytes, sha256: hash.digest("hex"), from, offset };
+  return { path: SYSTEM_FILE, bytes, sha256: hash.digest("hex"), from, offset };
+}
+
+function modelSources({ folder, files }: BoardModel): Source[] {
+  return files.map(({ name, bytes, sha256 }) => ({
+    ...{ path: `model/${name}`, bytes, sha256 },
+    ...{ from: join(folder, name), offset: 0 },
+  }));
 }
 
 async function eachPiece(from: string, offset: number, bytes: number, action: (piece: Uint8Array) => void) {
