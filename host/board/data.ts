@@ -46,6 +46,12 @@ export const pointerOf = (runtime: string) => `current/${runtime}`;
 /** A pointer's own text: it lies beside the models. */
 export const pointerTo = (id: string) => `../${modelFolder(id)}`;
 
+/** The id in a pointer's text; undefined where it is none. */
+export function pointedId(link: string): string | undefined {
+  const id = link.split("/").at(-1)!;
+  return SHORT_HASH.test(id) && link === pointerTo(id) ? id : undefined;
+}
+
 /** What its setup.json says of a model, as far as anybody but the runner asks. */
 export interface SetupSummary {
   generator: string;

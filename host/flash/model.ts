@@ -18,7 +18,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { join } from "node:path";
-import { type BoardModel, MODEL_PARTS, modelFolder, modelId, pointerOf, pointerTo, SHORT_HASH } from "../board/data.ts";
+import { type BoardModel, MODEL_PARTS, modelFolder, modelId, pointedId, pointerOf, pointerTo } from "../board/data.ts";
 import { InputFile } from "../checkpoint/file.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import { PIECE } from "./source.ts";
@@ -86,9 +86,7 @@ function sweep(data: string): void {
 
 function pointedAt(path: string): string | undefined {
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return undefined;
-  const link = readlinkSync(path);
-  const id = link.split("/").at(-1)!;
-  return SHORT_HASH.test(id) && link === pointerTo(id) ? id : undefined;
+  return pointedId(readlinkSync(path));
 }
 
 function assertRoom(data: string, bytes: number): void {

@@ -1,5 +1,5 @@
 /** The models of a data partition, by the pointers that lead to them. */
-import { MODEL_PARTS, modelFolder, modelId, pointerTo, SHORT_HASH, shortHash, summarizeSetup } from "../board/data.ts";
+import { MODEL_PARTS, modelFolder, modelId, pointedId, pointerTo, shortHash, summarizeSetup } from "../board/data.ts";
 import { badInput, LightMambaError } from "../errors.ts";
 import type { FileHash } from "./manifest.ts";
 
@@ -41,8 +41,8 @@ export function modelsOf(
 }
 
 function idOf(file: string, { path: field, link }: FileHash): string {
-  const id = link?.split("/").at(-1) ?? "";
-  if (SHORT_HASH.test(id) && link === pointerTo(id)) return id;
+  const id = pointedId(link ?? "");
+  if (id !== undefined) return id;
   throw badInput("is no pointer to a model", { file, field, expected: pointerTo("<id>"), found: link ?? "a file" });
 }
 
