@@ -27,9 +27,7 @@ export function openBundle(path: string): Bundle {
   const file = InputFile.open(path);
   try {
     const start = Buffer.from(file.read(0, Math.min(HEADER_BYTES, file.size)));
-    const bytes = HEADER_BYTES + manifestBytes(start, path);
-    if (bytes > file.size)
-      throw badInput("the bundle ends within its manifest", { file: path, expected: bytes, found: file.size });
+    const bytes = Math.min(HEADER_BYTES + manifestBytes(start, path), file.size);
     const head = parseHead(Buffer.from(file.read(0, bytes)), path);
     return { file, head, files: place(head, file) };
   } catch (error) {
