@@ -14,7 +14,7 @@ import {
 
 /** Of a model on a board, in the order in which its id is made of them. */
 export const MODEL_PARTS = ["model.safetensors", "tokenizer.json", SETUP_FILE] as const;
-export type ModelPart = (typeof MODEL_PARTS)[number];
+type ModelPart = (typeof MODEL_PARTS)[number];
 
 export interface BoardModel {
   /** Folder of its three files. */

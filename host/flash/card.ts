@@ -16,17 +16,17 @@ export interface Card {
 }
 
 /** `badInput` where it is none of ours, or not whole. */
-export async function readCard(drive: Drive, signal?: AbortSignal): Promise<Card> {
+export async function readCard(drive: Drive): Promise<Card> {
   const { path, bytes } = drive;
   assertReadable(path);
   const partitions = parsePartitions(readAt(path, 0, SECTOR), bytes, path);
   const named = (name: Partition["name"]) => partitions.find((one) => one.name === name)!;
   for (const name of ["boot", "data"] as const) assertLabel(path, named(name), LABELS[name]);
-  const { board } = await readManifest(path, named("boot"), signal);
+  const { board } = await readManifest(path, named("boot"));
   const systems: Card["systems"] = [];
   for (const slot of partitions.filter(({ name }) => name !== "boot" && name !== "data")) {
     if (readFileSystem(path, slot) === undefined) continue;
-    systems.push({ name: slot.name, runtime: await runtimeOfSystem(path, slot.offset, signal) });
+    systems.push({ name: slot.name, runtime: await runtimeOfSystem(path, slot.offset) });
   }
   if (systems.length > 0) return { drive, board, systems, data: named("data") };
   throw badInput("one of our cards, but there is no system on it", { file: path, hint: "write the whole image" });

@@ -6,15 +6,15 @@ import { decodeUtf8 } from "../checkpoint/json.ts";
 import { badInput } from "../errors.ts";
 import { type BundleManifest, parseBundleManifest } from "./manifest.ts";
 
-export const MAGIC = "LMBUNDLE";
-export const VERSION = 1;
+const MAGIC = "LMBUNDLE";
+const VERSION = 1;
 export const HEADER_BYTES = 88;
-export const MOST_MANIFEST = 2 ** 20;
+const MOST_MANIFEST = 2 ** 20;
 /** What is signed before the manifest. */
 const SIGNED_BYTES = 24;
 const SIGNATURE_BYTES = 64;
 /** Every file begins at a multiple of it. */
-export const ALIGNMENT = 4096;
+const ALIGNMENT = 4096;
 
 export interface BundleHead {
   keyId: Buffer;

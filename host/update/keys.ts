@@ -52,7 +52,7 @@ export function generateKeys(path: string, comment: string): { publicPath: strin
   return { publicPath, id };
 }
 
-export function publicPathOf(path: string): string {
+function publicPathOf(path: string): string {
   return `${path.replace(/\.key$/, "")}.pub`;
 }
 

@@ -28,7 +28,7 @@ const ROUNDS = 3;
 /** Of base64 in a line. */
 const HEAD_LINE = 49_152;
 /** For what a board does at once, such as a self-test, without a word. */
-export const WORK_MS = 600_000;
+const WORK_MS = 600_000;
 
 /** Begins the update. `openings` are tried in turn. */
 export async function begin(lines: BoardLines, openings: readonly string[]): Promise<Board> {
@@ -81,20 +81,15 @@ export async function reply(lines: BoardLines, milliseconds: number, onNote?: On
 }
 
 /** The reply to a line that is not sent twice. */
-export async function ask(
-  lines: BoardLines,
-  line: string,
-  wanted: Reply["kind"],
-  { milliseconds = WORK_MS, onNote }: { milliseconds?: number; onNote?: OnNote | undefined } = {},
-): Promise<string> {
+export async function ask(lines: BoardLines, line: string, wanted: Reply["kind"], onNote?: OnNote): Promise<string> {
   lines.send(line);
-  const found = await reply(lines, milliseconds, onNote);
+  const found = await reply(lines, WORK_MS, onNote);
   if (found?.kind === wanted) return found.text;
   const [word] = line.split(" ", 1);
   throw new LightMambaError("device", `no answer to ${word} that could be read`, {
     file: lines.name,
     expected: wanted,
-    found: found === undefined ? `silence for ${milliseconds / 1000} s` : `${found.kind} ${found.text}`,
+    found: found === undefined ? `silence for ${WORK_MS / 1000} s` : `${found.kind} ${found.text}`,
   });
 }
 
@@ -104,7 +99,7 @@ export async function sendHead(lines: BoardLines, { bytes, manifest }: BundleHea
   let at = 0;
   for (; text.length - at > HEAD_LINE; at += HEAD_LINE)
     await ask(lines, `head+ ${text.slice(at, at + HEAD_LINE)}`, "ok");
-  const wanted = (await ask(lines, `head ${text.slice(at)}`, "want", { onNote })).split(" ").filter(Boolean);
+  const wanted = (await ask(lines, `head ${text.slice(at)}`, "want", onNote)).split(" ").filter(Boolean);
   const unknown = wanted.find((path) => !manifest.files.some((file) => file.path === path));
   if (unknown === undefined) return wanted;
   throw new LightMambaError("device", "the board wants a file that is not in the bundle", {
@@ -121,7 +116,7 @@ export interface Done {
 }
 
 export async function install(lines: BoardLines, onNote: OnNote): Promise<Done> {
-  const text = await ask(lines, "install", "done", { onNote });
+  const text = await ask(lines, "install", "done", onNote);
   const [, kind, name] = /^(model|system) (\w+)/.exec(text) ?? [];
   if (kind !== undefined) return { kind: kind as Done["kind"], name: name!, text };
   throw new LightMambaError("device", "the board did something else", { file: lines.name, found: text });
