@@ -1,7 +1,7 @@
 /** `lightmamba flash --model`: a new model onto a card that keeps its system and its states. docs/flash.md. */
 import { type BoardModel, prepareById, shortHash } from "../board/data.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
-import { LightMambaError, withHint } from "../errors.ts";
+import { LightMambaError } from "../errors.ts";
 import { type Card, readCard } from "../flash/card.ts";
 import { chooseDrive } from "../flash/choose.ts";
 import { type ModelPhase, type PutModel, putModel } from "../flash/model.ts";
@@ -11,10 +11,8 @@ import { runtimePath } from "../runtime/engine.ts";
 import { BUNDLE_BOARDS } from "../update/manifest.ts";
 import type { FlashOptions, FlashSurroundings } from "./commands/flash.ts";
 import { ask, showDriveIn, size } from "./drive.ts";
-import { tellInterrupted } from "./failure.ts";
-import { onInterrupt } from "./interrupt.ts";
 import type { Output } from "./output.ts";
-import { phaseProgress, withProgress } from "./progress.ts";
+import { withState } from "./state.ts";
 
 /** Of the card, should the work end there. */
 const STATES: Record<ModelPhase | "none", string> = {
@@ -82,23 +80,15 @@ function planOf({ id, runtime, bytes }: BoardModel, { drive, board, systems }: C
   return { model: { id, runtime, bytes }, drive, board, systems };
 }
 
-/** However the work ends, the user learns what the card is then. */
-async function put(model: BoardModel, card: Card, output: Output, { pause }: FlashSurroundings): Promise<PutModel> {
-  let state: keyof typeof STATES = "none";
-  const heard = onInterrupt(() => tellInterrupted(output, card.drive.path, STATES[state], state));
-  const phases = phaseProgress(output);
-  const paused = async (phase: ModelPhase, done: number, total: number) => {
-    state = phase;
-    if (phase !== "switch") phases.update(phase, done, total);
-    await pause(phase, done, total);
-  };
-  try {
-    return await withProgress(phases, () => withData(card, (data) => putModel(data, model, { pause: paused })));
-  } catch (error) {
-    throw withHint(error, STATES[state]);
-  } finally {
-    heard();
-  }
+function put(model: BoardModel, card: Card, output: Output, { pause }: FlashSurroundings): Promise<PutModel> {
+  return withState(card.drive.path, STATES, "none", output, ({ reached, progress }) => {
+    const paused = async (phase: ModelPhase, done: number, total: number) => {
+      reached(phase);
+      if (phase !== "switch") progress(phase, done, total);
+      await pause(phase, done, total);
+    };
+    return withData(card, (data) => putModel(data, model, { pause: paused }));
+  });
 }
 
 function report(dir: string, model: BoardModel, card: Card, done: PutModel, output: Output): void {

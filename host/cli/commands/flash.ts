@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { LightMambaError, withHint } from "../../errors.ts";
+import { LightMambaError } from "../../errors.ts";
 import { type CheckedImage, checkImage } from "../../flash/check.ts";
 import { chooseDrive, obstacle, shownDrives } from "../../flash/choose.ts";
 import { type Drive, type ListDrives, listDrives } from "../../flash/drives.ts";
@@ -11,12 +11,11 @@ import { type CardState, type Written, writeImage } from "../../flash/write.ts";
 import { modelDir } from "../../package.ts";
 import { defineCommand } from "../command.ts";
 import { ask, describeDrive, partitionLines, showDriveIn, size } from "../drive.ts";
-import { tellInterrupted } from "../failure.ts";
 import { flashModel } from "../flash-model.ts";
-import { onInterrupt } from "../interrupt.ts";
 import type { Output } from "../output.ts";
-import { phaseProgress, withProgress } from "../progress.ts";
+import { withProgress } from "../progress.ts";
 import { type Confirm, confirmOnTerminal } from "../prompt.ts";
+import { withState } from "../state.ts";
 
 export interface FlashOptions {
   model?: string;
@@ -138,7 +137,10 @@ async function flash(
   if (options.yes !== true) await ask(`All that is on ${drive.path} will be lost.`, drive, output, confirm);
   const target = await open(drive, list);
   try {
-    const written = await writeWithState(target, checked, options, output);
+    const { verify } = options;
+    const written = await withState(target.path, STATES, "incomplete", output, ({ reached, progress }) =>
+      writeImage(target, checked, { verify, progress, onState: reached }),
+    );
     report(checked, drive, written, output);
   } finally {
     await target.close();
@@ -183,33 +185,6 @@ const STATES: Record<CardState, string> = {
   unverified: "whether it has its partition table is not known, and it may boot: write it again",
   complete: "it is complete",
 };
-
-/** However the work ends, the user learns what the card is then. */
-async function writeWithState(
-  target: Target,
-  image: CheckedImage,
-  { verify }: FlashOptions,
-  output: Output,
-): Promise<Written> {
-  let state: CardState = "incomplete";
-  const heard = onInterrupt(() => tellInterrupted(output, target.path, STATES[state], state));
-  const phases = phaseProgress(output);
-  try {
-    const write = () =>
-      writeImage(target, image, {
-        verify,
-        progress: phases.update,
-        onState: (now) => {
-          state = now;
-        },
-      });
-    return await withProgress(phases, write);
-  } catch (error) {
-    throw withHint(error, STATES[state]);
-  } finally {
-    heard();
-  }
-}
 
 function report(image: CheckedImage, drive: Drive, written: Written, output: Output): void {
   if (output.json) {

@@ -1,13 +1,11 @@
 import type { Command } from "commander";
-import { withHint } from "../../errors.ts";
 import type { Connection } from "../../update/connect.ts";
 import { type Updated, type UpdateState, updateBoard } from "../../update/update.ts";
 import { defineCommand } from "../command.ts";
-import { tellInterrupted } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { integer } from "../options.ts";
 import type { Output } from "../output.ts";
-import { phaseProgress, withProgress } from "../progress.ts";
+import { withState } from "../state.ts";
 
 interface UpdateCommandOptions {
   to: string;
@@ -33,15 +31,10 @@ const STATES: Record<UpdateState, string> = {
 };
 
 async function update(bundle: string, { to, baud }: UpdateCommandOptions, output: Output): Promise<void> {
-  let state: UpdateState = "unchanged";
   let connection: Connection | undefined;
-  const release = onInterrupt(() => {
-    connection?.hangUp();
-    tellInterrupted(output, to, STATES[state], state);
-  });
-  const phases = phaseProgress(output);
+  const release = onInterrupt(() => connection?.hangUp());
   try {
-    const send = () =>
+    const updated = await withState(to, STATES, "unchanged", output, ({ reached, progress }) =>
       updateBoard(bundle, {
         to,
         baud,
@@ -51,14 +44,11 @@ async function update(bundle: string, { to, baud }: UpdateCommandOptions, output
         onBoard: ({ board, slot, runtime }, { title }) =>
           output.note(`${title}, to ${board}${slot === "-" ? "" : `, slot ${slot}`}, runtime ${runtime}`),
         onNote: (text) => output.note(`board: ${text}`),
-        onState: (now) => {
-          state = now;
-        },
-        progress: phases.update,
-      });
-    report(to, await withProgress(phases, send), output);
-  } catch (error) {
-    throw withHint(error, STATES[state]);
+        onState: reached,
+        progress,
+      }),
+    );
+    report(to, updated, output);
   } finally {
     release();
   }
