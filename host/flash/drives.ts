@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import { LightMambaError } from "../errors.ts";
-import { runProgram } from "../image/programs.ts";
+import { isProgramFailure, runProgram } from "../image/programs.ts";
 
 export interface DrivePartition {
   path: string;
@@ -73,7 +73,7 @@ async function lsblk(): Promise<string> {
   try {
     return (await runProgram("lsblk", ["--json", "-b", "-O"])).stdout;
   } catch (error) {
-    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    if (!isProgramFailure(error)) throw error;
     throw new LightMambaError("prerequisite", `drives cannot be listed: ${error.message}`);
   }
 }

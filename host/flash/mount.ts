@@ -5,7 +5,7 @@ import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 import { SECTOR } from "../image/layout.ts";
-import { programEnvironment, runProgram } from "../image/programs.ts";
+import { isProgramFailure, programEnvironment, runProgram } from "../image/programs.ts";
 import type { Card } from "./card.ts";
 import { deviceNumber } from "./target.ts";
 
@@ -53,7 +53,7 @@ async function assertWhole(node: string): Promise<void> {
   try {
     await runProgram("e2fsck", ["-f", "-n", node]);
   } catch (error) {
-    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    if (!isProgramFailure(error)) throw error;
     throw damage(node, "e2fsck finds errors in it");
   }
 }
@@ -97,7 +97,7 @@ async function mount(node: string, folder: string): Promise<void> {
   try {
     await runProgram("mount", ["-t", "ext4", "-o", OPTIONS, node, folder]);
   } catch (error) {
-    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    if (!isProgramFailure(error)) throw error;
     const hint = `dmesg may know more; where it is damaged: sudo e2fsck -f ${node}; where a desktop has mounted it: unmount it`;
     throw new LightMambaError("device", `cannot be mounted: ${error.message.split("\n")[1]?.trim()}`, {
       file: node,

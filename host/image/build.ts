@@ -25,6 +25,7 @@ import { type PartitionName, readPartitions } from "./layout.ts";
 import { type FileHash, formatManifest, hashesBelow, MANIFEST, type Manifest } from "./manifest.ts";
 import { BOOT_IMAGE, bootFiles, makeData, makeImage, makeSystem, SYSTEM_FILE } from "./partitions.ts";
 import { checkPdi, packBootImage } from "./pdi.ts";
+import { isProgramFailure } from "./programs.ts";
 import { withScratch } from "./scratch.ts";
 import { stageSystem } from "./system.ts";
 
@@ -86,7 +87,7 @@ async function keepingLog<T>(stage: string, output: string, action: () => Promis
     return await action();
   } catch (error) {
     const log = join(stage, "log");
-    if (!(error instanceof LightMambaError) || error.exit !== "bug" || !existsSync(log)) throw error;
+    if (!isProgramFailure(error) || !existsSync(log)) throw error;
     renameSync(log, `${output}.log`);
     const detail = { hint: `${output}.log has all that the programs said` };
     throw new LightMambaError(error.exit, error.message, detail);

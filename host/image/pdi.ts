@@ -6,9 +6,9 @@
  */
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { badInput, LightMambaError } from "../errors.ts";
+import { badInput } from "../errors.ts";
 import { imageBytes, readAt } from "./layout.ts";
-import { type RunOptions, runProgram } from "./programs.ts";
+import { isProgramFailure, type RunOptions, runProgram } from "./programs.ts";
 import { withScratch } from "./scratch.ts";
 
 const WIDTH_DETECTION = 0xaa995566;
@@ -48,7 +48,7 @@ async function imageHeaderTable(path: string, options: RunOptions): Promise<stri
   try {
     return (await runProgram("bootgen", ["-arch", "versal", "-read", path, "iht"], options)).stdout;
   } catch (error) {
-    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    if (!isProgramFailure(error)) throw error;
     throw badInput(`not a PDI that bootgen can read: ${error.message}`, { file: path });
   }
 }

@@ -81,6 +81,11 @@ function spawnOptions({ cwd, env, signal, fd }: RunOptions): SpawnOptions {
   };
 }
 
+/** That it ran, and ended badly; what is thrown where it is missing is another matter. */
+export function isProgramFailure(error: unknown): error is LightMambaError {
+  return error instanceof LightMambaError && error.exit === "bug";
+}
+
 export function startFailure(program: string, error: NodeJS.ErrnoException): LightMambaError {
   if (error.code !== "ENOENT") return new LightMambaError("bug", `${program}: ${error.message}`);
   return new LightMambaError("prerequisite", `no ${program}`, { hint: "firmware/tools/install.sh installs it" });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 import { type Partition, readFileSystem } from "./layout.ts";
 import { type FileHash, hashesBelow, MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
-import { runProgram } from "./programs.ts";
+import { isProgramFailure, runProgram } from "./programs.ts";
 import { withScratch } from "./scratch.ts";
 
 type Reader = (image: string, partition: Partition, into: string, signal?: AbortSignal) => Promise<void>;
@@ -48,7 +48,7 @@ async function unpack(image: string, partition: Partition, into: string, signal?
 }
 
 function unreadable(error: unknown, image: string, field: string): unknown {
-  if (!(error instanceof LightMambaError) || error.exit !== "bug") return error;
+  if (!isProgramFailure(error)) return error;
   return new LightMambaError("verification", `cannot be read: ${error.message}`, { file: image, field });
 }
 

@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, statSync, writeSync } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { ReadStream, WriteStream } from "node:tty";
 import { LightMambaError } from "../errors.ts";
-import { runProgram } from "../image/programs.ts";
+import { isProgramFailure, runProgram } from "../image/programs.ts";
 import { BoardLines, type Pace } from "./lines.ts";
 
 export interface Connection {
@@ -128,7 +128,7 @@ async function stty(path: string, settings: string[]): Promise<string> {
   try {
     return (await runProgram("stty", [STTY_FILE, path, ...settings])).stdout;
   } catch (error) {
-    if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+    if (!isProgramFailure(error)) throw error;
     throw serialFault(path, error.message);
   }
 }

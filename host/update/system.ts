@@ -1,9 +1,9 @@
 /** A system, as an image or a card has it: one squashfs, and the runtime that its program was built with. */
 import { join } from "node:path";
 import { SHORT_HASH, shortHash } from "../board/data.ts";
-import { badInput, LightMambaError } from "../errors.ts";
+import { badInput } from "../errors.ts";
 import { imageBytes, type Partition, readAt, readPartitions } from "../image/layout.ts";
-import { runProgram } from "../image/programs.ts";
+import { isProgramFailure, runProgram } from "../image/programs.ts";
 import { readManifest } from "../image/read.ts";
 import { withScratch } from "../image/scratch.ts";
 import { aligned } from "./header.ts";
@@ -55,7 +55,7 @@ export function runtimeOfSystem(path: string, offset: number, signal?: AbortSign
     try {
       await runProgram("unsquashfs", [...flags, path, COMPILED], { signal });
     } catch (error) {
-      if (!(error instanceof LightMambaError) || error.exit !== "bug") throw error;
+      if (!isProgramFailure(error)) throw error;
       throw badInput(`the system cannot be read: ${error.message}`, { file: path });
     }
     return runtimeOfCompiled(join(into, COMPILED), path);
