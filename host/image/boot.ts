@@ -3,18 +3,16 @@
  * it is.
  */
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, statSync, truncateSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, openSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { BOARDS } from "../device/boards.generated.ts";
-import { buildSimulation, DeviceMemory, startOn, unnamedFile } from "../device/index.ts";
+import { buildSimulation } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 import { buildSystem, type StepOptions } from "./components.ts";
 import { readPartitions } from "./layout.ts";
 import { programFailure, runProgram, startFailure } from "./programs.ts";
-import { GUEST_MEMORY, interruptLine, type Machine, startMachine } from "./qemu.ts";
+import { connectInterrupts, guestMemory, type Machine, startAccelerator, startMachine, variablesFile } from "./qemu.ts";
 import { readManifest } from "./read.ts";
 import { withScratch } from "./scratch.ts";
 import { checkBoard } from "./verify.ts";
@@ -50,23 +48,22 @@ const EXIT_LINE = /^lightmamba: exit (\d+)$/;
 
 export async function bootImage(image: string, options: BootOptions): Promise<BootResult> {
   const { device, say, signal } = options;
-  const variables = `lightmamba=${kernelArguments(options)}\n`;
+  const cmdline = kernelArguments(options);
   const [boot] = readPartitions(image);
   checkBoard(image, await readManifest(image, boot!, signal), "qemu");
   const { folder: system } = await buildSystem("qemu", options);
   if (device === "rtl") await buildSimulation("top", { say, signal });
-  const { registers } = BOARDS.qemu;
-  const memory = DeviceMemory.create(registers.address, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
-  const files = [memory.fd, await copyOfCard(image, signal), fileOf(variables)];
+  const memory = guestMemory();
+  const files = [memory.fd, await copyOfCard(image, signal), variablesFile(cmdline)];
   const children: ChildProcess[] = [];
   try {
-    const [, card, script] = files;
-    const machine = startMachine({ system, memory: memory.fd, card: card!, variables: script! });
+    const [, card, variables] = files;
+    const machine = startMachine({ system, memory: memory.fd, card: card!, variables: variables! });
     children.push(machine.process);
     if (device === "wasm") return await watch(machine, options);
     const accelerator = startAccelerator(memory);
     children.push(accelerator);
-    const [result] = await Promise.all([watch(machine, options, accelerator), connect(accelerator, machine)]);
+    const [result] = await Promise.all([watch(machine, options, accelerator), connectInterrupts(accelerator, machine)]);
     return result;
   } finally {
     for (const child of children) child.kill("SIGKILL");
@@ -85,12 +82,6 @@ function copyOfCard(image: string, signal: AbortSignal | undefined): Promise<num
   });
 }
 
-function fileOf(text: string): number {
-  const fd = unnamedFile(tmpdir());
-  writeSync(fd, text);
-  return fd;
-}
-
 /** Linux has 2,048 bytes for all of its arguments, and U-Boot cuts the rest without a word. */
 const MOST_ARGUMENTS = 1900;
 
@@ -105,17 +96,6 @@ function kernelArguments({ command, device }: BootOptions): string {
   if (all.length <= MOST_ARGUMENTS) return all;
   const detail = { expected: `at most ${MOST_ARGUMENTS} bytes, percent-encoded`, found: all.length };
   throw new LightMambaError("usage", "too long for the kernel's command line: a shorter --prompt", detail);
-}
-
-/** Below 2 GiB the guest's addresses are offsets in the file. */
-function startAccelerator({ fd, registers }: DeviceMemory): ChildProcess {
-  const regions = BOARDS.qemu.memories.map(({ address, bytes }) => ({ address, bytes, offset: address }));
-  return startOn({ fd, registers, regions }, "top", BOARDS.qemu);
-}
-
-async function connect(accelerator: ChildProcess, machine: Machine): Promise<void> {
-  const raise = await interruptLine(machine);
-  (accelerator.stdio[4] as Readable).on("data", raise);
 }
 
 /** Until the machine is off. Without its accelerator it would wait for nothing. */

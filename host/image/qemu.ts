@@ -3,14 +3,17 @@
  * it ends with this process: nothing is left behind, whatever happens.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex, Readable } from "node:stream";
 import { BOARDS } from "../device/boards.generated.ts";
+import { DeviceMemory, startOn, unnamedFile } from "../device/index.ts";
 import { LightMambaError } from "../errors.ts";
 
-/** Guest memory; U-Boot has its device tree at 1 GiB. */
-export const GUEST_MEMORY = 2 ** 31;
+/** Bytes of the guest's memory; U-Boot has its device tree at 1 GiB. */
+const GUEST_MEMORY = 2 ** 31;
 const DEVICE_TREE = "0x1000";
 const BOOT_SCRIPT = "0x20000000";
 const VARIABLES = "0x20010000";
@@ -59,8 +62,32 @@ export function startMachine({ system, memory, card, variables, restarts = false
   return { process: child, console, messages, monitor, qtest } as Machine;
 }
 
+/** A guest's memory, with the registers of the board's accelerator in it. */
+export function guestMemory(): DeviceMemory {
+  return DeviceMemory.create(BOARDS.qemu.registers.address, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
+}
+
+/** A file of U-Boot's variables, with this at the end of the kernel's command line: docs/boot.md. */
+export function variablesFile(cmdline: string): number {
+  const fd = unnamedFile(tmpdir());
+  writeSync(fd, `lightmamba=${cmdline}\n`);
+  return fd;
+}
+
+/** The board's accelerator, simulated, on a guest's memory. Below 2 GiB the guest's addresses are offsets in the file. */
+export function startAccelerator({ fd, registers }: DeviceMemory): ChildProcess {
+  const regions = BOARDS.qemu.memories.map(({ address, bytes }) => ({ address, bytes, offset: address }));
+  return startOn({ fd, registers, regions }, "top", BOARDS.qemu);
+}
+
+/** Interrupts of the accelerator reach the guest. */
+export async function connectInterrupts(accelerator: ChildProcess, machine: Machine): Promise<void> {
+  const raise = await interruptLine(machine);
+  (accelerator.stdio[4] as Readable).on("data", raise);
+}
+
 /** The accelerator's interrupt in the guest, one edge a call. */
-export async function interruptLine({ monitor, qtest }: Machine): Promise<() => void> {
+async function interruptLine({ monitor, qtest }: Machine): Promise<() => void> {
   const line = `set_irq_in ${await interruptController(monitor)} unnamed-gpio-in ${BOARDS.qemu.interrupt}`;
   // Its answers say OK
   qtest.resume();

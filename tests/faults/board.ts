@@ -1,12 +1,17 @@
 /** A board that can be switched off in the middle of anything: QEMU with a card that keeps what was written, and a console to type on. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, openSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import { BOARDS } from "../../host/device/boards.generated.ts";
-import { DeviceMemory, startOn, unnamedFile } from "../../host/device/index.ts";
-import { GUEST_MEMORY, interruptLine, type Machine, startMachine } from "../../host/image/qemu.ts";
+import type { DeviceMemory } from "../../host/device/index.ts";
+import {
+  connectInterrupts,
+  guestMemory,
+  type Machine,
+  startAccelerator,
+  startMachine,
+  variablesFile,
+} from "../../host/image/qemu.ts";
 
 /** Of wall time, for whatever is waited for on a busy machine. */
 const PATIENCE_SECONDS = 240;
@@ -39,9 +44,8 @@ export class Board {
   #off = false;
 
   constructor({ system, card, cmdline, accelerator, restarts = false }: BoardOptions) {
-    this.#memory = DeviceMemory.create(BOARDS.qemu.registers.address, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
-    const variables = unnamedFile(tmpdir());
-    writeSync(variables, `lightmamba=${cmdline}\n`);
+    this.#memory = guestMemory();
+    const variables = variablesFile(cmdline);
     this.#files = [openSync(card, "r+"), variables];
     this.#machine = startMachine({ system, memory: this.#memory.fd, card: this.#files[0]!, variables, restarts });
     const { process: qemu, console, messages } = this.#machine;
@@ -57,12 +61,9 @@ export class Board {
   }
 
   #accelerate(interrupts: boolean): ChildProcess {
-    const { fd, registers } = this.#memory;
-    const regions = BOARDS.qemu.memories.map(({ address, bytes }) => ({ address, bytes, offset: address }));
-    const child = startOn({ fd, registers, regions }, "top", BOARDS.qemu);
-    const edges = child.stdio[4] as Readable;
-    if (interrupts) void interruptLine(this.#machine).then((raise) => edges.on("data", raise));
-    else edges.resume();
+    const child = startAccelerator(this.#memory);
+    if (interrupts) void connectInterrupts(child, this.#machine);
+    else (child.stdio[4] as Readable).resume();
     return child;
   }
 

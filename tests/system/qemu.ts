@@ -2,9 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, closeSync, cpSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DeviceMemory } from "../../host/device/index.ts";
 import { readPartitions } from "../../host/image/layout.ts";
-import { GUEST_MEMORY, type Machine, startMachine } from "../../host/image/qemu.ts";
+import { guestMemory, type Machine, startMachine, variablesFile } from "../../host/image/qemu.ts";
 import { COPIES, COPY_BYTES, type Copy, makeCopy, writeAt } from "../card.ts";
 import { SYSTEM } from "./support.ts";
 
@@ -95,10 +94,8 @@ export function changedCard(card: string, name: string, { inB, copies = [], byte
  * it `restarts`. The card is written to.
  */
 export async function boot(system: string, card: string, cmdline: string, restarts = false): Promise<string> {
-  const memory = DeviceMemory.create(0, [{ address: 0, bytes: GUEST_MEMORY, offset: 0 }]);
-  const variables = `${card}.variables`;
-  writeFileSync(variables, `lightmamba=${cmdline}\n`);
-  const files = [openSync(card, "r+"), openSync(variables, "r")] as const;
+  const memory = guestMemory();
+  const files = [openSync(card, "r+"), variablesFile(cmdline)] as const;
   try {
     const machine = startMachine({ system, memory: memory.fd, card: files[0], variables: files[1], restarts });
     return await consoleOf(machine);
