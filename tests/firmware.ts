@@ -4,10 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
+import { programEnvironment } from "../host/image/programs.ts";
 
 export const ROOT = join(import.meta.dirname, "..");
 /** Exit code of build scripts where a program that they need is not there; their last words say which. */
 const MISSING = 3;
+const MOST_OUTPUT = 2 ** 26;
 
 export interface Outcome {
   status: number | null;
@@ -30,10 +32,17 @@ export function build(...args: string[]): { stdout: string; skip: string | false
   return { stdout, skip: false };
 }
 
+/** What a program printed. One that fails is an error. */
+export function run(program: string, ...args: string[]): string {
+  const options = { env: programEnvironment(), encoding: "utf8", maxBuffer: MOST_OUTPUT } as const;
+  const { status, stdout, stderr, error } = spawnSync(program, args, options);
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? `${stdout}${stderr}`}`);
+  return stdout;
+}
+
 /** Why tests with this program must be skipped. */
 export function withoutProgram(program: string, version = "--version"): string | false {
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-  const { error } = spawnSync(program, [version], { env });
+  const { error } = spawnSync(program, [version], { env: programEnvironment() });
   return error ? `no ${program} (firmware/tools/install.sh installs it)` : false;
 }
 

@@ -1,18 +1,11 @@
 /** Cards that boards are started with, and what tests change on them while they are off. */
-import { spawnSync } from "node:child_process";
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { type PartitionName, readPartitions, SECTOR } from "../../host/image/layout.ts";
+import { run } from "../firmware.ts";
 
 /** Of the partition table: where the entry of the last partition, the data's, has its number of sectors. */
 const LAST_SECTORS = 446 + 3 * 16 + 12;
 const MIB = 2 ** 20;
-
-function run(program: string, ...args: string[]): string {
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-  const { status, stdout, stderr, error } = spawnSync(program, args, { env, encoding: "utf8", maxBuffer: 64 * MIB });
-  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? `${stdout}${stderr}`}`);
-  return stdout;
-}
 
 export class Card {
   readonly path: string;

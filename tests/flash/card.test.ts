@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { BLOCK, parseBmap } from "../../host/image/bmap.ts";
 import { type PartitionName, readPartitions } from "../../host/image/layout.ts";
+import { programEnvironment } from "../../host/image/programs.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { buildQemu, skipImages } from "../image/support.ts";
@@ -14,7 +15,6 @@ import { fakeDrive, MIB } from "./support.ts";
 const folder = scratchFolder();
 const IMAGE = join(folder, "sdcard.img");
 const CARD = join(folder, "card");
-const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: "C" };
 const skip = skipImages() || withoutProgram("fsck.vfat") || withoutProgram("qemu-system-aarch64");
 
 /** Exit code and words of a program that looks at a partition of the card. */
@@ -23,7 +23,7 @@ function examine(name: PartitionName, program: string, ...args: string[]): [stat
   const path = join(folder, name);
   writeFileSync(path, readFileSync(CARD).subarray(offset, offset + size));
   const { status, stdout, stderr } = spawnSync(program, [...args, path], {
-    env: ENV,
+    env: programEnvironment(),
     encoding: "latin1",
     maxBuffer: 64 * MIB,
   });

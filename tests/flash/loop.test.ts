@@ -9,8 +9,8 @@ import type { Drive } from "../../host/flash/drives.ts";
 import { alignedBuffer, openDrive } from "../../host/flash/target.ts";
 import { writeImage } from "../../host/flash/write.ts";
 import { BLOCK } from "../../host/image/bmap.ts";
-import { scratchFolder } from "../firmware.ts";
-import { addPartition, attachLoop, numberOf, run, skipLoops } from "./loops.ts";
+import { run, scratchFolder } from "../firmware.ts";
+import { addPartition, attachLoop, numberOf, skipLoops } from "./loops.ts";
 import { fakeDrive, imageContent, MIB, writeImageFile } from "./support.ts";
 
 const folder = scratchFolder();

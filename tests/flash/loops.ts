@@ -3,23 +3,18 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after } from "node:test";
+import { programEnvironment } from "../../host/image/programs.ts";
+import { run } from "../firmware.ts";
 
-const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: "C" };
 const loops: string[] = [];
-
-export function run(program: string, ...args: string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env: ENV });
-  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr}`);
-  return stdout.trim();
-}
 
 /** Gone after the tests of the file. */
 export function attachLoop(file: string, flags: string[] = []): string {
   if (loops.length === 0)
     after(() => {
-      for (const path of loops) spawnSync("losetup", ["-d", path], { env: ENV });
+      for (const path of loops) spawnSync("losetup", ["-d", path], { env: programEnvironment() });
     });
-  const path = run("losetup", "--find", "--show", ...flags, file);
+  const path = run("losetup", "--find", "--show", ...flags, file).trim();
   loops.push(path);
   return path;
 }

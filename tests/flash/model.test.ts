@@ -25,9 +25,9 @@ import { withData } from "../../host/flash/mount.ts";
 import { readPartitions, SECTOR } from "../../host/image/layout.ts";
 import { lightmamba, type RunOptions } from "../cli/lightmamba.ts";
 import { rejectionOf } from "../device/support.ts";
-import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { run, scratchFolder, withoutProgram } from "../firmware.ts";
 import { DATA_OFFSET, makeCard, OWN, skipCards } from "./cards.ts";
-import { addPartition, attachLoop, numberOf, run, skipLoops } from "./loops.ts";
+import { addPartition, attachLoop, numberOf, skipLoops } from "./loops.ts";
 import { fakeDrive, imageContent, MIB } from "./support.ts";
 
 const folder = scratchFolder();

@@ -6,9 +6,9 @@ import { describe, it } from "node:test";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { type Partition, readPartitions } from "../../host/image/layout.ts";
 import { readCard, readCopy } from "../card.ts";
-import { scratchFolder, withoutProgram } from "../firmware.ts";
+import { run, scratchFolder, withoutProgram } from "../firmware.ts";
 import { runnerFor } from "../runner/support.ts";
-import { boot, changedCard, makeSystem, run, writeCard } from "./qemu.ts";
+import { boot, changedCard, makeSystem, writeCard } from "./qemu.ts";
 import { systemOf } from "./support.ts";
 
 /** Says what it was given and where it is, saves a state, and fails. */
@@ -71,8 +71,8 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
 
     const partition = join(folder, "used.ext4");
     writeFileSync(partition, readCard(used, data.offset, data.size));
-    assert.match(run("e2fsck", ["-fn", partition]), /lm-data: 1[0-9]\/\d+ files/);
-    assert.equal(run("debugfs", ["-R", "cat /states/story.state", partition]), "saved\n");
+    assert.match(run("e2fsck", "-fn", partition), /lm-data: 1[0-9]\/\d+ files/);
+    assert.equal(run("debugfs", "-R", "cat /states/story.state", partition), "saved\n");
   });
 
   it("boots without data, and with U-Boot's variables damaged", async () => {
@@ -108,7 +108,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
   });
 
   it("boots the other system when a kernel cannot be read, by the copy of variables that is whole", async () => {
-    const broken = makeSystem(parts, "no-kernel", PROGRAM, (root) => run("rm", [join(root, "boot", "Image.gz")]));
+    const broken = makeSystem(parts, "no-kernel", PROGRAM, (root) => run("rm", join(root, "boot", "Image.gz")));
     const copies = [0x5a, { count: 7, variables: { ...TRIAL, BOOT_B_LEFT: "2" } }];
     const path = changedCard(card, "no-kernel", { inB: broken, copies });
     const said = await boot(system, path, ASKED);

@@ -1,10 +1,10 @@
 /** A card with a stand-in for our program, and QEMU that boots it. */
-import { spawnSync } from "node:child_process";
 import { chmodSync, closeSync, cpSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readPartitions } from "../../host/image/layout.ts";
 import { guestMemory, type Machine, startMachine, variablesFile } from "../../host/image/qemu.ts";
 import { COPIES, COPY_BYTES, type Copy, makeCopy, writeAt } from "../card.ts";
+import { run } from "../firmware.ts";
 import { SYSTEM } from "./support.ts";
 
 const LIMIT_MS = 300_000;
@@ -12,16 +12,6 @@ const LIMIT_MS = 300_000;
 const CARD_BYTES = 2 ** 28;
 /** 2024, as all of the system says. */
 const TIME = "1704067200";
-
-export function run(program: string, args: readonly string[]): string {
-  const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
-    env: { ...process.env, PATH },
-    encoding: "utf8",
-  });
-  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? `${stdout}${stderr}`}`);
-  return stdout;
-}
 
 /** What cards are made of. */
 export interface Parts {
@@ -49,7 +39,7 @@ export function makeSystem(parts: Parts, name: string, script: string, change?: 
   chmodSync(program, 0o755);
   change?.(root);
   const times = ["-all-time", TIME, "-mkfs-time", TIME];
-  run("mksquashfs", [root, packed, "-all-root", "-noappend", "-quiet", "-no-progress", "-comp", "zstd", ...times]);
+  run("mksquashfs", root, packed, "-all-root", "-noappend", "-quiet", "-no-progress", "-comp", "zstd", ...times);
   return packed;
 }
 
@@ -61,9 +51,9 @@ export function writeCard({ system, folder }: Parts, inA: string): string {
   cpSync(inA, join(input, "system.squashfs"));
   // Without checksums, so that tests can write into it
   const ext4 = ["-q", "-t", "ext4", "-O", "^metadata_csum", "-L", "lm-data", "-d", data, "-E", "root_owner=0:0"];
-  run("mke2fs", [...ext4, join(input, "data.ext4"), "8M"]);
+  run("mke2fs", ...ext4, join(input, "data.ext4"), "8M");
   const places = ["--rootpath", root, "--inputpath", input, "--outputpath", folder, "--tmppath", join(folder, "tmp")];
-  run("genimage", ["--config", join(SYSTEM, "genimage.cfg"), ...places]);
+  run("genimage", "--config", join(SYSTEM, "genimage.cfg"), ...places);
   const card = join(folder, "sdcard.img");
   truncateSync(card, CARD_BYTES);
   return card;
@@ -81,7 +71,7 @@ export interface Changes {
 /** A copy of a card in which something is changed. */
 export function changedCard(card: string, name: string, { inB, copies = [], bytes = [] }: Changes): string {
   const path = `${card}.${name}`;
-  run("cp", ["--sparse=always", "--reflink=auto", card, path]);
+  run("cp", "--sparse=always", "--reflink=auto", card, path);
   if (inB !== undefined) writeAt(path, readPartitions(path)[2]!.offset, readFileSync(inB));
   for (const [i, copy] of copies.entries())
     writeAt(path, COPIES[i]!, typeof copy === "number" ? Buffer.alloc(COPY_BYTES, copy) : makeCopy(copy));
