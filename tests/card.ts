@@ -14,19 +14,26 @@ export interface Copy {
   variables: Variables;
 }
 
-/** A file as a card: its four partitions, of so many bytes each. Returns where they begin. */
-export function makeDisk(path: string, bytes: number): number[] {
+/** The first sector of a card: partitions by type, offset and bytes. */
+export function partitionTable(
+  partitions: readonly (readonly [type: number, offset: number, bytes: number])[],
+): Buffer {
   const table = Buffer.alloc(512);
   table.writeUInt32LE(0x4c4d4d42, 440);
   table.writeUInt16LE(0xaa55, 510);
-  const offsets = [0, 1, 2, 3].map((i) => 2 ** 20 + i * bytes);
-  for (const [i, offset] of offsets.entries()) {
+  for (const [i, [type, offset, bytes]] of partitions.entries()) {
     const entry = 446 + 16 * i;
-    table[entry + 4] = i === 0 ? 0x0c : 0x83;
+    table[entry + 4] = type;
     table.writeUInt32LE(offset / 512, entry + 8);
     table.writeUInt32LE(bytes / 512, entry + 12);
   }
-  writeFileSync(path, table);
+  return table;
+}
+
+/** A file as a card: its four partitions, of so many bytes each. Returns where they begin. */
+export function makeDisk(path: string, bytes: number): number[] {
+  const offsets = [0, 1, 2, 3].map((i) => 2 ** 20 + i * bytes);
+  writeFileSync(path, partitionTable(offsets.map((offset, i) => [i === 0 ? 0x0c : 0x83, offset, bytes])));
   truncateSync(path, 2 ** 20 + 4 * bytes);
   return offsets;
 }

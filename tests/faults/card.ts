@@ -1,6 +1,7 @@
 /** Cards that boards are started with, and what tests change on them while they are off. */
-import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { type PartitionName, readPartitions, SECTOR } from "../../host/image/layout.ts";
+import { writeAt } from "../card.ts";
 import { run } from "../firmware.ts";
 
 /** Of the partition table: where the entry of the last partition, the data's, has its number of sectors. */
@@ -26,7 +27,7 @@ export class Card {
     const { offset } = card.#partition("data");
     const sectors = Buffer.alloc(4);
     sectors.writeUInt32LE((bytes - offset) / SECTOR);
-    card.write(LAST_SECTORS, sectors);
+    writeAt(path, LAST_SECTORS, sectors);
     const file = `${path}.data`;
     card.#copyData(file, offset, bytes - offset);
     return card;
@@ -45,15 +46,9 @@ export class Card {
     return readPartitions(this.path).find((partition) => partition.name === name)!;
   }
 
-  write(offset: number, bytes: Buffer): void {
-    const fd = openSync(this.path, "r+");
-    writeSync(fd, bytes, 0, bytes.length, offset);
-    closeSync(fd);
-  }
-
   /** The first megabyte of a partition becomes zeros. */
   wipe(name: PartitionName): void {
-    this.write(this.#partition(name).offset, Buffer.alloc(MIB));
+    writeAt(this.path, this.#partition(name).offset, Buffer.alloc(MIB));
   }
 
   /** Changes files of the system in slot A, in a folder. */
@@ -65,7 +60,7 @@ export class Card {
     run("mksquashfs", root, packed, "-all-root", "-quiet", "-no-progress", "-comp", "zstd");
     const bytes = readFileSync(packed);
     if (bytes.length > size) throw new Error(`${packed} is larger than its slot`);
-    this.write(offset, bytes);
+    writeAt(this.path, offset, bytes);
     run("rm", "-r", root, packed);
   }
 

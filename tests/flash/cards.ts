@@ -1,14 +1,14 @@
 /** Cards of ours, small: what `image build` makes, without a kernel. For whoever looks at partitions, labels, runtimes and models. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { shortHash, stageData } from "../../host/board/data.ts";
 import { fileSha256 } from "../../host/checkpoint/sha256.ts";
-import { SECTOR } from "../../host/image/layout.ts";
-import { formatManifest } from "../../host/image/manifest.ts";
+import { formatManifest, type Manifest } from "../../host/image/manifest.ts";
 import { makeData, makeSystem } from "../../host/image/partitions.ts";
 import { runProgram } from "../../host/image/programs.ts";
+import { withScratch } from "../../host/image/scratch.ts";
 import { runtimePath } from "../../host/runtime/engine.ts";
+import { partitionTable, writeAt } from "../card.ts";
 import { withoutProgram } from "../firmware.ts";
 import { MIB } from "./support.ts";
 
@@ -37,9 +37,8 @@ export function skipCards(): string | false {
 
 export async function makeCard(path: string, parts: CardParts = {}): Promise<void> {
   const { board = "qemu", runtimes = [RUNTIME, ""], model } = parts;
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-card-parts-"));
-  const inside = (name: string) => join(folder, name);
-  try {
+  await withScratch(async (folder) => {
+    const inside = (name: string) => join(folder, name);
     await makeBoot(inside("boot"), board);
     const systems = await Promise.all(runtimes.map((runtime, i) => makeSlot(inside(`system${i}`), runtime)));
     stageData(inside("stage"), model, { board: "qemu" });
@@ -50,15 +49,13 @@ export async function makeCard(path: string, parts: CardParts = {}): Promise<voi
       ...systems.map((slot, i) => [slot, SYSTEMS[i]![0] * MIB] as const),
       [inside("data"), DATA_OFFSET],
     ]);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 async function makeBoot(path: string, board: string): Promise<void> {
   const generator = "lightmamba 0.0.0";
-  const manifest = { format: "lightmamba-image", version: 1, generator, board, components: [], files: [] } as const;
-  writeFileSync(`${path}.json`, formatManifest({ ...manifest, components: [], files: [] }));
+  const manifest: Manifest = { format: "lightmamba-image", version: 1, generator, board, components: [], files: [] };
+  writeFileSync(`${path}.json`, formatManifest(manifest));
   writeFileSync(path, "");
   truncateSync(path, BOOT[1] * MIB);
   await runProgram("mkfs.vfat", ["-F", "32", "-s", "1", "-n", "LM-BOOT", path]);
@@ -93,22 +90,12 @@ async function place(path: string, parts: (readonly [file: string, offset: numbe
         "conv=notrunc,sparse",
         "status=none",
       ]);
-  const end = Number((await runProgram("stat", ["-c", "%s", path])).stdout);
-  truncateSync(path, Math.ceil(end / MIB) * MIB);
-  const table = Buffer.alloc(SECTOR);
-  table.writeUInt32LE(0x4c4d4d42, 440);
-  table.writeUInt16LE(0xaa55, 510);
-  const places: [type: number, offset: number, bytes: number][] = [
+  const bytes = Math.ceil(statSync(path).size / MIB) * MIB;
+  truncateSync(path, bytes);
+  const table = partitionTable([
     [0x0c, BOOT[0] * MIB, BOOT[1] * MIB],
-    ...SYSTEMS.map(([at, size]): [number, number, number] => [0x83, at * MIB, size * MIB]),
-    [0x83, DATA_OFFSET, Math.ceil(end / MIB) * MIB - DATA_OFFSET],
-  ];
-  for (const [i, [type, offset, bytes]] of places.entries()) {
-    table[446 + 16 * i + 4] = type;
-    table.writeUInt32LE(offset / SECTOR, 446 + 16 * i + 8);
-    table.writeUInt32LE(bytes / SECTOR, 446 + 16 * i + 12);
-  }
-  const fd = openSync(path, "r+");
-  writeSync(fd, table, 0, SECTOR, 0);
-  closeSync(fd);
+    ...SYSTEMS.map(([at, size]) => [0x83, at * MIB, size * MIB] as const),
+    [0x83, DATA_OFFSET, bytes - DATA_OFFSET],
+  ]);
+  writeAt(path, 0, table);
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Drive } from "../../host/flash/drives.ts";
 import type { Target } from "../../host/flash/target.ts";
 import { BLOCK, describeBlocks, formatBmap } from "../../host/image/bmap.ts";
-import { SECTOR } from "../../host/image/layout.ts";
+import { partitionTable } from "../card.ts";
 import { noise } from "../device/support.ts";
 
 export const MIB = 2 ** 20;
@@ -21,20 +21,13 @@ export const FILLED: readonly [first: number, last: number][] = [
 export function imageContent(bytes = IMAGE_BYTES): Buffer {
   const content = Buffer.alloc(bytes);
   for (const [first, last] of FILLED) noise((last - first + 1) * BLOCK, first + 1).copy(content, first * BLOCK);
-  content.fill(0, 440, SECTOR);
-  content.writeUInt32LE(0x4c4d4d42, 440);
-  content.writeUInt16LE(0xaa55, 510);
-  const entries: [type: number, mib: number, count: number][] = [
-    [0x0c, 1, 1],
-    [0x83, 2, 2],
-    [0x83, 4, 1],
-    [0x83, 5, 2],
-  ];
-  entries.forEach(([type, mib, count], i) => {
-    content[446 + 16 * i + 4] = type;
-    content.writeUInt32LE((mib * MIB) / SECTOR, 446 + 16 * i + 8);
-    content.writeUInt32LE((count * MIB) / SECTOR, 446 + 16 * i + 12);
-  });
+  const table = partitionTable([
+    [0x0c, 1 * MIB, 1 * MIB],
+    [0x83, 2 * MIB, 2 * MIB],
+    [0x83, 4 * MIB, 1 * MIB],
+    [0x83, 5 * MIB, 2 * MIB],
+  ]);
+  table.copy(content, 440, 440);
   return content;
 }
 

@@ -1,12 +1,13 @@
 /** Images are looked through; of one that is not as it was built, what is wrong is named. */
 import assert from "node:assert/strict";
-import { closeSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
 import { type Partition, readPartitions } from "../../host/image/layout.ts";
 import { parseManifest } from "../../host/image/manifest.ts";
 import { runProgram } from "../../host/image/programs.ts";
+import { writeAt } from "../card.ts";
 import { lightmamba } from "../cli/lightmamba.ts";
 import { scratchFolder } from "../firmware.ts";
 import { buildQemu, copyImage, removeImage, skipImages } from "./support.ts";
@@ -15,11 +16,7 @@ const folder = scratchFolder();
 const skip = skipImages();
 const IMAGE = join(folder, "sdcard.img");
 
-function overwrite(path: string, offset: number, text: string): void {
-  const fd = openSync(path, "r+");
-  writeSync(fd, text, offset);
-  closeSync(fd);
-}
+const overwrite = (path: string, offset: number, text: string) => writeAt(path, offset, Buffer.from(text));
 
 /** mtools and debugfs write into a partition where it lies. */
 async function inBoot(path: string, { offset }: Partition, program: string, ...args: string[]): Promise<void> {
