@@ -1,14 +1,12 @@
 import { type Command, Option } from "commander";
 import { formatTable } from "../../bench/table.ts";
-import { BOARDS } from "../../device/boards.generated.ts";
-import type { BoardName } from "../../device/index.ts";
 import { PAPER_COLUMNS, paperRows } from "../../estimate/paper.ts";
 import { formatEstimate } from "../../estimate/report.ts";
 import { type BuildChoice, estimateReport, type ModelChoice, subjectOf } from "../../estimate/subject.ts";
 import { EMBEDDED_MODEL } from "../../package.ts";
-import { OVERLAPS } from "../../runtime/accelerator.ts";
+import { addBuildOptions } from "../build-options.ts";
 import { defineCommand } from "../command.ts";
-import { decimal, integer, listOf, oneOf, shapeName } from "../options.ts";
+import { integer, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
 
 interface EstimateFlags extends ModelChoice, BuildChoice {
@@ -16,11 +14,8 @@ interface EstimateFlags extends ModelChoice, BuildChoice {
   paper?: boolean;
 }
 
-const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
-const MOST_PORTS = 32;
-
 export function define(output: Output): Command {
-  return defineCommand(
+  const command = defineCommand(
     "estimate",
     "Tell how fast a model would be on a board, from a simulation of units and memory.",
     [
@@ -36,28 +31,8 @@ export function define(output: Output): Command {
     ],
   )
     .addOption(new Option("-m, --model <dir>", `model directory (default: ${EMBEDDED_MODEL})`).conflicts("shape"))
-    .option("--shape <name>", "a published shape: 130m, 370m, 780m, 1.3b or 2.7b", shapeName)
-    .option("--activation-bits <bits>", "with --shape: 4, 5, 6 or 8 (default: 4)", oneOf([4, 5, 6, 8]))
-    .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf([4, 8]))
-    .option("--board <name>", `memories, ports and processor: ${BOARD_NAMES.join(", ")}`, oneOf(BOARD_NAMES), "vck190")
-    .option(
-      "--ports <count>",
-      "memory ports that stream weights (default: all of the board)",
-      integer({ min: 1, max: MOST_PORTS }),
-    )
-    .option("--clock <mhz>", "of the logic (default: the board's plan)", decimal({ min: 10, max: 1000 }))
-    .option(
-      "--partition <name>",
-      "fused: all on the device; split: vectors on the processor",
-      oneOf(["fused", "split"]),
-      "fused",
-    )
-    .option("--serial <list>", `what does not overlap: ${OVERLAPS.join(", ")}`, listOf(oneOf(OVERLAPS)), [])
-    .option(
-      "--state-lanes <count>",
-      "groups of 16 state values a cycle: 1, 2, 4 or 8 (default: the board's build)",
-      oneOf([1, 2, 4, 8]),
-    )
+    .option("--shape <name>", "a published shape: 130m, 370m, 780m, 1.3b or 2.7b", shapeName);
+  return addBuildOptions(command)
     .option(
       "--state-ports <count>",
       "ports that have a part of the state each, 2, 4 or 8; 0: port 0 has it (default: the board's build)",

@@ -1,7 +1,6 @@
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Column, formatTable } from "../../bench/table.ts";
-import { BOARDS } from "../../device/boards.generated.ts";
 import type { BoardName } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
 import {
@@ -22,6 +21,7 @@ import type { ActivationBits } from "../../model/description.ts";
 import type { ShapeName } from "../../model/shapes.ts";
 import { packageVersion } from "../../package.ts";
 import type { Partition } from "../../runtime/accelerator.ts";
+import { BOARD_NAMES } from "../build-options.ts";
 import { defineCommand } from "../command.ts";
 import { decimal, integer, listOf, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -56,8 +56,6 @@ const LIMITS: readonly [kind: keyof Shares, flag: keyof ExploreFlags & `max${str
   ["blockRams", "maxRamb36"],
   ["ultraRams", "maxUram"],
 ];
-
-const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
 
 export function define(output: Output): Command {
   const count = (most: number) => listOf(integer({ min: 1, max: most }));

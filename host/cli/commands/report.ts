@@ -1,18 +1,16 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
-import { BOARDS } from "../../device/boards.generated.ts";
-import type { BoardName } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
 import { type BuildChoice, type ModelChoice, subjectOf } from "../../estimate/subject.ts";
 import { formatHtml } from "../../report/html/page.ts";
 import { gatherReport, type Report } from "../../report/report.ts";
 import { formatText } from "../../report/text.ts";
 import { openWhole } from "../../report/write.ts";
-import { OVERLAPS } from "../../runtime/accelerator.ts";
+import { addBuildOptions } from "../build-options.ts";
 import { defineCommand } from "../command.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { decimal, integer, listOf, oneOf, shapeName } from "../options.ts";
+import { integer, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
 
 const FORMATS = ["html", "text", "json"] as const;
@@ -26,39 +24,20 @@ interface ReportFlags extends ModelChoice, BuildChoice {
   jobs: number;
 }
 
-const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
-const MOST_PORTS = 32;
-
 export function define(output: Output): Command {
-  return defineCommand("report", "Put all that is known of a model on a board into one page: no script, no network.", [
-    ["the largest published shape on VCK190, as a page", "report -o vck190.html"],
-    ["the embedded model, in the terminal", "report --model models/tiny-w4a4"],
-    ["one memory port and 8-bit activations", "report --shape 1.3b --ports 1 --activation-bits 8 -o one-port.html"],
-    ["for a program", "report --board u280 --json"],
-  ])
+  const command = defineCommand(
+    "report",
+    "Put all that is known of a model on a board into one page: no script, no network.",
+    [
+      ["the largest published shape on VCK190, as a page", "report -o vck190.html"],
+      ["the embedded model, in the terminal", "report --model models/tiny-w4a4"],
+      ["one memory port and 8-bit activations", "report --shape 1.3b --ports 1 --activation-bits 8 -o one-port.html"],
+      ["for a program", "report --board u280 --json"],
+    ],
+  )
     .addOption(new Option("-m, --model <dir>", "model directory").conflicts("shape"))
-    .option("--shape <name>", "a published shape: 130m, 370m, 780m, 1.3b or 2.7b (default: 2.7b)", shapeName)
-    .option("--activation-bits <bits>", "with --shape: 4, 5, 6 or 8 (default: 4)", oneOf([4, 5, 6, 8]))
-    .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf([4, 8]))
-    .option("--board <name>", `memories, ports and processor: ${BOARD_NAMES.join(", ")}`, oneOf(BOARD_NAMES), "vck190")
-    .option(
-      "--ports <count>",
-      "memory ports that stream weights (default: all of the board)",
-      integer({ min: 1, max: MOST_PORTS }),
-    )
-    .option("--clock <mhz>", "of the logic (default: the board's plan)", decimal({ min: 10, max: 1000 }))
-    .option(
-      "--partition <name>",
-      "fused: all on the device; split: vectors on the processor",
-      oneOf(["fused", "split"]),
-      "fused",
-    )
-    .option("--serial <list>", `what does not overlap: ${OVERLAPS.join(", ")}`, listOf(oneOf(OVERLAPS)), [])
-    .option(
-      "--state-lanes <count>",
-      "groups of 16 state values a cycle: 1, 2, 4 or 8 (default: the board's build)",
-      oneOf([1, 2, 4, 8]),
-    )
+    .option("--shape <name>", "a published shape: 130m, 370m, 780m, 1.3b or 2.7b (default: 2.7b)", shapeName);
+  return addBuildOptions(command)
     .option("--prompt <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 128)
     .option("--format <name>", "html, text or json (default: by the file's name; in a terminal: text)", oneOf(FORMATS))
     .option("-o, --output <file>", "write it there")

@@ -10,6 +10,7 @@ import { checkThreads, type Partition } from "../../runtime/accelerator.ts";
 import { type LoadOptions, Model } from "../../runtime/model.ts";
 import type { Session } from "../../runtime/session.ts";
 import { MOST_THREADS } from "../../runtime/threads.ts";
+import { BOARD_NAMES } from "../build-options.ts";
 import { defineCommand } from "../command.ts";
 import { addBoardOptions, type BoardOptions, buildFor, openNamedBoard } from "../device.ts";
 import { textInput } from "../input.ts";
@@ -19,8 +20,6 @@ import type { Output } from "../output.ts";
 
 /** What `npm start` goes on from. */
 const DEFAULT_PROMPT = "Once upon a time";
-
-const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
 
 /** Options of `run` as commander hands them over. */
 export interface RunOptions extends BoardOptions {
