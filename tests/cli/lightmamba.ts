@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 
@@ -43,6 +44,13 @@ export function lightmamba(args: string[], options: RunOptions = {}): Promise<En
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
     child.stdin.on("error", () => {}).end(options.stdin ?? "");
   });
+}
+
+/** What it writes on standard output, without remarks; it must end well. */
+export async function succeed(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await lightmamba([...args, "-q"]);
+  assert.equal(code, 0, `lightmamba ${args.join(" ")}: ${stdout}${stderr}`);
+  return stdout;
 }
 
 /** The same as it is shipped: compiled. */

@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { buildSimulation } from "../../host/device/index.ts";
-import { lightmamba } from "../cli/lightmamba.ts";
+import { succeed } from "../cli/lightmamba.ts";
 import { build } from "../firmware.ts";
 import { Random } from "../oracle/random.ts";
 import { Board } from "./board.ts";
@@ -111,26 +111,21 @@ async function onCard(
   }
 }
 
-async function ours(...args: string[]): Promise<void> {
-  const { code, stdout, stderr } = await lightmamba([...args, "-q"]);
-  if (code !== 0) throw new Error(`lightmamba ${args.join(" ")}: exit code ${code}\n${stdout}${stderr}`);
-}
-
 /** Builds what trials need, in a folder of the caller's. */
 export async function openWorkshop(folder: string, simulation: boolean): Promise<Workshop> {
   const at = (name: string) => join(folder, name);
   const system = (JSON.parse(build("firmware/system/build.mjs", "--board", "qemu").stdout) as { folder: string })
     .folder;
   if (simulation) await buildSimulation("top");
-  await ours("bundle", "keygen", "-o", at("update.key"));
-  await ours("image", "build", "--board", "qemu", "--update-key", at("update.pub"), "-o", at("sdcard.img"));
-  await ours("quantize", "models/tiny", "-o", at("b"), "--weights", "rtn", "--activation-bits", "8");
+  await succeed("bundle", "keygen", "-o", at("update.key"));
+  await succeed("image", "build", "--board", "qemu", "--update-key", at("update.pub"), "-o", at("sdcard.img"));
+  await succeed("quantize", "models/tiny", "-o", at("b"), "--weights", "rtn", "--activation-bits", "8");
   const bundle = (name: string, ...what: string[]) =>
-    ours("bundle", "create", "--board", "qemu", ...what, "--key", at("update.key"), "-o", at(`${name}.lmb`));
+    succeed("bundle", "create", "--board", "qemu", ...what, "--key", at("update.key"), "-o", at(`${name}.lmb`));
   await bundle("a", "--model", MODEL);
   await bundle("b", "--model", at("b"));
   await bundle("system", "--system", at("sdcard.img"));
-  await ours("run", "Before", "-n", "8", "--save-state", at("before.state"));
+  await succeed("run", "Before", "-n", "8", "--save-state", at("before.state"));
   const card = Card.from(at("sdcard.img"), at("card"), CARD_BYTES);
   for (const name of ["a.lmb", "b.lmb", "system.lmb"]) card.put(at(name), `/${name}`);
   card.put(at("before.state"), "/states/before.state");

@@ -12,10 +12,10 @@ import { runtimePath } from "../../host/runtime/engine.ts";
 import { readPublicKeys, readSigningKey } from "../../host/update/keys.ts";
 import type { BundleManifest } from "../../host/update/manifest.ts";
 import { openBundle, verifyBundle } from "../../host/update/read.ts";
-import { lightmamba } from "../cli/lightmamba.ts";
+import { lightmamba, succeed } from "../cli/lightmamba.ts";
 import { failureOf, rejectionOf } from "../device/support.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
-import { changed, manifestOf, resigned, succeed, TINY } from "./support.ts";
+import { changed, manifestOf, resigned, TINY } from "./support.ts";
 
 const folder = scratchFolder();
 const at = (name: string) => join(folder, name);
@@ -23,8 +23,8 @@ const [KEY, PUBLIC, BUNDLE] = ["update.key", "update.pub", "model.lmb"].map(at) 
 const CREATE = ["bundle", "create", "--board", "qemu", "--model", TINY];
 
 before(async () => {
-  await succeed(["bundle", "keygen", "-o", KEY], folder);
-  await succeed([...CREATE, "--key", KEY, "-o", BUNDLE], folder);
+  await succeed("bundle", "keygen", "-o", KEY);
+  await succeed(...CREATE, "--key", KEY, "-o", BUNDLE);
 });
 
 describe("a key", () => {
@@ -40,7 +40,7 @@ describe("a key", () => {
     const { stdout } = spawnSync("openssl", ["pkey", "-in", KEY, "-pubout", "-outform", "DER"]);
     assert.equal(stdout.subarray(-32).toString("base64"), raw);
     spawnSync("openssl", ["genpkey", "-algorithm", "ed25519", "-out", at("other.key")]);
-    await succeed([...CREATE, "--key", at("other.key"), "-o", at("other.lmb")], folder);
+    await succeed(...CREATE, "--key", at("other.key"), "-o", at("other.lmb"));
     const { code, stderr } = await lightmamba(["bundle", "verify", at("other.lmb"), "--key", PUBLIC]);
     assert.equal(code, EXIT.verification);
     assert.match(stderr, /other\.lmb: key: signed with another key \(expected [0-9a-f]{16}, found [0-9a-f]{16}\)/);
@@ -110,7 +110,7 @@ describe("a bundle of a model", () => {
   });
 
   it("is the same again but for its signature's key", async () => {
-    await succeed([...CREATE, "--key", KEY, "-o", at("again.lmb")], folder);
+    await succeed(...CREATE, "--key", KEY, "-o", at("again.lmb"));
     assert.ok(readFileSync(at("again.lmb")).equals(readFileSync(BUNDLE)));
     assert.deepEqual(
       readdirSync(folder).filter((name) => name.startsWith("again")),
@@ -124,14 +124,14 @@ describe("a bundle of a model", () => {
       stdout,
       /^model ([0-9a-f]{16}), for qemu, key [0-9a-f]{16}\nmodel \1, for runtime [0-9a-f]{16}\n +\d+ {2}model\/model\.safetensors {2}[0-9a-f]{12}\n/,
     );
-    const { manifest } = JSON.parse(await succeed(["bundle", "inspect", BUNDLE, "--json"], folder));
+    const { manifest } = JSON.parse(await succeed("bundle", "inspect", BUNDLE, "--json"));
     assert.deepEqual(manifest, manifestOf(readFileSync(BUNDLE)));
   });
 
   it("verifies, with one of several keys", async () => {
-    await succeed(["bundle", "keygen", "-o", at("second.key")], folder);
+    await succeed("bundle", "keygen", "-o", at("second.key"));
     writeFileSync(at("both.pub"), `${readFileSync(at("second.pub"))}\n${readFileSync(PUBLIC)}`);
-    const said = await succeed(["bundle", "verify", BUNDLE, "--key", at("both.pub")], folder);
+    const said = await succeed("bundle", "verify", BUNDLE, "--key", at("both.pub"));
     assert.deepEqual(
       said.split("\n").map((line) => line.split(":")[0]),
       ["ok    signature", "ok    files", "ok    model", ""],

@@ -20,12 +20,12 @@ import { pointerOf, stageData } from "../../host/board/data.ts";
 import { EXIT } from "../../host/errors.ts";
 import { readPartitions } from "../../host/image/layout.ts";
 import { openBundle } from "../../host/update/read.ts";
-import { lightmamba } from "../cli/lightmamba.ts";
+import { lightmamba, succeed } from "../cli/lightmamba.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { makeCard, OWN, skipCards } from "../flash/cards.ts";
 import { run, runnerFor } from "../runner/support.ts";
 import { quantizedTiny } from "../runtime/support.ts";
-import { succeed, TINY } from "./support.ts";
+import { TINY } from "./support.ts";
 
 const folder = scratchFolder();
 const at = (name: string) => join(folder, name);
@@ -102,15 +102,15 @@ async function conversation(socket: string): Promise<string> {
 
 describe("update of a board", { skip, timeout: 600_000 }, () => {
   before(async () => {
-    await succeed(["bundle", "keygen", "-o", KEY], folder);
+    await succeed("bundle", "keygen", "-o", KEY);
     mkdirSync(join(ETC, "lightmamba"), { recursive: true });
     writeFileSync(join(ETC, "lightmamba-release"), "LightMamba 0.1.0, qemu\n");
     copyFileSync(at("update.pub"), join(ETC, "lightmamba/update.pub"));
     other = await quantizedTiny(8);
     copyFileSync(join(TINY, "tokenizer.json"), join(other, "tokenizer.json"));
-    await succeed(["bundle", "create", "--board", "qemu", "--model", other, "--key", KEY, "-o", MODEL], folder);
+    await succeed("bundle", "create", "--board", "qemu", "--model", other, "--key", KEY, "-o", MODEL);
     await makeCard(CARD);
-    await succeed(["bundle", "create", "--system", CARD, "--key", KEY, "-o", SYSTEM], folder);
+    await succeed("bundle", "create", "--system", CARD, "--key", KEY, "-o", SYSTEM);
   });
   after(() => {
     for (const child of children) child.kill("SIGKILL");
@@ -144,7 +144,7 @@ describe("update of a board", { skip, timeout: 600_000 }, () => {
     const socket = await serving(board);
     const to = ["--to", `unix:${socket}`, "--json"];
     const own = at("own.lmb");
-    await succeed(["bundle", "create", "--board", "qemu", "--model", TINY, "--key", KEY, "-o", own], folder);
+    await succeed("bundle", "create", "--board", "qemu", "--model", TINY, "--key", KEY, "-o", own);
     const { code, stdout } = await lightmamba(["update", own, ...to]);
     assert.deepEqual([code, JSON.parse(stdout).sent], [0, []]);
     assert.equal(current(board), bundleModel(own));
@@ -172,19 +172,16 @@ describe("update of a board", { skip, timeout: 600_000 }, () => {
       [
         "signed with another key",
         async (path) => {
-          await succeed(["bundle", "keygen", "-o", at("stranger.key")], folder);
-          return succeed(
-            ["bundle", "create", "--board", "qemu", "--model", other, "--key", at("stranger.key"), "-o", path],
-            folder,
-          );
+          await succeed("bundle", "keygen", "-o", at("stranger.key"));
+          const signed = ["--key", at("stranger.key"), "-o", path];
+          return succeed("bundle", "create", "--board", "qemu", "--model", other, ...signed);
         },
         "device",
         /the board refuses: .*key/,
       ],
       [
         "for another board",
-        (path) =>
-          succeed(["bundle", "create", "--board", "vck190", "--model", other, "--key", KEY, "-o", path], folder),
+        (path) => succeed("bundle", "create", "--board", "vck190", "--model", other, "--key", KEY, "-o", path),
         "verification",
         /a bundle for another board \(expected vck190, found qemu\)/,
       ],
@@ -192,7 +189,7 @@ describe("update of a board", { skip, timeout: 600_000 }, () => {
         "with a system for which the card has no model",
         async (path) => {
           await makeCard(at("strange.img"), { runtimes: ["1".repeat(64), ""] });
-          return succeed(["bundle", "create", "--system", at("strange.img"), "--key", KEY, "-o", path], folder);
+          return succeed("bundle", "create", "--system", at("strange.img"), "--key", KEY, "-o", path);
         },
         "device",
         /the board refuses: .*model/,

@@ -12,12 +12,12 @@ import { openBundle } from "../../host/update/read.ts";
 import { sendFile } from "../../host/update/send.ts";
 import { begin } from "../../host/update/session.ts";
 import { updateBoard } from "../../host/update/update.ts";
-import { lightmamba, type RunOptions } from "../cli/lightmamba.ts";
+import { lightmamba, type RunOptions, succeed } from "../cli/lightmamba.ts";
 import { rejectionOf } from "../device/support.ts";
 import { scratchFolder } from "../firmware.ts";
 import { OWN } from "../flash/cards.ts";
 import { FakeBoard, type Faults } from "./fake-board.ts";
-import { changed, manifestOf, resigned, succeed, TINY } from "./support.ts";
+import { changed, manifestOf, resigned, TINY } from "./support.ts";
 
 const folder = scratchFolder();
 const at = (name: string) => join(folder, name);
@@ -26,8 +26,8 @@ const TO = ["--to", `unix:${SOCKET}`];
 let board: FakeBoard | undefined;
 
 before(async () => {
-  await succeed(["bundle", "keygen", "-o", KEY], folder);
-  await succeed(["bundle", "create", "--board", "qemu", "--model", TINY, "--key", KEY, "-o", BUNDLE], folder);
+  await succeed("bundle", "keygen", "-o", KEY);
+  await succeed("bundle", "create", "--board", "qemu", "--model", TINY, "--key", KEY, "-o", BUNDLE);
 });
 after(() => board?.close());
 

@@ -6,10 +6,10 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
-import { lightmamba, type RunOptions } from "../cli/lightmamba.ts";
+import { lightmamba, type RunOptions, succeed } from "../cli/lightmamba.ts";
 import { scratchFolder, withoutProgram } from "../firmware.ts";
 import { FakeBoard, type Faults } from "./fake-board.ts";
-import { manifestOf, succeed, TINY } from "./support.ts";
+import { manifestOf, TINY } from "./support.ts";
 
 const folder = scratchFolder();
 const at = (name: string) => join(folder, name);
@@ -46,8 +46,8 @@ async function update(faults: Faults = {}, period = 0, options: RunOptions = {})
 
 describe("update over a serial line", { skip }, () => {
   before(async () => {
-    await succeed(["bundle", "keygen", "-o", KEY], folder);
-    await succeed(["bundle", "create", "--board", "qemu", "--model", TINY, "--key", KEY, "-o", BUNDLE], folder);
+    await succeed("bundle", "keygen", "-o", KEY);
+    await succeed("bundle", "create", "--board", "qemu", "--model", TINY, "--key", KEY, "-o", BUNDLE);
   });
   after(detach);
 

@@ -5,15 +5,8 @@ import { join } from "node:path";
 import { HEADER_BYTES, makeHead } from "../../host/update/header.ts";
 import { readSigningKey } from "../../host/update/keys.ts";
 import type { BundleManifest } from "../../host/update/manifest.ts";
-import { lightmamba } from "../cli/lightmamba.ts";
 
 export const TINY = join(import.meta.dirname, "../../models/tiny-w4a4");
-
-export async function succeed(args: string[], cwd: string): Promise<string> {
-  const { code, stdout, stderr } = await lightmamba([...args, "-q"], { cwd });
-  assert.equal(code, 0, stdout + stderr);
-  return stdout;
-}
 
 /** A copy of the bundle with other bytes. */
 export function changed(from: string, to: string, change: (bytes: Buffer) => Buffer | undefined): string {

@@ -6,10 +6,10 @@ import { before, describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
 import { readPartitions } from "../../host/image/layout.ts";
 import { openBundle } from "../../host/update/read.ts";
-import { lightmamba } from "../cli/lightmamba.ts";
+import { lightmamba, succeed } from "../cli/lightmamba.ts";
 import { scratchFolder } from "../firmware.ts";
 import { makeCard, OWN, skipCards } from "../flash/cards.ts";
-import { succeed, TINY } from "./support.ts";
+import { TINY } from "./support.ts";
 
 const folder = scratchFolder();
 const at = (name: string) => join(folder, name);
@@ -24,7 +24,7 @@ function create(...args: string[]) {
 
 describe("a bundle of a system", { skip }, () => {
   before(async () => {
-    await succeed(["bundle", "keygen", "-o", KEY], folder);
+    await succeed("bundle", "keygen", "-o", KEY);
     await makeCard(IMAGE);
   });
 
@@ -43,7 +43,7 @@ describe("a bundle of a system", { skip }, () => {
     assert.ok(partition.subarray(0, found.length).equals(found));
     // What squashfs says that it uses, in whole blocks
     assert.equal(found.length, Math.ceil(Number(partition.readBigUInt64LE(40)) / 4096) * 4096);
-    await succeed(["bundle", "verify", BUNDLE, "--key", at("update.pub")], folder);
+    await succeed("bundle", "verify", BUNDLE, "--key", at("update.pub"));
   });
 
   it("alone has no model", async () => {
