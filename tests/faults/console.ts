@@ -17,16 +17,14 @@ export const ON_ACCELERATOR = `${ALONE} lightmamba.run=serve+--device+board+--se
 export const COMMANDS = `${ALONE} lightmamba.device=wasm lightmamba.run=--version`;
 
 /** A line of a conversation; the answer, until the next question. */
-export async function ask(board: Board, line: string): Promise<string> {
-  board.type(line);
-  const { 1: answer } = await board.until(new RegExp(`^${literally(line)}\\n([\\s\\S]*?)(?<=^|\\n)> $`));
-  return answer!;
-}
+export const ask = (board: Board, line: string) => answerTo(board, line, "(?<=^|\\n)> $");
 
 /** A command; what it wrote, until the prompt. */
-export async function command(board: Board, line: string): Promise<string> {
+export const command = (board: Board, line: string) => answerTo(board, line, "lightmamba> $");
+
+async function answerTo(board: Board, line: string, end: string): Promise<string> {
   board.type(line);
-  const { 1: answer } = await board.until(new RegExp(`^${literally(line)}\\n([\\s\\S]*?)lightmamba> $`));
+  const { 1: answer } = await board.until(new RegExp(`^${literally(line)}\\n([\\s\\S]*?)${end}`));
   return answer!;
 }
 

@@ -1,10 +1,8 @@
 /** `npm run faults`: what a board survives, tried in QEMU, as a table. docs/reliability.md. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { markdown, pageOf, writePage } from "../../bench/pages.ts";
 import { type Column, formatTable } from "../../host/bench/table.ts";
 import { EXIT, LightMambaError } from "../../host/errors.ts";
+import { withScratch } from "../../host/image/scratch.ts";
 import { readScriptOptions, runScript } from "../../host/tools/script.ts";
 import { type Options, openWorkshop, type Result, TRIALS, type Trial, type Workshop } from "./trials.ts";
 
@@ -84,16 +82,14 @@ runScript("faults", async () => {
   const [tries, tokens, jobs, seed] = (["tries", "tokens", "jobs", "seed"] as const).map((name) =>
     number(numbers[name], `--${name}`),
   );
-  const folder = mkdtempSync(join(tmpdir(), "lightmamba-faults-"));
+  const say = (text: string) => void process.stderr.write(`${text}\n`);
   // QEMU ends with this process
   process.once("SIGINT", () => process.exit(EXIT.interrupted));
-  process.on("exit", () => rmSync(folder, { recursive: true }));
-  const workshop = await openWorkshop(
-    folder,
-    chosen.some(({ simulation }) => simulation),
-  );
-  const say = (text: string) => void process.stderr.write(`${text}\n`);
-  const results = await runAll(chosen, workshop, { tries: tries!, tokens: tokens!, seed: seed!, say }, jobs!);
+  const results = await withScratch(async (folder) => {
+    const simulation = chosen.some((one) => one.simulation);
+    const workshop = await openWorkshop(folder, simulation);
+    return runAll(chosen, workshop, { tries: tries!, tokens: tokens!, seed: seed!, say }, jobs!);
+  });
   process.stdout.write(json ? `${JSON.stringify(results)}\n` : `${formatTable(results, COLUMNS)}\n`);
   if (results.some(({ failure }) => failure !== undefined)) process.exitCode = EXIT.verification;
   else if (save) writePage(pageOf("docs/reliability.md", { faults: markdown(results, COLUMNS) }));
