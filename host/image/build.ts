@@ -12,7 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { stageData } from "../board/data.ts";
 import { fileSha256 } from "../checkpoint/sha256.ts";
 import { LightMambaError } from "../errors.ts";
@@ -26,7 +26,7 @@ import { type FileHash, formatManifest, hashesBelow, MANIFEST, type Manifest } f
 import { BOOT_IMAGE, bootFiles, makeData, makeImage, makeSystem, SYSTEM_FILE } from "./partitions.ts";
 import { checkPdi, packBootImage } from "./pdi.ts";
 import { isProgramFailure } from "./programs.ts";
-import { withScratch } from "./scratch.ts";
+import { checkOutput, withScratch } from "./scratch.ts";
 import { stageSystem } from "./system.ts";
 
 export const IMAGE_BOARDS = ["vck190", "qemu"] as const;
@@ -57,7 +57,7 @@ const MADE = "output/sdcard.img";
 
 /** Writes `output`, and beside it .bmap, .sha256 and .manifest.json; where a program fails, .log has what all of them said. */
 export async function buildImage(output: string, options: ImageOptions): Promise<BuiltImage> {
-  checkOutput(output);
+  checkOutput(output, ": an image is written to a file, a card by flash");
   const { board, bootBin, basePdi, updateKey, say } = options;
   if (updateKey !== undefined) readPublicKeys(updateKey);
   for (const pdi of [bootBin, basePdi]) if (pdi !== undefined) await checkPdi(pdi, options);
@@ -92,15 +92,6 @@ async function keepingLog<T>(stage: string, output: string, action: () => Promis
     const detail = { hint: `${output}.log has all that the programs said` };
     throw new LightMambaError(error.exit, error.message, detail);
   }
-}
-
-function checkOutput(output: string): void {
-  if (!existsSync(dirname(resolve(output))))
-    throw new LightMambaError("usage", "no such folder", { file: dirname(resolve(output)) });
-  if (existsSync(output) && !statSync(output).isFile())
-    throw new LightMambaError("usage", "is there, and no file: an image is written to a file, a card by flash", {
-      file: output,
-    });
 }
 
 // ------------------------------------------------------------------------------------------------ what is in it

@@ -1,7 +1,8 @@
-/** Folders for what is under way. */
-import { mkdtempSync, rmSync } from "node:fs";
+/** Folders for what is under way, and the files that come of it. */
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { LightMambaError } from "../errors.ts";
 
 const TEMPORARY = join(tmpdir(), "lightmamba-");
 const TRIES = 100;
@@ -18,6 +19,14 @@ export async function withScratch<T>(action: (folder: string) => Promise<T>, pre
     process.off("exit", remove);
     remove();
   }
+}
+
+/** Of a file to write: its folder is there, and nothing but a file has its name. `instead`: what else could be done. */
+export function checkOutput(output: string, instead = ""): void {
+  const folder = dirname(resolve(output));
+  if (!existsSync(folder)) throw new LightMambaError("usage", "no such folder", { file: folder });
+  if (existsSync(output) && !statSync(output).isFile())
+    throw new LightMambaError("usage", `is there, and no file${instead}`, { file: output });
 }
 
 /** Programs that are being ended may still write there. */

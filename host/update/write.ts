@@ -1,12 +1,12 @@
 /** Makes bundles: a system, a model, or both, signed. Written beside, synced and renamed: half a bundle is never there. */
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type BoardModel, prepareById } from "../board/data.ts";
 import { InputFile, systemReason } from "../checkpoint/file.ts";
 import { LightMambaError } from "../errors.ts";
-import { withScratch } from "../image/scratch.ts";
+import { checkOutput, withScratch } from "../image/scratch.ts";
 import { aligned, makeHead } from "./header.ts";
 import type { SigningKey } from "./keys.ts";
 import { BUNDLE_BOARDS, type BundleFile, type BundleManifest, SYSTEM_FILE } from "./manifest.ts";
@@ -58,13 +58,6 @@ export async function createBundle(output: string, options: BundleOptions): Prom
     },
     `${resolve(output)}.`,
   );
-}
-
-function checkOutput(output: string): void {
-  const folder = dirname(resolve(output));
-  if (!existsSync(folder)) throw new LightMambaError("usage", "no such folder", { file: folder });
-  if (existsSync(output) && !statSync(output).isFile())
-    throw new LightMambaError("usage", "is there, and no file", { file: output });
 }
 
 function boardOf({ board, system: image, model }: BundleOptions, system: ImageSystem | undefined) {
