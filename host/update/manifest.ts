@@ -39,6 +39,7 @@ const equal =
   (wanted: JsonValue): Check =>
   (value) =>
     value === wanted;
+const isBoard: Check = (value) => BUNDLE_BOARDS.some((board) => board === value);
 const size: Check = (value) => Number.isSafeInteger(value) && Number(value) > 0;
 
 const SYSTEM = { version: isTitle, runtime: matching(SHORT_HASH), file: equal(SYSTEM_FILE) };
@@ -50,11 +51,10 @@ export function parseBundleManifest(bytes: string, file: string): BundleManifest
   const value = parseJson(bytes, file);
   if (!isObject(value)) throw badInput("the manifest is no object", { file, found: describe(value) });
   const { system, model, files } = value;
-  const boards = new RegExp(`^(${BUNDLE_BOARDS.join("|")})$`);
   checkKeys(file, "", value, {
     format: equal("lightmamba-bundle"),
     version: equal(1),
-    board: matching(boards),
+    board: isBoard,
     title: isTitle,
     files: Array.isArray,
     ...(system === undefined ? {} : { system: isObject }),
