@@ -10,7 +10,7 @@ import { alignedBuffer, openDrive } from "../../host/flash/target.ts";
 import { writeImage } from "../../host/flash/write.ts";
 import { BLOCK } from "../../host/image/bmap.ts";
 import { run, scratchFolder } from "../firmware.ts";
-import { addPartition, attachLoop, numberOf, skipLoops } from "./loops.ts";
+import { addPartition, attachLoop, mounted, numberOf, skipLoops } from "./loops.ts";
 import { fakeDrive, imageContent, MIB, writeImageFile } from "./support.ts";
 
 const folder = scratchFolder();
@@ -23,17 +23,6 @@ function makeLoop(bytes = 8 * MIB, flags: string[] = []): { drive: Drive; file: 
   writeFileSync(file, Buffer.alloc(bytes, 0xa5));
   const path = attachLoop(file, flags);
   return { drive: fakeDrive({ path, number: numberOf(path), bytes, model: "Loop" }), file };
-}
-
-async function mounted(device: string, name: string, action: () => Promise<void>): Promise<void> {
-  const mount = join(folder, name);
-  mkdirSync(mount);
-  run("mount", device, mount);
-  try {
-    await action();
-  } finally {
-    run("umount", mount);
-  }
 }
 
 const image = () => checkImage(writeImageFile(folder, "sdcard.img", imageContent(), true), { room: 8 * MIB });
@@ -91,7 +80,7 @@ describe("a real block device is refused", { skip }, () => {
   it("while it is mounted, even if the list does not know", async () => {
     const { drive } = makeLoop();
     run("mke2fs", "-q", drive.path);
-    await mounted(drive.path, "mount-b", async () =>
+    await mounted(drive.path, join(folder, "mount-b"), async () =>
       assert.match((await openFailure(drive)).message, /is in use by another program/),
     );
   });
@@ -101,7 +90,7 @@ describe("a real block device is refused", { skip }, () => {
     const partition = join(folder, "partition");
     addPartition(drive.path, 1, 2048, 4096, partition);
     run("mke2fs", "-q", partition);
-    await mounted(partition, "mount-c", async () =>
+    await mounted(partition, join(folder, "mount-c"), async () =>
       assert.match((await openFailure(drive)).message, /is in use by another program/),
     );
   });

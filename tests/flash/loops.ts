@@ -31,6 +31,17 @@ export function addPartition(loop: string, number: number, start: number, count:
   run("mknod", node, "b", major!, minor!);
 }
 
+/** `action` on a device's file system, mounted there. */
+export async function mounted<T>(device: string, mount: string, action: (mount: string) => T | Promise<T>): Promise<T> {
+  mkdirSync(mount, { recursive: true });
+  run("mount", device, mount);
+  try {
+    return await action(mount);
+  } finally {
+    run("umount", mount);
+  }
+}
+
 /** Why tests with loops must be skipped: no root, no /dev/loop-control, or a container that may not mount. */
 export function skipLoops(folder: string): string | false {
   try {

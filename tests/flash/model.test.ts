@@ -27,7 +27,7 @@ import { lightmamba, type RunOptions } from "../cli/lightmamba.ts";
 import { rejectionOf } from "../device/support.ts";
 import { run, scratchFolder, withoutProgram } from "../firmware.ts";
 import { DATA_OFFSET, makeCard, OWN, skipCards } from "./cards.ts";
-import { addPartition, attachLoop, numberOf, skipLoops } from "./loops.ts";
+import { addPartition, attachLoop, mounted, numberOf, skipLoops } from "./loops.ts";
 import { fakeDrive, imageContent, MIB } from "./support.ts";
 
 const folder = scratchFolder();
@@ -165,16 +165,8 @@ function put({ drive }: LoopCard, options: RunOptions = {}, ...args: string[]) {
 }
 
 /** What is in the data partition, with it mounted. */
-async function inside<T>({ node }: { node: string }, action: (data: string) => T | Promise<T>): Promise<T> {
-  const mount = at("mount");
-  mkdirSync(mount, { recursive: true });
-  run("mount", "-t", "ext4", node, mount);
-  try {
-    return await action(mount);
-  } finally {
-    run("umount", mount);
-  }
-}
+const inside = <T>({ node }: { node: string }, action: (data: string) => T | Promise<T>) =>
+  mounted(node, at("mount"), action);
 
 const listed = (data: string) => ({
   models: readdirSync(join(data, "models")).sort(),
