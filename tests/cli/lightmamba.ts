@@ -15,6 +15,7 @@ export interface RunOptions {
   /** Default: the sources. */
   main?: string;
   cwd?: string;
+  onStart?(child: ChildProcess): void;
   /** Called when the first text arrives. */
   onStdout?(child: ChildProcess): void;
   /** Sees standard error as it comes. */
@@ -31,6 +32,7 @@ export function lightmamba(args: string[], options: RunOptions = {}): Promise<En
     const env = { ...process.env, ...NEUTRAL, ...options.env };
     const main = options.main ?? join(ROOT, "host/cli/main.ts");
     const child = spawn(process.execPath, [main, ...args], { env, cwd: options.cwd ?? ROOT });
+    options.onStart?.(child);
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       if (stdout === "") options.onStdout?.(child);

@@ -139,11 +139,19 @@ describe("a bundle of a model", () => {
   });
 
   it("leaves nothing behind when it is interrupted", async () => {
+    const left = () => readdirSync(folder).filter((name) => name.startsWith("interrupted"));
     const { code } = await lightmamba([...CREATE, "--key", KEY, "-o", at("interrupted.lmb")], {
-      onStderr: (_, child) => child.kill("SIGINT"),
+      onStart: (child) => {
+        // The model is prepared there, before anything can be heard
+        const timer = setInterval(() => {
+          if (left().length === 0) return;
+          clearInterval(timer);
+          child.kill("SIGINT");
+        }, 5);
+        child.on("close", () => clearInterval(timer));
+      },
     });
-    const left = readdirSync(folder).filter((name) => name.startsWith("interrupted"));
-    assert.deepEqual([code, left], [EXIT.interrupted, []]);
+    assert.deepEqual([code, left()], [EXIT.interrupted, []]);
   });
 });
 
