@@ -6,7 +6,7 @@ import { places } from "./accel-memory";
 import { config } from "./config";
 import { BEAT_BYTES } from "./contract";
 import { allocate } from "./memory";
-import { exponentBytes, layerStateBytes, layersBytes, partBytes, ringBytes } from "./state";
+import { exponentBytes, layerStateBytes, layersBytes, partBytes, ringBytes, shareBytes } from "./state";
 
 /** The whole state as the device has it: F and taps of all layers, then part after part. */
 let dealt: usize = 0;
@@ -59,7 +59,7 @@ function deal(layers: usize, out: bool): void {
     const state = layers + i * layerStateBytes();
     move(state, dealt + i * ringBytes(), ringBytes(), out);
     dealBeats(state + ringBytes(), i, 0, exponents, out);
-    dealBeats(state + ringBytes() + exponents, i, roomOf(exponents), codes, out);
+    dealBeats(state + ringBytes() + exponents, i, shareBytes(exponents, build.statePorts), codes, out);
   }
 }
 
@@ -70,12 +70,6 @@ function dealBeats(state: usize, layer: usize, at: usize, bytes: usize, out: boo
     const part = dealtPart(<i32>(beat % ports)) + layer * partBytes(build.statePorts);
     move(state + beat * BEAT_BYTES, part + at + (beat / ports) * BEAT_BYTES, BEAT_BYTES, out);
   }
-}
-
-/** Of so many bytes in each part. */
-function roomOf(bytes: usize): usize {
-  const ports = <usize>build.statePorts;
-  return ((bytes / BEAT_BYTES + ports - 1) / ports) * BEAT_BYTES;
 }
 
 function move(state: usize, part: usize, bytes: usize, out: bool): void {

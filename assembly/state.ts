@@ -45,11 +45,15 @@ export function layerStateBytes(): usize {
   return ringBytes() + exponentBytes() + aligned(codeBytes());
 }
 
-/** What each of so many parts has of a layer: every ports-th beat of its exponents, and of its codes. */
+/** What each of so many parts has of bytes that are dealt out beat by beat. */
+export function shareBytes(bytes: usize, ports: i32): usize {
+  const all = <usize>ports * BEAT_BYTES;
+  return ((bytes + all - 1) / all) * BEAT_BYTES;
+}
+
+/** The same of a layer: its share of the exponents, and of the codes. */
 export function partBytes(ports: i32): usize {
-  const each = <usize>ports * BEAT_BYTES;
-  const exponents = (exponentBytes() + each - 1) / each;
-  return (exponents + (aligned(codeBytes()) + each - 1) / each) * BEAT_BYTES;
+  return shareBytes(exponentBytes(), ports) + shareBytes(aligned(codeBytes()), ports);
 }
 
 /** Bytes of all layers, which follow each other. */
