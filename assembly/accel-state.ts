@@ -65,10 +65,14 @@ function deal(layers: usize, out: bool): void {
 
 /** at: in the parts of a layer. */
 function dealBeats(state: usize, layer: usize, at: usize, bytes: usize, out: bool): void {
-  const ports = <usize>build.statePorts;
-  for (let beat: usize = 0; beat < bytes / BEAT_BYTES; beat++) {
-    const part = dealtPart(<i32>(beat % ports)) + layer * partBytes(build.statePorts);
-    move(state + beat * BEAT_BYTES, part + at + (beat / ports) * BEAT_BYTES, BEAT_BYTES, out);
+  const ports = build.statePorts;
+  const stride = <usize>ports * BEAT_BYTES;
+  for (let part = 0; part < ports; part++) {
+    let place = dealtPart(part) + layer * partBytes(ports) + at;
+    for (let beat = <usize>part * BEAT_BYTES; beat < bytes; beat += stride) {
+      move(state + beat, place, BEAT_BYTES, out);
+      place += BEAT_BYTES;
+    }
   }
 }
 
