@@ -53,7 +53,6 @@ export class Places {
   turned: u64; //     the same, transformed
   logits: u64;
   state: u64; //      of all layers; F and taps alone where other ports have the rest
-  parts: usize; //    u64 [STATE_PARTS]: where each part of the state begins
   // Only read
   norm: u64; //       norm record of the codes of the residual
   signs: u64;
@@ -108,9 +107,7 @@ export function placeData(at: u64): u64 {
   p.turned = p.u + tokens * uBytes();
   p.logits = p.turned + tokens * uBytes();
   p.state = p.logits + beats(headRows() * 4);
-  p.parts = parts;
-  if (build.statePorts == 0) return p.state + <u64>config.layers * layerStateBytes();
-  return placeParts(0, p.state + <u64>config.layers * ringBytes());
+  return placeParts(0, p.state + <u64>config.layers * stateStride());
 }
 
 /** Parts of the state that lie in a memory, one after the other from `at` on; returns the first address behind them. */
@@ -128,7 +125,12 @@ export function stateStride(): u64 {
   return build.statePorts == 0 ? layerStateBytes() : ringBytes();
 }
 
+/** Where each part of the state begins, u64. */
 const parts: usize = memory.data(STATE_PARTS * 8, 8);
+
+export function partPlace(part: i32): u64 {
+  return load<u64>(parts + ((<usize>part) << 3));
+}
 
 // ---------------------------------------------------------------------------------------------------- the walk
 
@@ -304,8 +306,7 @@ function putRecord(l: Layer, constants: u64): void {
 function putParts(layer: i32): void {
   const at = next(BEAT_BYTES);
   for (let part = 0; part < build.statePorts; part++) {
-    const place = (<usize>part) << 3;
-    store<u64>(at + place, load<u64>(parts + place) + <u64>layer * partBytes(build.statePorts));
+    store<u64>(at + ((<usize>part) << 3), partPlace(part) + <u64>layer * partBytes(build.statePorts));
   }
 }
 

@@ -2,7 +2,7 @@
 // stay together, and of exponents and codes beat i of a layer is the next one of part i mod statePorts (docs/device.md, State).
 import { read, write } from "./accel";
 import { build } from "./accel-build";
-import { places } from "./accel-memory";
+import { partPlace, places } from "./accel-memory";
 import { config } from "./config";
 import { BEAT_BYTES } from "./contract";
 import { allocate } from "./memory";
@@ -45,10 +45,6 @@ function partLength(): usize {
 
 function dealtPart(part: i32): usize {
   return dealt + <usize>config.layers * ringBytes() + <usize>part * partLength();
-}
-
-function partPlace(part: i32): u64 {
-  return load<u64>(places.parts + ((<usize>part) << 3));
 }
 
 /** out: from the state to the parts, else back. */
