@@ -32,34 +32,35 @@ function memoryRates(board: Board): { ports: number[]; rate: number }[] {
  * rate. `sides` are the bytes that each port moves meanwhile beside the weights: state, rows, constants.
  */
 export function portShares(board: Board, weights: number, sides: readonly number[]): number[] {
-  const memories = memoryRates(board).filter(({ ports }) => ports.length > 0);
   const side = (port: number) => sides[port] ?? 0;
+  const memories = memoryRates(board).map((memory) => ({ ...memory, side: sumOf(memory.ports, side) }));
   const shares = board.ports.map(() => 0);
-  // Memories that have too much beside the weights get none, and the others are done at the same time
-  let open = memories;
-  for (;;) {
-    const total = open.reduce((sum, { rate }) => sum + rate, 0);
-    const load = open.reduce((sum, { ports }) => sum + sumOf(ports, side), weights);
-    const full = open.filter(({ ports, rate }) => sumOf(ports, side) > (load * rate) / total);
-    if (full.length === 0) {
-      for (const { ports, rate } of open) spread(ports, (load * rate) / total, side, shares);
-      break;
-    }
-    open = open.filter((one) => !full.includes(one));
+  const all = openOf(memories, weights + sumOf(memories, (memory) => memory.side));
+  for (const { ports, rate } of all.open) {
+    const members = ports.map((port) => ({ port, rate: 1, side: side(port) }));
+    const own = openOf(members, (all.load * rate) / all.rates);
+    for (const one of own.open) shares[one.port] = own.load / own.rates - one.side;
   }
   return shares.some((share) => share > 0) ? shares : shares.map(() => 1);
 }
 
-function sumOf(ports: readonly number[], of: (port: number) => number): number {
-  return ports.reduce((sum, port) => sum + of(port), 0);
+/** Those who get weights, and their load with what is beside these. Who has more beside than a part by rate gets none, so that the others are done together. */
+function openOf<T extends { rate: number; side: number }>(
+  members: readonly T[],
+  load: number,
+): { open: readonly T[]; load: number; rates: number } {
+  const rates = sumOf(members, ({ rate }) => rate);
+  const isFull = ({ rate, side }: T) => side > (load * rate) / rates;
+  const full = members.filter(isFull);
+  if (full.length === 0) return { open: members, load, rates };
+  return openOf(
+    members.filter((member) => !isFull(member)),
+    load - sumOf(full, ({ side }) => side),
+  );
 }
 
-/** The load of a memory over its ports; what one has beyond its part, the others have less. */
-function spread(ports: readonly number[], load: number, side: (port: number) => number, shares: number[]): void {
-  const over = ports.filter((port) => side(port) > load / ports.length);
-  const rest = ports.filter((port) => !over.includes(port));
-  if (over.length === 0) for (const port of ports) shares[port] = load / ports.length - side(port);
-  else if (rest.length > 0) spread(rest, load - sumOf(over, side), side, shares);
+function sumOf<T>(members: readonly T[], of: (member: T) => number): number {
+  return members.reduce((sum, member) => sum + of(member), 0);
 }
 
 /**
