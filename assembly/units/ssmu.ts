@@ -14,14 +14,14 @@ import { HeadStep } from "./ssmu-groups";
 import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
-/** One token in one layer: raw in_proj outputs, and room for what is made of them. C = conv channels, Np = N padded to 16. */
+/** One token in one layer: raw in_proj outputs, and room for what is made of them. C = conv channels. */
 @unmanaged
 export class SsmuBuffers {
   z: usize; //      i16 [E]
   conv: usize; //   i16 [C], x | B | C raw; after conv and SiLU in place
   dt: usize; //     i16 [H]
-  bCodes: usize; // i16 [G][Np], int8 values
-  cCodes: usize; // i16 [G][Np]
+  bCodes: usize; // i16 [G][codeRowBytes / 2], int8 values
+  cCodes: usize; // the same
   bExponent: usize; // i32 [G]
   cExponent: usize; // i32 [G]
   y: usize; //      i32 [E], Q12
