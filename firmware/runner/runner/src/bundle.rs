@@ -2,6 +2,7 @@
 use crate::{
     error::{Error, Exit, Result, bad_input},
     keys::{KEY_ID_BYTES, Keys},
+    lines::shown,
     setup::{SETUP, TOKENIZER, WEIGHTS},
     store::{is_id, model_id},
 };
@@ -190,7 +191,7 @@ fn wrong(field: &str, expected: &str, found: &str) -> Error {
     bad_input("not as it must be")
         .field(field)
         .expected(expected)
-        .found(shown(found))
+        .found(shown(found, MOST_TEXT))
 }
 
 fn same(field: &str, expected: &str, found: &str) -> Result<()> {
@@ -215,10 +216,6 @@ fn text(field: &str, found: &str) -> Result<()> {
         return Ok(());
     }
     Err(wrong(field, &format!("1 to {MOST_TEXT} bytes of text"), found))
-}
-
-fn shown(found: &str) -> String {
-    found.chars().take(MOST_TEXT).flat_map(char::escape_default).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use crate::{
     error::{Error, Result, bad_input, usage},
     generate::{Options, generate},
     interrupt,
+    lines::{MOST_SHOWN, shown},
     model::Model,
     session::Session,
     setup::Sampler,
@@ -16,8 +17,6 @@ use std::{
 
 const MOST_NAME_BYTES: usize = 64;
 const MOST_TOKENS: u32 = 1 << 24;
-/// Of what a user sent, in messages.
-const MOST_SHOWN: usize = 64;
 const HELP: &str = "a line       text to continue; an empty one goes on
 /reset       forget the conversation; the seed begins anew
 /seed N      of what is drawn from here on
@@ -180,7 +179,7 @@ impl<'a> Conversation<'a> {
                 self.fed = true;
                 Ok(())
             }
-            _ => Err(usage(format!("no command /{}: /help", shown(name)))),
+            _ => Err(usage(format!("no command /{}: /help", shown(name, MOST_SHOWN)))),
         }
     }
 
@@ -189,7 +188,7 @@ impl<'a> Conversation<'a> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > MOST_NAME_BYTES || name.starts_with('.') || !name.chars().all(plain) {
             let error = usage("not a name").expected("letters, digits, - _ . and no . in front");
-            return Err(error.found(shown(name)));
+            return Err(error.found(shown(name, MOST_SHOWN)));
         }
         Ok(self.rules.states.join(format!("{name}.state")))
     }
@@ -214,11 +213,6 @@ fn number(text: &str, most: u32) -> Result<u32> {
     found.ok_or_else(|| {
         usage("not a number")
             .expected(format!("0 to {most}"))
-            .found(shown(text))
+            .found(shown(text, MOST_SHOWN))
     })
-}
-
-/// Of what was sent, as much as a message should have, without what a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().take(MOST_SHOWN).flat_map(char::escape_default).collect()
 }

@@ -2,6 +2,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 pub const MOST_BYTES: usize = 65536;
+/// Of what was sent, in messages.
+pub const MOST_SHOWN: usize = 64;
 
 pub struct Lines<R> {
     input: BufReader<R>,
@@ -59,6 +61,11 @@ impl<R: Read> Lines<R> {
             }
         }
     }
+}
+
+/// As much of a text as a message should have, without what a terminal would obey.
+pub fn shown(text: &str, most: usize) -> String {
+    text.chars().take(most).flat_map(char::escape_default).collect()
 }
 
 #[cfg(test)]

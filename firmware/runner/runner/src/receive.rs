@@ -5,7 +5,7 @@ use crate::{
     error::{Result, bad_input},
     incoming::Incoming,
     install::{Done, Installation},
-    lines::{Line, Lines},
+    lines::{Line, Lines, MOST_SHOWN, shown},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::io::{self, Read, Write};
@@ -16,8 +16,6 @@ const BEGINS: [&str; 2] = ["/update", "update receive"];
 const ERASE: char = '\x15';
 /// Lines that a bad connection may spoil, one after the other.
 const MOST_NOISE: u32 = 1000;
-/// Of what was sent, in messages.
-const MOST_SHOWN: usize = 64;
 
 /// What is to be done with a model that has come. It has a place to say what goes on.
 pub type Settle<'a> = dyn FnMut(&Done, &mut dyn FnMut(&str)) -> Result<()> + 'a;
@@ -126,7 +124,10 @@ impl<'a> Receiver<'a> {
                 let incoming = self.incoming.take().expect("a file comes");
                 Ok(Answer::Say(format!("ok {}", installation.close(incoming)?)))
             }
-            _ => self.noise(&format!("not a line that is expected here: {}", shown(line))),
+            _ => self.noise(&format!(
+                "not a line that is expected here: {}",
+                shown(line, MOST_SHOWN)
+            )),
         }
     }
 
@@ -204,8 +205,4 @@ fn notes(into: &mut dyn Write) -> impl FnMut(&str) {
         let line = text.replace(['\n', '\r'], " ");
         let _ = writeln!(into, "note {line}").and_then(|()| into.flush());
     }
-}
-
-fn shown(line: &str) -> String {
-    line.chars().take(MOST_SHOWN).flat_map(char::escape_default).collect()
 }
