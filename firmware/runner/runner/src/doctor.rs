@@ -63,8 +63,8 @@ impl Report {
 fn tell_model(args: &DoctorArgs, report: &mut Report) -> Result<()> {
     let places = &args.model.places;
     let model = places.model();
-    let setup = model.as_ref().map_err(Error::same).and_then(|dir| Setup::read(dir));
-    report.tell("model", setup.as_ref().map(describe).map_err(Error::same))?;
+    let setup = model.as_ref().map_err(Error::clone).and_then(|dir| Setup::read(dir));
+    report.tell("model", setup.as_ref().map(describe).map_err(Error::clone))?;
     let (Ok(model), Ok(setup)) = (&model, &setup) else {
         return Ok(());
     };
@@ -86,7 +86,7 @@ fn tell_card(args: &DoctorArgs, report: &mut Report) -> Result<()> {
     }
     let crashes = Crashes::read(&places.data.data);
     let counters = crashes.as_ref().map_or(Value::Null, |crashes| json!(crashes));
-    let text = crashes.as_ref().map(Crashes::summary).map_err(Error::same);
+    let text = crashes.as_ref().map(Crashes::summary).map_err(Error::clone);
     report.tell_more("crashes", text, json!({ "counters": counters }))
 }
 

@@ -30,7 +30,7 @@ impl Exit {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error {
     pub exit: Exit,
     what: String,
@@ -64,21 +64,6 @@ impl Error {
         };
         let text = error.to_string();
         Self::new(exit, text.split(" (os error").next().unwrap_or(&text).to_lowercase()).file(path)
-    }
-
-    /// Once more, for whoever tells it and goes on.
-    pub fn same(&self) -> Self {
-        let [file, field, expected, found, hint] =
-            [&self.file, &self.field, &self.expected, &self.found, &self.hint].map(Clone::clone);
-        Self {
-            exit: self.exit,
-            what: self.what.clone(),
-            file,
-            field,
-            expected,
-            found,
-            hint,
-        }
     }
 
     pub fn file(mut self, path: &Path) -> Self {
