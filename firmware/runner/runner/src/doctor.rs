@@ -7,9 +7,8 @@ use crate::{
     device::{Device, Place},
     error::{Error, Exit, Result},
     load::open_checked,
-    model::compiled_path,
     output::Output,
-    runtime::check_compiled,
+    runtime::{check_compiled, compiled_path},
     setup::{Setup, TOKENIZER, WEIGHTS},
 };
 use serde_json::{Value, json};
@@ -71,7 +70,7 @@ fn tell_model(args: &DoctorArgs, report: &mut Report) -> Result<()> {
     for name in [WEIGHTS, TOKENIZER] {
         report.tell(name, open_checked(model, setup, name).map(|_| "whole".into()))?;
     }
-    let path = compiled_path(&places.data.runtime(), setup);
+    let path = compiled_path(&places.data.runtime(), setup.runtime.variant);
     let compiled = check_compiled(&path, &setup.runtime);
     report.tell("runtime", compiled.map(|()| path.display().to_string()))
 }

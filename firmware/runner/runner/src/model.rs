@@ -4,12 +4,12 @@ use crate::{
     choose::Chosen,
     error::{Result, usage},
     load::load,
-    runtime::Runtime,
+    runtime::{Runtime, compiled_path},
     session::SessionMemory,
     setup::Setup,
     text::Text,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A model that streams fewer weights per token gains less from a second thread than it takes to start.
 const WORTH_THREADS_BYTES: u64 = 16_000_000;
@@ -44,7 +44,7 @@ impl Model {
             (true, _) => 1,
             (false, threads) => threads.unwrap_or_else(|| useful_threads(&setup)),
         };
-        let path = compiled_path(&parts.runtime, &setup);
+        let path = compiled_path(&parts.runtime, setup.runtime.variant);
         let mut runtime = Runtime::load(&path, &setup.runtime, threads)?;
         let weights = load(&mut runtime, &setup, &parts.model)?;
         let text = Text::load(&parts.model, &setup)?;
@@ -73,10 +73,6 @@ impl Model {
             ids
         })
     }
-}
-
-pub fn compiled_path(folder: &Path, setup: &Setup) -> PathBuf {
-    folder.join(format!("{}.cwasm", setup.runtime.variant.name()))
 }
 
 fn useful_threads(setup: &Setup) -> u32 {

@@ -4,7 +4,7 @@ use crate::{
     link::Link,
     setup::{RuntimeId, Variant, read_limited},
 };
-use std::{path::Path, process, ptr, sync::mpsc, thread, time::Duration, time::Instant};
+use std::{path::Path, path::PathBuf, process, ptr, sync::mpsc, thread, time::Duration, time::Instant};
 use wasmtime::{
     Caller, Config, Engine, Func, Instance, Linker, MemoryType, Module, SharedMemory, Store, TypedFunc, Val,
 };
@@ -171,6 +171,10 @@ fn span(memory: &SharedMemory, at: u32, bytes: usize) -> Result<*mut u8> {
     Ok(range.as_ptr() as *mut u8)
 }
 
+pub fn compiled_path(folder: &Path, variant: Variant) -> PathBuf {
+    folder.join(format!("{}.cwasm", variant.name()))
+}
+
 /// What a whole file for this machine was compiled from, and its code.
 fn open_compiled(path: &Path) -> Result<(String, Vec<u8>)> {
     let file = read_limited(path, MOST_CODE_BYTES)?;
@@ -187,7 +191,7 @@ fn open_compiled(path: &Path) -> Result<(String, Vec<u8>)> {
 
 /// SHA-256 of the module that this program's own runtime was compiled from: the relaxed one, for which models are prepared.
 pub fn own_runtime(folder: &Path) -> Result<String> {
-    open_compiled(&folder.join(format!("{}.cwasm", Variant::Relaxed.name()))).map(|(sha256, _)| sha256)
+    open_compiled(&compiled_path(folder, Variant::Relaxed)).map(|(sha256, _)| sha256)
 }
 
 /// The code of a file that was compiled from `wanted`.
