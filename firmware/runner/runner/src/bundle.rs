@@ -4,7 +4,7 @@ use crate::{
     keys::{KEY_ID_BYTES, Keys},
     lines::shown,
     setup::{SETUP, TOKENIZER, WEIGHTS},
-    store::{is_id, model_id},
+    store::{is_hex, is_id, model_id},
 };
 use serde::Deserialize;
 
@@ -154,8 +154,7 @@ impl Manifest {
         found.sort();
         same("files", &expected.join(", "), &found.join(", "))?;
         for file in &self.files {
-            let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-            if file.sha256.len() != 64 || !file.sha256.bytes().all(digit) {
+            if !is_hex(&file.sha256, 64) {
                 return Err(wrong("sha256", "64 hexadecimal digits", &file.sha256).within(&file.path));
             }
             if file.bytes == 0 {

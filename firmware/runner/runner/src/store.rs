@@ -30,7 +30,11 @@ pub struct Lock {
 }
 
 pub fn is_id(text: &str) -> bool {
-    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    is_hex(text, ID_DIGITS)
+}
+
+pub fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// By the SHA-256 of its files, in hexadecimal: weights, tokenizer, setup.
