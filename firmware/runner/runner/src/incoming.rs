@@ -3,18 +3,17 @@ use crate::{
     bundle::Entry,
     card::Region,
     error::{Error, Exit, Result, bad_input},
+    load::sha256_of,
 };
 use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Read, Seek, SeekFrom},
     num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
-
-const PIECE_BYTES: usize = 1 << 20;
 
 pub struct Incoming {
     path: PathBuf,
@@ -93,20 +92,14 @@ fn check(entry: &Entry, found: &str, what: &str) -> Result<()> {
 }
 
 /// What is on the medium, not what is still in memory of it.
-fn region_sha256(disk: &File, offset: u64, bytes: u64) -> io::Result<String> {
+fn region_sha256(mut disk: &File, offset: u64, bytes: u64) -> io::Result<String> {
     fadvise(disk, offset, NonZeroU64::new(bytes), Advice::DontNeed)?;
-    let (mut hash, mut piece, mut at) = (Sha256::new(), vec![0; PIECE_BYTES], 0);
-    while at < bytes {
-        let count = (bytes - at).min(PIECE_BYTES as u64) as usize;
-        disk.read_exact_at(&mut piece[..count], offset + at)?;
-        hash.update(&piece[..count]);
-        at += count as u64;
-    }
-    Ok(cwasm::hex(&hash.finalize()))
+    disk.seek(SeekFrom::Start(offset))?;
+    sha256_of(disk.take(bytes))
 }
 
-/// Whether the slot holds it already.
+/// Whether the slot, which has room for it, holds it already.
 pub fn slot_holds(region: &Region, entry: &Entry) -> bool {
     let found = File::open(&region.disk).and_then(|disk| region_sha256(&disk, region.offset, entry.bytes));
-    entry.bytes <= region.bytes && found.is_ok_and(|found| found == entry.sha256)
+    found.is_ok_and(|found| found == entry.sha256)
 }

@@ -27,7 +27,7 @@ pub fn open_checked(dir: &Path, setup: &Setup, name: &str) -> Result<File> {
             .file(path)
             .hint("copy the model again")
     };
-    let file = File::open(path).map_err(|error| Error::io(path, &error))?;
+    let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
     let found = file.metadata().map_err(|error| Error::io(path, &error))?.len();
     if found != want.bytes {
         return Err(fails("the file has another size")
@@ -36,6 +36,7 @@ pub fn open_checked(dir: &Path, setup: &Setup, name: &str) -> Result<File> {
     }
     let found = sha256_of(&file).map_err(|error| Error::io(path, &error))?;
     if found == want.sha256 {
+        file.rewind().map_err(|error| Error::io(path, &error))?;
         return Ok(file);
     }
     Err(fails("the file was changed")
@@ -44,23 +45,20 @@ pub fn open_checked(dir: &Path, setup: &Setup, name: &str) -> Result<File> {
 }
 
 pub fn file_sha256(path: &Path) -> Result<String> {
-    let hash = File::open(path).and_then(|file| sha256_of(&file));
+    let hash = File::open(path).and_then(sha256_of);
     hash.map_err(|error| Error::io(path, &error))
 }
 
-/// From the file's start to its end, in hexadecimal.
-fn sha256_of(mut file: &File) -> io::Result<String> {
+/// To its end, in hexadecimal.
+pub fn sha256_of(mut source: impl Read) -> io::Result<String> {
     let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
-    file.rewind()?;
     loop {
-        match file.read(&mut piece)? {
-            0 => break,
+        match source.read(&mut piece)? {
+            0 => return Ok(cwasm::hex(&hash.finalize())),
             count => hash.update(&piece[..count]),
         }
         heartbeat::step();
     }
-    file.rewind()?;
-    Ok(cwasm::hex(&hash.finalize()))
 }
 
 /// Where the weights lie in linear memory, mapped from their file.
