@@ -42,17 +42,18 @@ impl PlaceArgs {
     }
 
     pub fn states(&self) -> PathBuf {
-        match &self.model {
-            Some(model) => model.join("..").join(STATES),
-            None => self.data.data.join(STATES),
-        }
+        self.around_states().join(STATES)
     }
 
-    /// Where states are, or will be.
+    /// For states, whose folder may not be there yet.
     pub fn room(&self) -> Result<u64> {
+        free_bytes(&self.around_states())
+    }
+
+    fn around_states(&self) -> PathBuf {
         match &self.model {
-            Some(model) => free_bytes(&model.join("..")),
-            None => free_bytes(&self.data.data),
+            Some(model) => model.join(".."),
+            None => self.data.data.clone(),
         }
     }
 }
