@@ -11,8 +11,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::io::{self, Read, Write};
 
 const VERSION: u32 = 1;
+/// In `serve`, a line that begins an update instead of going on with the text.
+pub const UPDATE: &str = "/update";
 /// How a sender begins, at the prompt of `serve` and of the console; and what erases there what somebody has typed.
-const BEGINS: [&str; 2] = ["/update", "update receive"];
+const BEGINS: [&str; 2] = [UPDATE, "update receive"];
 const ERASE: char = '\x15';
 /// Lines that a bad connection may spoil, one after the other.
 const MOST_NOISE: u32 = 1000;

@@ -12,7 +12,7 @@ use crate::{
     model::Model,
     output::Output,
     raw::Raw,
-    receive::receive,
+    receive::{UPDATE, receive},
 };
 use std::{
     env,
@@ -36,8 +36,6 @@ use std::{
 };
 
 const UNIX: &str = "unix:";
-/// A line that begins an update instead of going on with the text.
-const UPDATE: &str = "/update";
 const ANEW: &str = "serve begins anew when nobody talks to it, and tests the model";
 const NOT_ITS: &str =
     "serve has another model, by --model: this one is tested by `lightmamba update finish`, or at the next start";
