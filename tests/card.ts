@@ -62,6 +62,12 @@ export function makeCopy({ count, variables }: Copy): Buffer {
   return bytes;
 }
 
+/** From the copy that was written last. */
+export function readVariables(path: string): Variables | undefined {
+  const copies = [0, 1].flatMap((i) => readCopy(path, i) ?? []);
+  return copies.sort((a, b) => b.count - a.count)[0]?.variables;
+}
+
 /** undefined: not whole. */
 export function readCopy(path: string, i: number): Copy | undefined {
   const bytes = readCard(path, COPIES[i]!, COPY_BYTES);

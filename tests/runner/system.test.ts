@@ -4,7 +4,7 @@ import { mkdtempSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXIT } from "../../host/errors.ts";
-import { makeDisk, readCard, readCopy } from "../card.ts";
+import { makeDisk, readCard, readVariables } from "../card.ts";
 import { scratchFolder } from "../firmware.ts";
 import { randomOf } from "../fuzz/random.ts";
 import { bundleOf, Card, headOf, modelId, modelParts, newKey, type Parts, runtimeOf, withSystem } from "./bundle.ts";
@@ -57,10 +57,8 @@ class SystemCard extends Card {
     return readCard(this.disk, this.slots[slot], image.length).equals(image);
   }
 
-  /** U-Boot's variables, in the copy that was written last. */
   get variables() {
-    const copies = [0, 1].flatMap((i) => readCopy(this.disk, i) ?? []);
-    return copies.sort((a, b) => b.count - a.count)[0]?.variables;
+    return readVariables(this.disk);
   }
 
   install(parts: Parts) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { type Partition, readPartitions } from "../../host/image/layout.ts";
-import { readCard, readCopy } from "../card.ts";
+import { readCard, readCopy, readVariables } from "../card.ts";
 import { run, scratchFolder, withoutProgram } from "../firmware.ts";
 import { runnerFor } from "../runner/support.ts";
 import { boot, changedCard, makeSystem, writeCard } from "./qemu.ts";
@@ -43,14 +43,6 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
   const card = writeCard(parts, good);
   const [, , slotB, data] = readPartitions(card) as [Partition, Partition, Partition, Partition];
 
-  /** U-Boot's variables, from the copy that was written last. */
-  const variables = (path: string) =>
-    [0, 1]
-      .map((i) => readCopy(path, i))
-      .filter((copy) => copy !== undefined)
-      .sort((a, b) => a.count - b.count)
-      .at(-1)?.variables;
-
   it("boots, runs what is asked for, says how it ended, and leaves its data clean", async () => {
     const used = changedCard(card, "used", {});
     const said = await boot(system, used, ASKED);
@@ -67,7 +59,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     assert.match(said, /\n\/dev\/mmcblk0p4 \/data ext4 rw,/);
     assert.match(said, /\nSoftware Watchdog\n/);
     assert.match(said, /\nlightmamba: exit 7\n(?:[^\n]*\n)*\[[ \d.]+\] reboot: Power down\n$/);
-    assert.deepEqual(variables(used), NEW);
+    assert.deepEqual(readVariables(used), NEW);
 
     const partition = join(folder, "used.ext4");
     writeFileSync(partition, readCard(used, data.offset, data.size));
@@ -81,7 +73,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     assert.match(said, /\nlightmamba: no variables of U-Boot on the card: slot A first\n/);
     assert.match(said, /\nlightmamba: no partition lm-data on the card: no model\n/);
     assert.match(said, /\nlightmamba: exit 7\n/);
-    assert.deepEqual(variables(empty), NEW);
+    assert.deepEqual(readVariables(empty), NEW);
   });
 
   it("keeps a good system that was on trial, and reads what it must not write", async () => {
@@ -119,7 +111,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     );
     assert.match(said, /\nslot B did not start, its trial is over: this is slot A\n/);
     assert.match(said, /\n\/dev\/mmcblk0p2 \/ squashfs ro,/);
-    assert.deepEqual(variables(path), { ...NEW, BOOT_B_LEFT: "0" });
+    assert.deepEqual(readVariables(path), { ...NEW, BOOT_B_LEFT: "0" });
   });
 
   it("starts anew with the other system when a root cannot be mounted", async () => {
@@ -135,7 +127,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
       /\nlightmamba: slot A, boots left after this one: 2(?:.*\n)*slot B did not start, its trial is over: this is slot A\n/,
     );
     assert.match(said, /\nlightmamba: exit 7\n/);
-    assert.deepEqual(variables(path), { ...NEW, BOOT_B_LEFT: "0" });
+    assert.deepEqual(readVariables(path), { ...NEW, BOOT_B_LEFT: "0" });
   });
 
   it("starts anew with the other system when one fails its self-test on trial", async () => {
@@ -145,7 +137,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     assert.match(said, /\nslot B is on trial\n(?:.*\n)*broken\nslot B has failed its trial: back to slot A\n/);
     assert.match(said, /\nlightmamba: slot A, boots left after this one: 2(?:.*\n)*\/dev\/mmcblk0p2 \/ squashfs ro,/);
     assert.match(said, /\nlightmamba: exit 7\n/);
-    assert.deepEqual(variables(path), { ...NEW, BOOT_B_LEFT: "0" });
+    assert.deepEqual(readVariables(path), { ...NEW, BOOT_B_LEFT: "0" });
   });
 
   it("starts anew when an initramfs is damaged", async () => {
@@ -157,7 +149,7 @@ describe("a card in QEMU", { skip, timeout: 1_800_000 }, () => {
     // QEMU ends when the guest starts anew
     const said = await boot(system, path, ASKED);
     assert.match(said, /Kernel panic - not syncing: VFS: Unable to mount root fs(?:.*\n)*.*Rebooting in 5 seconds/);
-    assert.deepEqual(variables(path), { ...TRIAL, BOOT_B_LEFT: "0" });
+    assert.deepEqual(readVariables(path), { ...TRIAL, BOOT_B_LEFT: "0" });
   });
 
   it("says which root it does not find", async () => {
