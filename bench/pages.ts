@@ -1,7 +1,7 @@
 /** Tables in pages of Markdown: each lies between `<!-- name -->` and `<!-- /name -->`, and a command writes it. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Column } from "../host/bench/table.ts";
+import { type Column, gridOf } from "../host/bench/table.ts";
 import { badInput } from "../host/errors.ts";
 import { ROOT } from "./paths.ts";
 
@@ -36,10 +36,9 @@ export function writeText(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
-export function markdown<Row>(rows: readonly Row[], all: readonly Column<Row>[]): string {
-  const columns = all.filter(({ cell }) => rows.some((row) => cell(row) !== undefined));
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const body = rows.map((row) => line(columns.map(({ cell }) => cell(row) ?? "")));
-  const sides = `|${columns.map(({ left }) => (left ? "---" : "--:")).join("|")}|`;
-  return [line(columns.map(({ title }) => title)), sides, ...body].join("\n");
+export function markdown<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  const { titles, left, cells } = gridOf(rows, columns, "");
+  const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |`;
+  const sides = `|${left.map((side) => (side ? "---" : "--:")).join("|")}|`;
+  return [line(titles), sides, ...cells.map(line)].join("\n");
 }

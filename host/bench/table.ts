@@ -7,14 +7,33 @@ export interface Column<Row> {
   left?: true;
 }
 
-export function formatTable<Row>(rows: readonly Row[], all: readonly Column<Row>[]): string {
+/** Cells of rows, for whatever shows them. */
+export interface Grid {
+  titles: string[];
+  /** Of each column. */
+  left: boolean[];
+  cells: string[][];
+}
+
+export function gridOf<Row>(rows: readonly Row[], all: readonly Column<Row>[], none: string): Grid {
   const columns = all.filter(({ cell }) => rows.some((row) => cell(row) !== undefined));
-  const cells = rows.map((row) => columns.map(({ cell }) => cell(row) ?? "-"));
-  const widths = columns.map(({ title }, i) => Math.max(title.length, ...cells.map((line) => line[i]!.length)));
+  return {
+    titles: columns.map(({ title }) => title),
+    left: columns.map(({ left }) => left === true),
+    cells: rows.map((row) => columns.map(({ cell }) => cell(row) ?? none)),
+  };
+}
+
+export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  return formatGrid(gridOf(rows, columns, "-"));
+}
+
+export function formatGrid({ titles, left, cells }: Grid): string {
+  const widths = titles.map((title, i) => Math.max(title.length, ...cells.map((line) => line[i]!.length)));
   const line = (texts: string[]) =>
     texts
-      .map((text, i) => (columns[i]!.left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)))
+      .map((text, i) => (left[i] ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)))
       .join("  ")
       .trimEnd();
-  return [columns.map(({ title }) => title), ...cells].map(line).join("\n");
+  return [titles, ...cells].map(line).join("\n");
 }

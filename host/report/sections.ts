@@ -1,16 +1,12 @@
 /** What a report has to say, part by part: a title, what the reader should know of it, and its tables. Pictures come in HTML alone. */
-import type { Column } from "../bench/table.ts";
+import { type Column, type Grid, gridOf } from "../bench/table.ts";
 import { ENERGY_COLUMNS, RESOURCE_COLUMNS, resourceRows, showJoules } from "../estimate/report.ts";
 import { type Kind, plural } from "./quantity.ts";
 import type { Report } from "./report.ts";
 import * as tables from "./tables.ts";
 
-export interface Table {
+export interface Table extends Grid {
   caption: string;
-  titles: string[];
-  /** Of each column. */
-  left: boolean[];
-  cells: string[][];
 }
 
 export interface Section {
@@ -20,15 +16,8 @@ export interface Section {
   tables: Table[];
 }
 
-/** Columns with nothing in any row are left out. */
-function table<Row>(caption: string, rows: readonly Row[], all: readonly Column<Row>[]): Table {
-  const columns = all.filter(({ cell }) => rows.some((row) => cell(row) !== undefined));
-  return {
-    caption,
-    titles: columns.map(({ title }) => title),
-    left: columns.map(({ left }) => left === true),
-    cells: rows.map((row) => columns.map(({ cell }) => cell(row) ?? "–")),
-  };
+function table<Row>(caption: string, rows: readonly Row[], columns: readonly Column<Row>[]): Table {
+  return { caption, ...gridOf(rows, columns, "–") };
 }
 
 export function sectionsOf(report: Report): Section[] {
