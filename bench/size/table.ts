@@ -4,6 +4,7 @@ import { BOARDS } from "../../host/device/boards.generated.ts";
 import { type Counts, KINDS, sumOf } from "../../host/estimate/counts.ts";
 import { PAPER_COUNTS } from "../../host/estimate/paper.ts";
 import { type Logic, limitsOf, NAMES, needsOf, SHELL, type Shares, sharesOf } from "../../host/estimate/resources.ts";
+import { markdown } from "../pages.ts";
 import { UNITS } from "./design.ts";
 import type { Size } from "./yosys.ts";
 
@@ -109,16 +110,6 @@ export function formatTerminal(sizes: Sizes): string {
     .join("\n\n");
 }
 
-function markdown(lines: readonly Line[], first: string): string {
-  const shown = columns(first).filter(({ cell }) => lines.some((line) => cell(line) !== undefined));
-  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [
-    row(shown.map(({ title }) => title)),
-    `|${shown.map(({ left }) => (left ? "---" : "--:")).join("|")}|`,
-    ...lines.map((line) => row(shown.map(({ cell }) => cell(line) ?? ""))),
-  ].join("\n");
-}
-
 /** What stands between the marks in docs/resources.md. */
 export function formatMarkdown({ date, yosys, builds }: Sizes): string {
   const parameters = (build: BuildSizes) =>
@@ -130,8 +121,8 @@ export function formatMarkdown({ date, yosys, builds }: Sizes): string {
     return `One row of 16 inputs with its scale and its sum, for one vector: ${number(Math.round(luts / (8 * parameters.TOKENS!)))} LUT of the lane's.`;
   };
   const tables = builds.map((build) => {
-    const units = markdown([...unitLines(build), ...besideLines(build)], "unit");
-    const each = markdown(partLines(build), "part, one of each");
+    const units = markdown([...unitLines(build), ...besideLines(build)], columns("unit"));
+    const each = markdown(partLines(build), columns("part, one of each"));
     return [`### ${build.name}`, parameters(build), units, lane(build), each].join("\n\n");
   });
   return [`${yosys}, ${date.slice(0, 10)}.`, ...tables].join("\n\n");
