@@ -1,10 +1,11 @@
 /** `npm run sim:size`: what lm_top takes of a part of silicon, by yosys: every part of a build, and its longest path. docs/resources.md. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { BOARDS } from "../host/device/boards.generated.ts";
 import { LightMambaError } from "../host/errors.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
+import { type Page, pageOf, writePage, writeText } from "./pages.ts";
 import { ROOT } from "./paths.ts";
 import { type Build, buildOf, elaborate, type Part } from "./size/design.ts";
 import { type BuildSizes, formatMarkdown, formatTerminal, type Sizes } from "./size/table.ts";
@@ -34,8 +35,6 @@ export const BUILDS: readonly Build[] = [
 ];
 
 export const RESULTS = join(ROOT, "bench", "results", "size.json");
-export const PAGE = join(ROOT, "docs", "resources.md");
-const MARKS = ["<!-- npm run sim:size -- --save writes from here -->", "<!-- to here -->"] as const;
 
 function readOptions(args: string[]) {
   const flag = { type: "boolean", default: false } as const;
@@ -120,21 +119,20 @@ class Progress {
   }
 }
 
-/** A page with the tables of `sizes` between its marks. */
-export function pageWith(sizes: Sizes, page: string): string {
-  const [before, rest] = page.split(MARKS[0]);
-  const [, after] = rest?.split(MARKS[1]) ?? [];
-  if (after === undefined)
-    throw new LightMambaError("badInput", "has no marks", { file: PAGE, expected: MARKS.join(" … ") });
-  return `${before}${MARKS[0]}\n\n${formatMarkdown(sizes)}\n\n${MARKS[1]}${after}`;
+/** docs/resources.md with the tables of `sizes`. */
+export function sizePage(sizes: Sizes): Page {
+  return pageOf("docs/resources.md", { sizes: formatMarkdown(sizes) });
+}
+
+export function readSizes(): Sizes {
+  return JSON.parse(readFileSync(RESULTS, "utf8")) as Sizes;
 }
 
 function save(sizes: Sizes): void {
-  const page = pageWith(sizes, readFileSync(PAGE, "utf8"));
-  mkdirSync(dirname(RESULTS), { recursive: true });
-  writeFileSync(RESULTS, `${JSON.stringify(sizes, undefined, 2)}\n`);
-  writeFileSync(PAGE, page);
-  say(`saved ${RESULTS} and ${PAGE}`);
+  const page = sizePage(sizes);
+  writeText(RESULTS, `${JSON.stringify(sizes, undefined, 2)}\n`);
+  writePage(page);
+  say(`saved ${RESULTS} and ${join(ROOT, page.file)}`);
 }
 
 function main(): void {

@@ -1,6 +1,4 @@
 /** Every page with tables that are made from results, and what makes them. No RTL, no synthesis, no measurement. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Column } from "../host/bench/table.ts";
 import type { RungResult } from "../host/ladder.ts";
 import type { RecordedLadder } from "../host/report/accuracy.ts";
@@ -9,22 +7,16 @@ import { readLadder, readSim } from "../host/report/recorded.ts";
 import { COMPARISON } from "../host/report/tables.ts";
 import { estimatePage } from "./estimate/docs.ts";
 import { markdown, type Page, pageOf } from "./pages.ts";
-import { ROOT } from "./paths.ts";
 import { simTables } from "./sim/table.ts";
-import { pageWith, RESULTS as SIZES } from "./size.ts";
+import { readSizes, sizePage } from "./size.ts";
 
 export const PAGES: { readonly [file: string]: () => Page } = {
   "README.md": () => pageOf("README.md", { comparison: markdown(comparison(readSim(), readLadder()), COMPARISON) }),
   "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
   "docs/estimate.md": estimatePage,
   "docs/quantization.md": () => pageOf("docs/quantization.md", { ladder: ladderTable(readLadder()) }),
-  "docs/resources.md": sizePage,
+  "docs/resources.md": () => sizePage(readSizes()),
 };
-
-function sizePage(): Page {
-  const found = readFileSync(join(ROOT, "docs/resources.md"), "utf8");
-  return { file: "docs/resources.md", found, expected: pageWith(JSON.parse(readFileSync(SIZES, "utf8")), found) };
-}
 
 const RUNGS: readonly Column<RungResult>[] = [
   { title: "recipe", left: true, cell: ({ name }) => name },

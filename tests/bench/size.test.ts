@@ -1,19 +1,20 @@
 /** The sizes that are saved: complete, within the board's part, on the page, and still those of the RTL. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { pageOf } from "../../bench/pages.ts";
 import { type Cell, longestPath, type Netlist } from "../../bench/size/depth.ts";
 import { elaborate, nameOf, readModules, UNITS } from "../../bench/size/design.ts";
-import { formatTerminal, type Sizes, sum, usedOf } from "../../bench/size/table.ts";
+import { formatTerminal, sum, usedOf } from "../../bench/size/table.ts";
 import { sizeOf, synthesize, yosysMissing } from "../../bench/size/yosys.ts";
-import { BUILDS, PAGE, pageWith, RESULTS } from "../../bench/size.ts";
+import { BUILDS, readSizes, sizePage } from "../../bench/size.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { LightMambaError } from "../../host/errors.ts";
 import { KINDS } from "../../host/estimate/counts.ts";
 
-const saved = JSON.parse(readFileSync(RESULTS, "utf8")) as Sizes;
+const saved = readSizes();
 const skip = yosysMissing() ?? false;
 
 describe("the saved sizes", () => {
@@ -46,11 +47,11 @@ describe("the saved sizes", () => {
   }
 
   it("stand on the page", () => {
-    const page = readFileSync(PAGE, "utf8");
-    assert.equal(page, pageWith(saved, page), "npm run sim:size -- --save");
+    const { found, expected } = sizePage(saved);
+    assert.equal(found, expected, "npm run sim:size -- --save");
     assert.throws(
-      () => pageWith(saved, "no marks"),
-      (error: unknown) => error instanceof LightMambaError && /has no marks/.test(error.message),
+      () => pageOf("README.md", { sizes: "" }),
+      (error: unknown) => error instanceof LightMambaError && /has no place for a table/.test(error.message),
     );
   });
 
