@@ -5,7 +5,7 @@ import { ladder } from "../host/ladder.ts";
 import type { RecordedLadder } from "../host/report/accuracy.ts";
 import { resultsPath } from "../host/report/recorded.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
-import { writeText } from "./pages.ts";
+import { writeRecord } from "./pages.ts";
 import { ROOT } from "./paths.ts";
 import { ladderTable } from "./tables.ts";
 
@@ -30,13 +30,6 @@ async function measure(): Promise<RecordedLadder> {
   return { by: "npm run bench:ladder", checkpoint: CHECKPOINT, ...found };
 }
 
-/** A row a line, so that a change shows. */
-function save({ rungs, ...rest }: RecordedLadder): void {
-  const head = Object.entries(rest).map(([name, value]) => `  "${name}": ${JSON.stringify(value)},\n`);
-  const rows = rungs.map((rung) => `    ${JSON.stringify(rung)}`);
-  writeText(resultsPath("ladder.json"), `{\n${head.join("")}  "rungs": [\n${rows.join(",\n")}\n  ]\n}\n`);
-}
-
 runScript("bench:ladder", async () => {
   const flag = { type: "boolean", default: false } as const;
   const options = readScriptOptions(process.argv.slice(2), { save: flag, help: { ...flag, short: "h" } });
@@ -45,6 +38,6 @@ runScript("bench:ladder", async () => {
     return;
   }
   const found = await measure();
-  if (options.save) save(found);
+  if (options.save) writeRecord(resultsPath("ladder.json"), found);
   process.stdout.write(`${ladderTable(found)}\n`);
 });

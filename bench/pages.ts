@@ -36,6 +36,15 @@ export function writeText(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
+/** An object as JSON, a row of its lists a line, so that a change shows. */
+export function writeRecord(path: string, record: object): void {
+  const list = (rows: readonly unknown[]) => `[\n${rows.map((row) => `    ${JSON.stringify(row)}`).join(",\n")}\n  ]`;
+  const fields = Object.entries(record).map(([name, value]) => {
+    return `  "${name}": ${Array.isArray(value) ? list(value) : JSON.stringify(value)}`;
+  });
+  writeText(path, `{\n${fields.join(",\n")}\n}\n`);
+}
+
 export function markdown<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
   const { titles, left, cells } = gridOf(rows, columns, "");
   const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |`;

@@ -5,7 +5,7 @@ import { LightMambaError } from "../host/errors.ts";
 import { resultsPath, type Sim, type SimRow } from "../host/report/recorded.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { buildRows } from "./buffers.ts";
-import { writeText } from "./pages.ts";
+import { writeRecord } from "./pages.ts";
 import { embeddedSubject, measure, SETTINGS, shapeSubject } from "./sim/measure.ts";
 import { formatSim } from "./sim/table.ts";
 
@@ -58,15 +58,6 @@ function run(board: BoardName, layers: number, a72: number): Sim {
   return { by: "npm run sim:report -- --save", date, board, layers, a72, rows, builds: buildRows() };
 }
 
-/** A row a line, so that a change shows. */
-function save(sim: Sim): void {
-  const list = (name: string, rows: readonly object[]) =>
-    `  "${name}": [\n${rows.map((row) => `    ${JSON.stringify(row)}`).join(",\n")}\n  ]`;
-  const { rows, builds, ...rest } = sim;
-  const head = Object.entries(rest).map(([name, value]) => `  "${name}": ${JSON.stringify(value)}`);
-  writeText(resultsPath("sim.json"), `{\n${[...head, list("rows", rows), list("builds", builds)].join(",\n")}\n}\n`);
-}
-
 runScript("sim:report", () => {
   const options = readOptions(process.argv.slice(2));
   if (options.help) {
@@ -75,6 +66,6 @@ runScript("sim:report", () => {
   }
   const board = boardNamed(options.board);
   const sim = run(board, number(options.layers, "--layers", 2), number(options.a72, "--a72", 0));
-  if (options.save) save(sim);
+  if (options.save) writeRecord(resultsPath("sim.json"), sim);
   process.stdout.write(options.json ? `${JSON.stringify(sim, null, 2)}\n` : formatSim(sim));
 });

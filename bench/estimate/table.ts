@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Column, formatTable } from "../../host/bench/table.ts";
-import { markdown, writeText } from "../pages.ts";
+import { markdown, writeRecord } from "../pages.ts";
 import { ROOT } from "../paths.ts";
 import { type Case, type Measured, model } from "./cases.ts";
 
@@ -29,8 +29,7 @@ export function readRows(): Row[] {
 }
 
 export function writeRows(rows: readonly Row[]): void {
-  const lines = rows.map((row) => `    ${JSON.stringify(row)}`);
-  writeText(RESULTS, `{\n  "by": "npm run estimate:validate",\n  "rows": [\n${lines.join(",\n")}\n  ]\n}\n`);
+  writeRecord(RESULTS, { by: "npm run estimate:validate", rows });
 }
 
 export function compare({ title, case: one, cycles }: Row): Compared {
