@@ -1,7 +1,7 @@
 /** Builds whose resources are held against yosys, and what was found of each: of bench/results/size.json, and others for which only what differs was synthesized. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Column } from "../../host/bench/table.ts";
+import { type Column, percent } from "../../host/bench/table.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { type BuildParameters, type Counts, sumOf } from "../../host/estimate/counts.ts";
 import { NAMES, needsOf, partsOf, type Shares } from "../../host/estimate/resources.ts";
@@ -90,13 +90,12 @@ export const COLUMNS: readonly Column<Compared>[] = [
   ...(Object.keys(NAMES) as (keyof Shares)[]).map((kind) => ({
     title: `${NAMES[kind]}: yosys, model`,
     cell: ({ found, modelled, off }: Compared) =>
-      `${number(found[kind])}, ${number(modelled[kind])} (${(100 * off[kind]).toFixed(1)} %)`,
+      `${number(found[kind])}, ${number(modelled[kind])} (${percent(off[kind])})`,
   })),
 ];
 
 export function summary(rows: readonly Compared[]): string {
   const off = rows.map((row) => Math.abs(row.off.luts));
   const mean = off.reduce((sum, one) => sum + one, 0) / off.length;
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   return `${rows.length} builds: LUTs off by ${percent(mean)} on average; the most of all kinds is ${percent(worst(rows))}.`;
 }

@@ -1,7 +1,7 @@
 /** The figures of the RTL that are kept, and the model beside them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Column, formatTable } from "../../host/bench/table.ts";
+import { type Column, formatTable, percent, whole } from "../../host/bench/table.ts";
 import { markdown, writeRecord } from "../pages.ts";
 import { ROOT } from "../paths.ts";
 import { type Case, type Measured, model } from "./cases.ts";
@@ -36,9 +36,6 @@ export function compare({ title, case: one, cycles }: Row): Compared {
   const { cycles: modelled } = model(one);
   return { title, cycles, modelled, off: modelled / cycles - 1 };
 }
-
-const whole = (value: number) => value.toLocaleString("en-US");
-const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
 
 const COLUMNS: readonly Column<Compared>[] = [
   { title: "configuration", left: true, cell: ({ title }) => title },

@@ -1,5 +1,5 @@
 /** What the simulated RTL said, as tables of a terminal and of docs/accelerator.md. */
-import { type Column, formatTable } from "../../host/bench/table.ts";
+import { type Column, formatTable, percent, whole } from "../../host/bench/table.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import type { BoardName } from "../../host/device/index.ts";
 import { shapeConfig } from "../../host/model/shapes.ts";
@@ -7,9 +7,6 @@ import type { Sim, SimRow } from "../../host/report/recorded.ts";
 import { BUILD_COLUMNS, kilobytes, unfused } from "../buffers.ts";
 import { markdown } from "../pages.ts";
 import { WORKING } from "./measure.ts";
-
-const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-const whole = (value: number) => Math.round(value).toLocaleString("en-US");
 
 const COLUMNS: readonly Column<SimRow>[] = [
   { title: "model", left: true, cell: ({ model }) => model },

@@ -1,5 +1,5 @@
 /** Sizes as tables: of units, of their parts, and beside what a part of silicon has. */
-import { type Column, formatTable } from "../../host/bench/table.ts";
+import { type Column, formatTable, percent } from "../../host/bench/table.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { type Counts, KINDS, sumOf } from "../../host/estimate/counts.ts";
 import { PAPER_COUNTS } from "../../host/estimate/paper.ts";
@@ -64,10 +64,7 @@ export function usedOf(counts: Counts, logic: Logic): Shares {
 /** What the sum stands beside. */
 export function besideLines({ parts }: BuildSizes): Line[] {
   const { logic } = BOARDS.vck190;
-  const share = Object.entries(usedOf(sum(parts), logic)).map(([kind, value]) => [
-    kind,
-    `${(100 * value).toFixed(1)} %`,
-  ]);
+  const share = Object.entries(usedOf(sum(parts), logic)).map(([kind, value]) => [kind, percent(value)]);
   return [
     { title: "shell (assumed)", text: texts(needsOf(SHELL)) },
     { title: "VCK190 has", text: texts(limitsOf(logic)) },

@@ -1,4 +1,7 @@
-/** Tables for a terminal. */
+/** Tables for a terminal, and numbers in their cells. */
+
+export const whole = (value: number) => Math.round(value).toLocaleString("en-US");
+export const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 export interface Column<Row> {
   title: string;

@@ -2,7 +2,7 @@
  * The published accelerator (LightMamba, arXiv 2502.15260, and its repository PKU-SEC-Lab/LightMamba) with the parameters that are known of it, in the
  * model of ours. What is not known is an assumption and says so. Its speeds leave out lm_head and sampling.
  */
-import type { Column } from "../bench/table.ts";
+import { type Column, percent } from "../bench/table.ts";
 import { BOARDS, FIGURES } from "../device/boards.generated.ts";
 import { shapeConfig } from "../model/shapes.ts";
 import type { Overlap } from "../runtime/accelerator.ts";
@@ -89,7 +89,7 @@ export const PAPER_COLUMNS: readonly Column<PaperRow>[] = [
   { title: "the paper's design", left: true, cell: ({ what }) => what },
   { title: "published, tok/s", cell: ({ published }) => String(published) },
   { title: "model", cell: ({ modelled }) => modelled.toFixed(2) },
-  { title: "off", cell: ({ published, modelled }) => `${(100 * (modelled / published - 1)).toFixed(1)} %` },
+  { title: "off", cell: ({ published, modelled }) => percent(modelled / published - 1) },
   { title: "published, J/token", cell: ({ joules }) => joules.published?.toFixed(2) },
   { title: "model", cell: ({ joules: { modelled, band } }) => showJoules(modelled, band) },
   { title: "how, or why not", left: true, cell: ({ note }) => note },

@@ -1,5 +1,5 @@
 /** An estimate as text. */
-import { type Column, formatTable } from "../bench/table.ts";
+import { type Column, formatTable, percent, whole } from "../bench/table.ts";
 import type { Figure } from "../device/boards.generated.ts";
 import { type Counts, KINDS } from "./counts.ts";
 import { UNITS, type UnitName } from "./device.ts";
@@ -55,7 +55,7 @@ export function formatEstimate(report: EstimateReport): string {
     ["memory", `${megabytes(decode.bytesRead)} read, ${megabytes(decode.bytesWritten)} written, ${gigabytes(report)}`],
     [
       "of the bound",
-      `${(100 * report.shareOfBound).toFixed(1)} % (${whole(decode.boundCycles)} of ${whole(decode.cycles)} cycles)`,
+      `${percent(report.shareOfBound)} (${whole(decode.boundCycles)} of ${whole(decode.cycles)} cycles)`,
     ],
     ["first token", `${milliseconds(prompt.seconds)} after a prompt of ${prompt.tokens}, ${prompt.tokensAPass} a pass`],
     ...energyRows(report.energy),
@@ -79,7 +79,6 @@ function gigabytes({ decode, clockMhz }: EstimateReport): string {
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
-const whole = (value: number) => Math.round(value).toLocaleString("en-US");
 
 interface UnitRow {
   unit: UnitName;
@@ -98,7 +97,7 @@ function unitRows({ decode }: EstimateReport): UnitRow[] {
 const COLUMNS: readonly Column<UnitRow>[] = [
   { title: "unit", left: true, cell: ({ unit }) => TITLES[unit] },
   { title: "own cycles", cell: ({ cycles }) => whole(cycles) },
-  { title: "of the token's", cell: ({ share }) => `${(100 * share).toFixed(1)} %` },
+  { title: "of the token's", cell: ({ share }) => percent(share) },
   { title: "following nobody", cell: ({ exposed }) => whole(exposed) },
 ];
 
@@ -136,7 +135,7 @@ export const RESOURCE_COLUMNS: readonly Column<ResourceRow>[] = [
     title: kind === "memoryLuts" ? "LUT as memory" : NAMES[kind],
     cell: ({ counts, share }: ResourceRow) => {
       const count = counts[kind].toLocaleString("en-US");
-      return share === undefined || kind === "memoryLuts" ? count : `${count}, ${(100 * share[kind]).toFixed(1)} %`;
+      return share === undefined || kind === "memoryLuts" ? count : `${count}, ${percent(share[kind])}`;
     },
   })),
 ];

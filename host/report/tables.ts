@@ -1,5 +1,5 @@
 /** The tables of a report: the same rows and columns in text and HTML. */
-import type { Column } from "../bench/table.ts";
+import { type Column, percent, whole } from "../bench/table.ts";
 import { lutsOf } from "../estimate/explore.ts";
 import type { Evaluated } from "../estimate/point.ts";
 import { type Assumption, type EstimateReport, showJoules } from "../estimate/report.ts";
@@ -9,9 +9,6 @@ import type { ComparisonRow } from "./comparison.ts";
 import type { Layer } from "./layer.ts";
 import { formatNumber, formatQuantity, type Quantity } from "./quantity.ts";
 import type { Roof, Point as RooflinePoint } from "./roofline.ts";
-
-const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-const whole = (value: number) => Math.round(value).toLocaleString("en-US");
 
 export interface HeadlineRow extends Quantity {
   what: string;

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError } from "commander";
-import { type Column, formatTable } from "../../bench/table.ts";
+import { type Column, formatTable, percent } from "../../bench/table.ts";
 import type { BoardName } from "../../device/index.ts";
 import { LightMambaError } from "../../errors.ts";
 import {
@@ -201,5 +201,5 @@ const COLUMNS: readonly Column<Evaluated>[] = [
   { title: "URAM", cell: ({ resources }) => String(resources!.ultraRams) },
   { title: "J/token", cell: ({ joulesPerToken, joulesBand }) => joulesBand && showJoules(joulesPerToken!, joulesBand) },
   { title: "tok/s", cell: ({ tokensPerSecond }) => tokensPerSecond!.toFixed(2) },
-  { title: "of the bound", cell: ({ shareOfBound }) => `${(100 * shareOfBound!).toFixed(1)} %` },
+  { title: "of the bound", cell: ({ shareOfBound }) => percent(shareOfBound!) },
 ];
