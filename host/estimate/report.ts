@@ -69,7 +69,7 @@ export function formatEstimate(report: EstimateReport): string {
     "",
     ...(report.energy === undefined ? [] : [formatTable(report.energy.parts, ENERGY_COLUMNS(report.energy)), ""]),
     "Simulated, not measured: nothing has run on silicon, and the clock is a plan. What is assumed:",
-    formatTable(report.assumptions, ASSUMED),
+    formatTable(report.assumptions, ASSUMED_COLUMNS),
   ].join("\n");
 }
 
@@ -146,7 +146,7 @@ export const ENERGY_COLUMNS = ({ joulesPerToken }: Energy): readonly Column<Ener
   { title: "share", cell: ({ joules }) => `${((100 * joules) / joulesPerToken).toFixed(1)} %` },
 ];
 
-const ASSUMED: readonly Column<Assumption>[] = [
+export const ASSUMED_COLUMNS: readonly Column<Assumption>[] = [
   { title: "figure", left: true, cell: ({ path }) => path },
   { title: "value", cell: ({ value }) => String(value) },
   { title: "band", cell: ({ band }) => band?.join(" to ") },

@@ -1,6 +1,6 @@
 /** What a report has to say, part by part: a title, what the reader should know of it, and its tables. Pictures come in HTML alone. */
 import { type Column, type Grid, gridOf } from "../bench/table.ts";
-import { ENERGY_COLUMNS, RESOURCE_COLUMNS, resourceRows, showJoules } from "../estimate/report.ts";
+import { ASSUMED_COLUMNS, ENERGY_COLUMNS, RESOURCE_COLUMNS, resourceRows, showJoules } from "../estimate/report.ts";
 import { type Kind, plural } from "./quantity.ts";
 import type { Report } from "./report.ts";
 import * as tables from "./tables.ts";
@@ -135,5 +135,5 @@ const assumptions = ({ estimate }: Report): Section => ({
   id: "assumptions",
   title: "What is assumed",
   text: `Figures of boards/${estimate.board}.yaml that are chosen, assumed, or have a band; of several alike the first.`,
-  tables: [table("Figures of the board", estimate.assumptions, tables.ASSUMPTIONS)],
+  tables: [table("Figures of the board", estimate.assumptions, ASSUMED_COLUMNS)],
 });

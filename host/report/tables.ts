@@ -2,7 +2,7 @@
 import { type Column, percent, whole } from "../bench/table.ts";
 import { lutsOf } from "../estimate/explore.ts";
 import type { Evaluated } from "../estimate/point.ts";
-import { type Assumption, type EstimateReport, showJoules } from "../estimate/report.ts";
+import { type EstimateReport, showJoules } from "../estimate/report.ts";
 import type { AblationRow } from "./ablation.ts";
 import type { AccuracyPoint } from "./accuracy.ts";
 import type { ComparisonRow } from "./comparison.ts";
@@ -22,7 +22,7 @@ export function headline({ tokensPerSecond, band, shareOfBound, decode, prompt, 
   };
   const rows = [
     of("speed", tokensPerSecond, "tok/s", band),
-    { ...of("of what memory allows", 100 * shareOfBound, "%") },
+    of("of what memory allows", 100 * shareOfBound, "%"),
     of("memory traffic a token", (decode.bytesRead + decode.bytesWritten) / 1e6, "MB"),
     of(`first token, prompt of ${prompt.tokens}`, prompt.seconds * 1000, "ms"),
   ];
@@ -127,12 +127,4 @@ export const ACCURACY: readonly Column<AccuracyPoint>[] = [
   { title: "MB", cell: ({ megabytes }) => megabytes.toFixed(2) },
   { title: "perplexity", cell: ({ perplexity }) => perplexity.toFixed(3) },
   { title: "KL, nats/token", cell: ({ kl }) => kl.value.toFixed(5) },
-];
-
-export const ASSUMPTIONS: readonly Column<Assumption>[] = [
-  { title: "figure", left: true, cell: ({ path }) => path },
-  { title: "value", cell: ({ value }) => String(value) },
-  { title: "band", cell: ({ band }) => band?.join(" to ") },
-  { title: "confidence", left: true, cell: ({ confidence }) => confidence },
-  { title: "source", left: true, cell: ({ source }) => source },
 ];
