@@ -4,7 +4,7 @@ import { PUBLISHED } from "../estimate/published.ts";
 import type { Shape } from "../estimate/workload.ts";
 import type { Overlap } from "../runtime/accelerator.ts";
 import type { Quantity } from "./quantity.ts";
-import type { SimRow } from "./recorded.ts";
+import { inTurn, type SimRow } from "./recorded.ts";
 
 export interface AblationRow {
   title: string;
@@ -30,13 +30,11 @@ export function ablation(
   const ours = STEPS.map(([title, serial]): AblationRow => {
     const pass = estimatePass(shape, { ...configuration, serial }, { tokens: 1, logits: true });
     const modelled: Quantity = { value: 1 / pass.seconds, kind: "estimated", source: "lightmamba estimate" };
-    const row = recorded.find(({ setting }) => sameSet(setting.serial, serial));
+    const row = inTurn(recorded, serial);
     return { title, design: "ours", speeds: row === undefined ? [modelled] : [modelled, simulated(row)] };
   });
   return paper ? [...ours, ...paperSteps()] : ours;
 }
-
-const sameSet = (a: readonly string[], b: readonly string[]) => [...a].sort().join() === [...b].sort().join();
 
 export function simulated(row: SimRow): Quantity {
   return { value: row.tokensPerSecond, kind: "simulated", source: "bench/results/sim.json (npm run sim:report)" };

@@ -60,6 +60,12 @@ export interface SimBuild {
   uram: number;
 }
 
+/** The one with just these overlaps switched off. */
+export function inTurn(rows: readonly SimRow[], serial: readonly Overlap[]): SimRow | undefined {
+  const set = (overlaps: readonly Overlap[]) => [...overlaps].sort().join();
+  return rows.find(({ setting }) => set(setting.serial) === set(serial));
+}
+
 export const readSim = (file = resultsPath("sim.json")): Sim =>
   readRecorded(file, ["by", "date", "board", "layers", "rows", "builds"]);
 

@@ -8,7 +8,7 @@ import { type Accuracy, accuracy } from "./accuracy.ts";
 import { type ComparisonRow, comparison } from "./comparison.ts";
 import { type Layer, layerTimelines } from "./layer.ts";
 import { type Pareto, pareto, type Work } from "./pareto.ts";
-import { readLadder, readSim, type Sim, type SimRow } from "./recorded.ts";
+import { inTurn, readLadder, readSim, type Sim, type SimRow } from "./recorded.ts";
 import { type Roofline, roofline } from "./roofline.ts";
 
 export interface Report {
@@ -28,15 +28,12 @@ export async function gatherReport(subject: Subject, choice: ReportChoice, work:
   const { tokens, ...configuration } = checkedConfiguration(subject, choice);
   const [sim, ladder] = [readSim(), readLadder()];
   const recorded = recordedFor(sim, subject, choice, configuration.board.ports.length);
-  const asChosen = recorded.find(
-    ({ setting }) => [...setting.serial].sort().join() === [...choice.serial].sort().join(),
-  );
   const large = subject.name === "mamba2-2.7b";
   return {
     version: packageVersion(),
     estimate: await later(() => estimateReport(subject, choice)),
     roofline: await later(() => roofline(subject, configuration, tokens, large)),
-    layer: await later(() => layerTimelines(subject, configuration, asChosen)),
+    layer: await later(() => layerTimelines(subject, configuration, inTurn(recorded, choice.serial))),
     ablation: await later(() => ablation(subject, configuration, { recorded, paper: large })),
     comparison: await later(() => comparison(sim, ladder)),
     accuracy: accuracy(ladder),
