@@ -24,7 +24,7 @@ export async function pareto(subject: Subject, choice: BuildChoice, { jobs, prog
   const published = findShape(subject.name) !== undefined;
   const found = published
     ? await explore({ points, version, jobs, ...(progress && { progress }) })
-    : await evaluateAll(subject, points, progress);
+    : await evaluateAll(subject, points, version, progress);
   const all = limited(found, {}).filter(({ refused }) => refused === undefined);
   return { all, front: front(all) };
 }
@@ -33,13 +33,14 @@ export async function pareto(subject: Subject, choice: BuildChoice, { jobs, prog
 async function evaluateAll(
   subject: Subject,
   points: readonly Point[],
+  version: string,
   progress: Work["progress"],
 ): Promise<Evaluated[]> {
   const found: Evaluated[] = [];
   for (const point of points) {
     progress?.(found.length, points.length);
     await setImmediate();
-    found.push(evaluate(point, packageVersion(), subject));
+    found.push(evaluate(point, version, subject));
   }
   return found;
 }
