@@ -114,7 +114,12 @@ export function labels(points: readonly Labelled[], frame: Frame, taken: readonl
   });
 }
 
-const around = (x: number, y: number, r: number): Box => ({ left: x - r, right: x + r, top: y - r, bottom: y + r });
+export const around = (x: number, y: number, r: number): Box => ({
+  left: x - r,
+  right: x + r,
+  top: y - r,
+  bottom: y + r,
+});
 
 function places(x: number, y: number, width: number): Box[] {
   const box = (left: number, middle: number): Box => {

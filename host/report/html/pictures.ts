@@ -9,7 +9,7 @@ import { formatNumber, type Kind, plural, type Quantity } from "../quantity.ts";
 import type { Report } from "../report.ts";
 import { accuracyCharts } from "./accuracy.ts";
 import { barChart } from "./bars.ts";
-import { type LegendEntry, legend } from "./chart.ts";
+import { type LegendEntry, legend, SERIES } from "./chart.ts";
 import { ganttChart } from "./gantt.ts";
 import { el, type Markup } from "./markup.ts";
 import { rooflineChart } from "./roofline.ts";
@@ -56,7 +56,7 @@ function paretoCharts({ all, front }: Pareto): Markup[] {
     charts.push(chart("pareto-joules", "millijoules a token", (one) => 1000 * one.joulesPerToken!));
   }
   const entries = ports.map((count, i): LegendEntry => {
-    return { text: plural(count, "port"), class: `s${i % 6}`, shape: "circle" };
+    return { text: plural(count, "port"), class: `s${i % SERIES}`, shape: "circle" };
   });
   const rest: LegendEntry[] = [
     { text: "beaten by another", class: "ink", shape: "ring" },
@@ -76,7 +76,7 @@ function dotOf(cost: (one: Evaluated) => number, ports: readonly number[], front
     const { point } = one;
     const shape = best.has(keyOf(point)) ? "fill" : "ring";
     const about = `${nameOf(one)}, ${point.stateLanes} state lanes, ${formatNumber(cost(one))}`;
-    return { x: cost(one), y: speedOf(one), class: `${shape} s${ports.indexOf(point.ports) % 6}`, about };
+    return { x: cost(one), y: speedOf(one), class: `${shape} s${ports.indexOf(point.ports) % SERIES}`, about };
   };
 }
 

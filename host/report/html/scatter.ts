@@ -1,5 +1,15 @@
 /** Points of several series on two axes. */
-import { type Axis, horizontalAxis, type Labelled, labels, type Picture, picture, px, verticalAxis } from "./chart.ts";
+import {
+  type Axis,
+  around,
+  horizontalAxis,
+  type Labelled,
+  labels,
+  type Picture,
+  picture,
+  px,
+  verticalAxis,
+} from "./chart.ts";
 import { el, type Markup } from "./markup.ts";
 
 export interface Dot {
@@ -26,7 +36,7 @@ export function scatterChart({ picture: about, x, y, dots, line = [] }: Scatter)
   const path = line.map(place).map((at, i) => `${i === 0 ? "M" : "L"}${px(at.x)} ${px(at.y)}`);
   const named = dots.flatMap((dot): Labelled[] => (dot.text === undefined ? [] : [{ ...place(dot), text: dot.text }]));
   const others = dots.filter(({ text }) => text === undefined).map(place);
-  const taken = others.map((at) => ({ left: at.x - 5, right: at.x + 5, top: at.y - 5, bottom: at.y + 5 }));
+  const taken = others.map((at) => around(at.x, at.y, 5));
   return picture(
     about,
     horizontalAxis(about, x),
