@@ -70,7 +70,7 @@ function buildOf({ board, stateLanes, statePorts }: BuildChoice, ports: number):
 }
 
 /** What the build takes of the board's logic. */
-export function configuredResources(name: BoardName, { board, build }: Configuration): Resources {
+function configuredResources(name: BoardName, { board, build }: Configuration): Resources {
   return resourcesOf(parametersOf(BOARDS[name].build, board.ports.length, build), board.logic);
 }
 
@@ -108,7 +108,7 @@ export function estimateReport(subject: Subject, choice: BuildChoice & { prompt:
 }
 
 /** Figures that nobody has documented or measured, and every band; of those that are alike the first. */
-export function assumptionsOf(board: BoardName): Assumption[] {
+function assumptionsOf(board: BoardName): Assumption[] {
   const found = new Map<string, Assumption>();
   for (const [path, figure] of Object.entries(FIGURES[board]!)) {
     if (figure.confidence !== "assumed" && figure.confidence !== "chosen" && figure.band === undefined) continue;

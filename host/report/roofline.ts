@@ -46,7 +46,7 @@ export function roofline(shape: Shape, configuration: Configuration, tokens: num
 }
 
 /** What can be read at most: what memories give, and no more than their ports take. Writes have a way of their own through a port. */
-export function gigabytesOf({ memories, ports }: Board): number {
+function gigabytesOf({ memories, ports }: Board): number {
   return memories.reduce((sum, { name, gigabytes_per_second, efficiency }) => {
     const rates = ports.filter(({ memory }) => memory === name).map((port) => port.gigabytes_per_second);
     const together = rates.reduce((total, rate) => total + rate, 0);

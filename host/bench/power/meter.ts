@@ -80,7 +80,7 @@ export class PowerMeter {
   }
 }
 
-export function powerUse(rails: RailEnergy[], spans: readonly Span[]): PowerUse {
+function powerUse(rails: RailEnergy[], spans: readonly Span[]): PowerUse {
   const seconds = lengthOf(spans);
   const counted = rails.flatMap(({ joules }) => (joules === null ? [] : [joules]));
   const joules = counted.length === 0 ? null : counted.reduce((sum, one) => sum + one, 0);
