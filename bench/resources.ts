@@ -1,6 +1,4 @@
 /** `npm run estimate:resources`: the model of resources against yosys' counts of whole builds. */
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
 import { formatTable } from "../host/bench/table.ts";
 import { EXIT } from "../host/errors.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
@@ -16,7 +14,7 @@ import {
   worst,
 } from "./estimate/resources.ts";
 import { writeText } from "./pages.ts";
-import { measureAll } from "./size.ts";
+import { measureAll, sizesFolder } from "./size.ts";
 
 const USAGE = `usage: npm run estimate:resources -- [options]
 
@@ -47,8 +45,7 @@ function main(): void {
     return;
   }
   if (!dry) {
-    const folder = cache ?? process.env.LIGHTMAMBA_CACHE ?? join(homedir(), ".cache", "lightmamba");
-    const { yosys, builds } = measureAll(OTHER_BUILDS, join(resolve(folder), "sizes"));
+    const { yosys, builds } = measureAll(OTHER_BUILDS, sizesFolder(cache));
     const counted = { by: "npm run estimate:resources", yosys, builds: builds.map(withoutPaths) };
     writeText(RESULTS, `${JSON.stringify(counted, undefined, 2)}\n`);
   }

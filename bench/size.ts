@@ -56,6 +56,11 @@ function chosen(list: string | undefined, save: boolean): readonly Build[] {
   });
 }
 
+/** Where what was measured before is kept. */
+export function sizesFolder(cache = process.env.LIGHTMAMBA_CACHE ?? join(homedir(), ".cache", "lightmamba")): string {
+  return join(resolve(cache), "sizes");
+}
+
 /** Seconds that no synthesis is done in. */
 const CACHED = 0.2;
 
@@ -141,8 +146,7 @@ function main(): void {
     process.stdout.write(`${USAGE}\n`);
     return;
   }
-  const cache = options.cache ?? process.env.LIGHTMAMBA_CACHE ?? join(homedir(), ".cache", "lightmamba");
-  const sizes = measureAll(chosen(options.build, options.save), join(resolve(cache), "sizes"));
+  const sizes = measureAll(chosen(options.build, options.save), sizesFolder(options.cache));
   if (options.save) save(sizes);
   process.stdout.write(`${options.json ? JSON.stringify(sizes) : formatTerminal(sizes)}\n`);
 }

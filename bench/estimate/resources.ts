@@ -7,7 +7,7 @@ import { type BuildParameters, type Counts, sumOf } from "../../host/estimate/co
 import { NAMES, needsOf, partsOf, type Shares } from "../../host/estimate/resources.ts";
 import { ROOT } from "../paths.ts";
 import { type Build, buildOf } from "../size/design.ts";
-import type { BuildSizes, PartRow } from "../size/table.ts";
+import { type BuildSizes, type PartRow, sum } from "../size/table.ts";
 
 export const TOLERANCE = 0.1;
 
@@ -68,7 +68,7 @@ export interface Compared {
 }
 
 export function compare(build: Counted): Compared {
-  const found = needsOf(sumOf(build.parts.map((each) => ({ count: each.count, each }))));
+  const found = needsOf(sum(build.parts));
   const modelled = needsOf(sumOf(Object.values(partsOf(parametersOf(build))).flat()));
   const kinds = Object.keys(found) as (keyof Shares)[];
   const off = Object.fromEntries(kinds.map((kind) => [kind, offOf(modelled[kind], found[kind])])) as Shares;

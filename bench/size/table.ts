@@ -27,7 +27,7 @@ export interface Sizes {
   builds: BuildSizes[];
 }
 
-export function sum(parts: readonly PartRow[]): Counts {
+export function sum(parts: readonly (Counts & Pick<PartRow, "count">)[]): Counts {
   return sumOf(parts.map((each) => ({ count: each.count, each })));
 }
 
