@@ -118,7 +118,7 @@ function noBeats(): Beats {
 
 // ---------------------------------------------------------------------------------------------------- the RTL
 
-const UNIT_OF: { readonly [unit: number]: UnitName } = {
+export const UNIT_OF: { readonly [unit: number]: UnitName } = {
   [lm.UNIT_MMU]: "mmu",
   [lm.UNIT_SSMU]: "ssmu",
   [lm.UNIT_HTU]: "htu",

@@ -14,6 +14,7 @@ import { Model } from "../../host/runtime/model.ts";
 import { withPorts } from "../../host/runtime/ports.ts";
 import { syntheticDescription } from "../../host/runtime/synthetic.ts";
 import { buffersOf, totalOf } from "../buffers.ts";
+import { UNIT_OF } from "../estimate/cases.ts";
 import { ROOT } from "../paths.ts";
 
 /** Layers of the shape have no use for more; lm_head is added by its bytes. */
@@ -33,13 +34,6 @@ export const SETTINGS: readonly SimSetting[] = [
   { ...FUSED, name: "split", partition: "split" },
 ];
 
-const UNIT_NAMES: { readonly [unit: number]: UnitName } = {
-  [lm.UNIT_MMU]: "mmu",
-  [lm.UNIT_SSMU]: "ssmu",
-  [lm.UNIT_HTU]: "htu",
-  [lm.UNIT_NQU]: "nqu",
-  [lm.UNIT_EMBED]: "embed",
-};
 export const WORKING = ["mmu", "ssmu", "htu", "nqu"] as const;
 
 export interface Subject extends Shape {
@@ -106,7 +100,7 @@ function spansOf(
   const board = { ...known, ...withPorts(known, ports) };
   const configuration = { board, build: { stateLanes: 2, prefetch: known.build.prefetch }, partition, serial };
   const measured = commands.map(({ unit, start, cycles, held }) => {
-    return { unit: UNIT_NAMES[unit]!, start: Number(start), cycles, held };
+    return { unit: UNIT_OF[unit]!, start: Number(start), cycles, held };
   });
   return measuredTimeline(shape, configuration, { tokens, logits: true }, measured);
 }
@@ -157,7 +151,7 @@ function ratesOf(board: Board, ports: number): { memoryRate: number; portRate: n
 }
 
 function workOf(commands: readonly Completion[], passes: number): SimRow["work"] {
-  const of = (name: UnitName) => commands.filter(({ unit }) => UNIT_NAMES[unit] === name);
+  const of = (name: UnitName) => commands.filter(({ unit }) => UNIT_OF[unit] === name);
   const sum = (name: UnitName) => of(name).reduce((total, { cycles, held }) => total + cycles - held, 0);
   return Object.fromEntries(WORKING.map((name) => [name, sum(name) / passes]));
 }
