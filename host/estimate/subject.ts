@@ -6,12 +6,12 @@ import { type ActivationBits, readModelHeader } from "../model/description.ts";
 import { type ShapeName, shapeConfig } from "../model/shapes.ts";
 import { EMBEDDED_MODEL, modelDir } from "../package.ts";
 import type { Overlap, Partition } from "../runtime/accelerator.ts";
-import { withPorts } from "../runtime/ports.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
 import type { Build } from "./device.ts";
 import { energyOf } from "./energy.ts";
 import { bandedBoard, type Configuration, type EstimateBoard, estimate, estimatePass } from "./estimate.ts";
 import { type BuildLimits, checkFit } from "./fit.ts";
+import { boardWith } from "./point.ts";
 import type { Assumption, EstimateReport } from "./report.ts";
 import { beyond, limitsOf, parametersOf, type Resources, resourcesOf } from "./resources.ts";
 import type { Shape } from "./workload.ts";
@@ -57,7 +57,7 @@ export interface BuildChoice {
 /** The board's build with what was chosen otherwise, and the board itself or one with other figures. */
 export function configurationOf(choice: BuildChoice, board: EstimateBoard = BOARDS[choice.board]): Configuration {
   const { ports, clock, partition, serial } = choice;
-  const used = { ...board, ...withPorts(board, ports ?? board.ports.length), clock_mhz: clock ?? board.clock_mhz };
+  const used = boardWith(board, ports ?? board.ports.length, clock ?? board.clock_mhz);
   return { board: used, build: buildOf(choice, used.ports.length), partition, serial };
 }
 
