@@ -34,7 +34,7 @@ export type CountedPart = Counts & Pick<PartRow, "module" | "count" | "hash">;
 export interface Counted extends Build {
   parts: CountedPart[];
   /** 0: counted before port tables had a master. What npm run estimate:resources writes has none of this. */
-  tables?: 0;
+  tables?: 0 | 1;
 }
 
 export function readCounted(): Counted[] {
