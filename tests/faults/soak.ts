@@ -5,9 +5,9 @@ import type { Card } from "./card.ts";
 import { COMMANDS, READY, SHELL } from "./console.ts";
 
 const SCRIPT = join(import.meta.dirname, "soak.sh");
-const TOKENS_A_ROUND = 20;
-/** Until then pages are touched for the first time. */
-const WARM_ROUNDS = 10;
+const TOKENS_A_ROUND = 10;
+/** Enough for a second load after the warm half, in which pages are touched for the first time and the allocator comes to keep a state's bytes once or twice. */
+const LEAST_ROUNDS = 40;
 /** kB that resident memory may grow by: pages of files come and go. */
 const PLAY = 256;
 const ROUND_SECONDS = 30;
@@ -20,7 +20,7 @@ interface Look {
 /** What was found, in a few words. */
 export async function soak(system: string, card: Card, tokens: number): Promise<string> {
   card.put(SCRIPT, "/soak.sh");
-  const rounds = Math.max(2 * WARM_ROUNDS, Math.ceil(tokens / TOKENS_A_ROUND));
+  const rounds = Math.max(LEAST_ROUNDS, Math.ceil(tokens / TOKENS_A_ROUND));
   const board = new Board({ system, card: card.path, cmdline: COMMANDS });
   try {
     await board.until(READY);
@@ -33,16 +33,18 @@ export async function soak(system: string, card: Card, tokens: number): Promise<
       looks.push({ kilobytes: Number(found[1]), files: Number(found[2]) });
     }
     await board.until(/soak: ended with 0\n/);
-    return compare(looks, rounds * TOKENS_A_ROUND);
+    return compare(looks);
   } finally {
     await board.cut();
   }
 }
 
-function compare(looks: readonly Look[], tokens: number): string {
-  const [warm, last] = [looks[WARM_ROUNDS - 1]!, looks.at(-1)!];
+function compare(looks: readonly Look[]): string {
+  const warmRounds = Math.ceil(looks.length / 2);
+  const [warm, last] = [looks[warmRounds - 1]!, looks.at(-1)!];
   const grown = last.kilobytes - warm.kilobytes;
   if (grown > PLAY || looks.some(({ files }) => files !== warm.files))
     throw new Error(`it grows: ${looks.map(({ kilobytes, files }) => `${kilobytes} kB ${files}`).join(", ")}`);
-  return `${tokens} tokens: ${last.kilobytes} kB resident, ${grown} more than after ${WARM_ROUNDS * (tokens / looks.length)}; ${last.files} files open`;
+  const [tokens, warmTokens] = [looks.length, warmRounds].map((rounds) => rounds * TOKENS_A_ROUND);
+  return `${tokens} tokens: ${last.kilobytes} kB resident, ${grown} more than after ${warmTokens}; ${last.files} files open`;
 }
