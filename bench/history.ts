@@ -7,10 +7,9 @@ import { formatResult } from "../host/bench/report.ts";
 import { EXIT, LightMambaError } from "../host/errors.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { drawHistory } from "./history/chart.ts";
-import { type Entry, entriesOf, readHistory } from "./history/entry.ts";
+import { type Entry, entriesOf, HISTORY, readHistory } from "./history/entry.ts";
 import { CLI, checkBuilt, ROOT } from "./paths.ts";
 
-const HISTORY = join(ROOT, "bench", "history.jsonl");
 const CHART = join(ROOT, "bench", "history.svg");
 
 const USAGE = `usage: npm run bench -- [options]

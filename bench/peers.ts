@@ -1,19 +1,19 @@
 /** Compares llama.cpp's quantizations of a checkpoint with ours. What it measures and how: docs/peers.md. */
 
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { describeMachine, machineLine } from "../host/bench/machine.ts";
+import { describeMachine } from "../host/bench/machine.ts";
 import { openCheckpoint } from "../host/checkpoint/index.ts";
 import { checkIds, readIdsFile } from "../host/ids.ts";
+import { resultsPath } from "../host/report/recorded.ts";
 import { runScript } from "../host/tools/script.ts";
-import { checkBuilt, ROOT } from "./paths.ts";
+import { writeRecord } from "./pages.ts";
+import { checkBuilt } from "./paths.ts";
 import { buildLlama, LLAMA_VERSION, type Llama } from "./peers/llama.ts";
 import { type Options, readOptions, USAGE } from "./peers/options.ts";
 import { makeOurs, readOurs } from "./peers/ours.ts";
 import { say } from "./peers/programs.ts";
 import { measureSpeed, type SpeedOptions } from "./peers/speed.ts";
 import { Steps } from "./peers/step.ts";
-import { formatFeatures, formatQuality, formatSpeed, sorted } from "./peers/table.ts";
+import { formatQuality, formatSpeed, type Result, sorted } from "./peers/table.ts";
 import { type Inputs, judgeTheirs, makeTheirs } from "./peers/theirs.ts";
 
 /** What both comparisons need: llama.cpp, built, and a place for all that is made. */
@@ -31,29 +31,30 @@ function compareQuality(options: Options, { steps, llamas: [llama] }: Tools): vo
   const theirs = makeTheirs(llama, inputs);
   const ours = makeOurs(inputs, options.idsFile);
   const rows = sorted([...judgeTheirs(theirs, inputs), ...readOurs(ours)]);
-  const about = `KL to FP32 in nats a token, over ${ids.length - 1} tokens; best first.`;
-  finish("peers", { tokens: ids.length - 1, rows }, `${formatQuality(rows)}\n\n${about}`, options, llama);
+  finish("peers", { ...resultOf(llama), tokens: ids.length - 1, rows }, formatQuality, options);
 }
 
 function compareSpeed(speed: SpeedOptions, options: Options, { steps, llamas }: Tools): void {
   const rows = measureSpeed(speed, { steps, llamas, jobs: options.jobs });
-  const about = `Medians of ${speed.rounds} rounds (lowest-highest), random weights.`;
-  const table = `${formatSpeed(rows)}\n\n${formatFeatures(rows)}\n${about}`;
-  finish("peers-speed", { ...speed, rows }, table, options, llamas[0]);
+  finish("peers-speed", { ...resultOf(llamas[0]), ...speed, rows }, formatSpeed, options);
 }
 
-/** Everything a result must name goes with it. */
-function finish(name: string, found: object, table: string, { save, json }: Options, { compiler }: Llama): void {
-  const machine = { ...describeMachine(), compiler };
-  const result = { date: new Date().toISOString(), machine, llama: LLAMA_VERSION, ...found };
+function resultOf({ compiler }: Llama): Result {
+  return { date: new Date().toISOString(), machine: { ...describeMachine(), compiler }, llama: LLAMA_VERSION };
+}
+
+function finish<Found extends object>(
+  name: string,
+  found: Found,
+  format: (found: Found) => string,
+  { save, json }: Options,
+): void {
   if (save) {
-    const path = join(ROOT, "bench", "results", `${name}.json`);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, `${JSON.stringify(result, undefined, 2)}\n`);
+    const path = resultsPath(`${name}.json`);
+    writeRecord(path, found);
     say(`saved ${path}`);
   }
-  const text = `${table} ${LLAMA_VERSION}.\n${machineLine(machine)}; ${compiler}`;
-  process.stdout.write(`${json ? JSON.stringify(result) : text}\n`);
+  process.stdout.write(`${json ? JSON.stringify(found) : format(found)}\n`);
 }
 
 function compare(options: Options): void {

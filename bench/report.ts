@@ -9,7 +9,9 @@ const USAGE = `usage: npm run report -- [options]
 Writes the tables of README.md and docs/ anew, from what bench/results keeps and from the models of speed, resources and energy. It
 measures and simulates nothing; these write the results that it takes:
 
+  npm run bench -- --save          bench/history.jsonl
   npm run bench:ladder -- --save   bench/results/ladder.json
+  npm run bench:peers -- --save    bench/results/peers.json; with --speed, peers-speed.json
   npm run estimate:resources       bench/results/resources.json
   npm run estimate:validate        bench/results/estimate.json
   npm run sim:report -- --save     bench/results/sim.json

@@ -6,7 +6,10 @@ import { comparison } from "../host/report/comparison.ts";
 import { readLadder, readSim } from "../host/report/recorded.ts";
 import { COMPARISON } from "../host/report/tables.ts";
 import { estimatePage } from "./estimate/docs.ts";
+import { HISTORY, readHistory } from "./history/entry.ts";
+import { historyTable } from "./history/table.ts";
 import { markdown, type Page, pageOf } from "./pages.ts";
+import { peersTables, readQuality, readSpeed } from "./peers/table.ts";
 import { simTables } from "./sim/table.ts";
 import { readSizes, sizePage } from "./size.ts";
 
@@ -14,6 +17,8 @@ export const PAGES: { readonly [file: string]: () => Page } = {
   "README.md": () => pageOf("README.md", { comparison: markdown(comparison(readSim(), readLadder()), COMPARISON) }),
   "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
   "docs/estimate.md": estimatePage,
+  "docs/peers.md": () => pageOf("docs/peers.md", peersTables(readQuality(), readSpeed())),
+  "docs/performance.md": () => pageOf("docs/performance.md", { history: historyTable(readHistory(HISTORY)) }),
   "docs/quantization.md": () => pageOf("docs/quantization.md", { ladder: ladderTable(readLadder()) }),
   "docs/resources.md": () => sizePage(readSizes()),
 };

@@ -18,7 +18,8 @@ export const OTHER_BUILDS: readonly Build[] = [
   buildOf("small", BOARDS.vck190, {
     ...{ PORTS: 2, TOKENS: 1, MAX_INPUTS: 4096, MAX_ORDER: 32, MAX_LOG2: 6, PREFETCH: 1024 },
   }),
-  // Without parts of the state, which nobody has synthesized yet
+  buildOf("u280", BOARDS.u280),
+  // Its state at one port
   buildOf("u280-plain", {
     build: { ...BOARDS.u280.build, state_lanes: 2, state_ports: 0, multiplies: 1, prefetch: 1024 },
   }),

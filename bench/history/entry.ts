@@ -1,8 +1,12 @@
 /** history.jsonl: one measurement a line, oldest first. */
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { BenchResult } from "../../host/bench/bench.ts";
 import type { Spread } from "../../host/bench/spread.ts";
 import { badInput } from "../../host/errors.ts";
+import { ROOT } from "../paths.ts";
+
+export const HISTORY = join(ROOT, "bench", "history.jsonl");
 
 export interface Entry {
   /** Of the run: all its entries have the same. */

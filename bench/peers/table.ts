@@ -1,6 +1,9 @@
 /** Rows of the comparisons and how they are shown. A new measurement is a new column here, and a field of the row. */
+import { type Machine, machineLine } from "../../host/bench/machine.ts";
 import { showSpread } from "../../host/bench/spread.ts";
 import { type Column, formatTable } from "../../host/bench/table.ts";
+import { readRecorded, resultsPath } from "../../host/report/recorded.ts";
+import { markdown } from "../pages.ts";
 import type { PeerIsa } from "./llama.ts";
 import type { SpeedRow } from "./speed.ts";
 
@@ -34,14 +37,63 @@ export function sorted(rows: readonly Row[]): Row[] {
   return rows.toSorted((a, b) => a.kl - b.kl);
 }
 
-export function formatQuality(rows: readonly Row[]): string {
-  return formatTable(rows, COLUMNS);
+/** What both results say beside their rows. */
+export interface Result {
+  date: string;
+  machine: Machine & { compiler: string };
+  llama: string;
 }
 
-export function formatSpeed(rows: readonly SpeedRow[]): string {
+export interface QualityResult extends Result {
+  /** Predicted. */
+  tokens: number;
+  rows: Row[];
+}
+
+export interface SpeedResult extends Result {
+  rounds: number;
+  rows: SpeedRow[];
+}
+
+export function formatQuality(result: QualityResult): string {
+  return `${formatTable(result.rows, COLUMNS)}\n\n${aboutQuality(result)}`;
+}
+
+export function formatSpeed(result: SpeedResult): string {
+  return `${formatTable(result.rows, speedColumns(result))}\n\n${aboutSpeed(result)}`;
+}
+
+export const readQuality = (): QualityResult => readRecorded(resultsPath("peers.json"), ["tokens", "rows"]);
+export const readSpeed = (): SpeedResult => readRecorded(resultsPath("peers-speed.json"), ["rounds", "rows"]);
+
+/** Tables of docs/peers.md. */
+export function peersTables(quality: QualityResult, speed: SpeedResult): { quality: string; speed: string } {
+  return {
+    quality: `${markdown(quality.rows, COLUMNS)}\n\n${aboutQuality(quality)}`,
+    speed: `${markdown(speed.rows, speedColumns(speed))}\n\n${aboutSpeed(speed)}`,
+  };
+}
+
+function aboutQuality({ tokens, ...result }: QualityResult): string {
+  return `KL to FP32 in nats a token, over ${tokens.toLocaleString("en-US")} tokens; best first.\n${whereOf(result)}`;
+}
+
+/** With what each llama.cpp says that its kernels use. */
+function aboutSpeed({ rounds, rows, ...result }: SpeedResult): string {
+  const seen = new Map(rows.filter((row) => row.isa).map(({ isa, features }) => [isa, features]));
+  const features = [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features}.`);
+  const about = `Medians of ${rounds} rounds (lowest-highest), random weights.`;
+  return [about, ...features, whereOf(result)].join("\n");
+}
+
+function whereOf({ date, machine, llama }: Result): string {
+  return `${machineLine(machine)}; ${machine.compiler}; ${llama}; ${date.slice(0, 10)}.`;
+}
+
+function speedColumns({ rows }: SpeedResult): Column<SpeedRow>[] {
   const phases = Object.keys(rows[0]?.tokensPerSecond ?? {});
   const isas = Object.keys(rows[0]?.ratio ?? {}) as PeerIsa[];
-  return formatTable(rows, [
+  return [
     { title: "shape", cell: (row) => row.shape, left: true },
     { title: "threads", cell: (row) => String(row.threads) },
     { title: "engine", cell: ({ engine, isa }) => (isa ? `${engine}, ${isa}` : engine), left: true },
@@ -53,13 +105,7 @@ export function formatSpeed(rows: readonly SpeedRow[]): string {
         return { title: `to 4 bits of llama.cpp, ${isa}`, cell: (row) => showSpread(row.ratio[isa]![phase]!, 2) };
       }),
     ]),
-  ]);
-}
-
-/** What each llama.cpp says that its kernels use. */
-export function formatFeatures(rows: readonly SpeedRow[]): string {
-  const seen = new Map(rows.filter((row) => row.isa).map(({ isa, features }) => [isa, features]));
-  return [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features}`).join("\n");
+  ];
 }
 
 function megabytes(bytes: number): string {

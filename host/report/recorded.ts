@@ -74,7 +74,7 @@ export const readLadder = (file = resultsPath("ladder.json")): RecordedLadder =>
 
 export const resultsPath = (name: string) => join(packageRoot(), "bench", "results", name);
 
-function readRecorded<T extends object>(file: string, fields: readonly (keyof T & string)[]): T {
+export function readRecorded<T extends object>(file: string, fields: readonly (keyof T & string)[]): T {
   let found: Partial<T> | null;
   try {
     found = JSON.parse(readFileSync(file, "utf8")) as Partial<T> | null;

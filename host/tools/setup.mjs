@@ -1,5 +1,5 @@
 /**
- * The one entry of `npm start`, `npm test`, `npm run build` and `npm run check`.
+ * The one entry of `npm start`, `npm test` and `npm run`.
  *
  * Given a verb it brings the working copy to the state which that verb needs (packages, wasm modules, compiled host
  * code), then runs the verb with the Node 24 that the lockfile pins, so that everyone gets the same engine whichever
@@ -353,10 +353,16 @@ async function start(node, env, args) {
   return (await run(node, [MAIN, "run", ...args], { inherit: true, env })).code;
 }
 
+/** A program for developers, with what it takes of build/ as the sources say. */
+async function script(node, env, args) {
+  return (await run(node, args, { inherit: true, env })).code;
+}
+
 const VERBS = {
   start: { built: true, run: start },
   build: { built: true, run: async () => 0 },
   check: { built: false, run: check },
+  script: { built: true, run: script },
   test: { built: true, run: test },
   "test:wasm": { built: false, run: async (node, env) => closing([await testWasm(node, env)]) },
 };

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { drawHistory } from "../../bench/history/chart.ts";
 import { type Entry, entriesOf, readHistory } from "../../bench/history/entry.ts";
+import { historyTable } from "../../bench/history/table.ts";
 import { bench } from "../../host/bench/bench.ts";
 import { LightMambaError } from "../../host/errors.ts";
 
@@ -49,6 +50,20 @@ function elements(svg: string): Record<string, number> {
   assert.doesNotMatch(svg, /NaN|undefined|Infinity/);
   return counts;
 }
+
+describe("the table", () => {
+  it("has all of the last run, and says what it was measured on", () => {
+    const table = historyTable([
+      entry(),
+      entry({ date: "2026-11-02T10:00:00.000Z", threads: 2 }),
+      entry({ date: "2026-11-02T10:00:00.000Z", activationBits: 8 }),
+    ]);
+    const [, , first, second, , about] = table.split("\n");
+    assert.equal(first, "| mamba2-370m | 4 bits | 2 | 175 | 40.0 (36.0-44.0) | 7.0 | 30.0 | 90.0 (81.0-99.0) |");
+    assert.match(second!, /^\| mamba2-370m \| 8 bits \| 1 \|/);
+    assert.match(about!, /Processor <A&B>, 2 cores; Node 24\.21\.0; 2026-11-02, commit abcdef123\.$/);
+  });
+});
 
 describe("the lines", () => {
   it("hold what a measurement says, and come back", async () => {

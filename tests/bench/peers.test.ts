@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { halves } from "../../bench/gguf-mamba2.ts";
 import { readOptions } from "../../bench/peers/options.ts";
 import type { SpeedRow } from "../../bench/peers/speed.ts";
-import { formatFeatures, formatSpeed } from "../../bench/peers/table.ts";
+import { formatSpeed, type SpeedResult } from "../../bench/peers/table.ts";
 import { syntheticCheckpoint } from "../../bench/synthetic-checkpoint.ts";
 import { widen } from "../../host/checkpoint/dtype.ts";
 import { LightMambaError } from "../../host/errors.ts";
@@ -73,6 +73,11 @@ describe("the drawn checkpoint", () => {
 });
 
 describe("the table of speeds", () => {
+  const resultOf = (...rows: SpeedRow[]): SpeedResult => ({
+    ...{ date: "2026-11-01T10:00:00.000Z", llama: "llama-cpp-python 1.2", rounds: 3, rows },
+    machine: { processor: "Zen", cores: 2, memoryGb: 24, system: "Linux 6", node: "v24.0.0", compiler: "g++ 12" },
+  });
+
   it("has a column for each phase, and one for its ratio", () => {
     const spread = (median: number) => ({ median, low: median, high: median });
     const row: SpeedRow = {
@@ -87,7 +92,7 @@ describe("the table of speeds", () => {
         avx2: { decode: spread(0.8), "prefill 64": spread(0.75) },
       },
     };
-    const [title, line] = formatSpeed([row]).split("\n");
+    const [title, line] = formatSpeed(resultOf(row)).split("\n");
     const to = "to 4 bits of llama\\.cpp,";
     assert.match(
       title!,
@@ -102,13 +107,12 @@ describe("the table of speeds", () => {
   it("says of llama.cpp what it was built for and what it uses", () => {
     const row = { shape: "mamba2-370m", threads: 1, engine: "llama.cpp", name: "Q4_0", isa: "avx2" } as const;
     const rest = { features: "CPU : AVX2 = 1", bytesPerToken: 1, tokensPerSecond: {}, ratio: {} };
-    assert.match(formatSpeed([{ ...row, ...rest }]), /llama\.cpp, avx2 +Q4_0/);
-    assert.equal(
-      formatFeatures([
-        { ...row, ...rest },
-        { ...row, ...rest },
-      ]),
-      "llama.cpp, avx2: CPU : AVX2 = 1",
+    const said = formatSpeed(resultOf({ ...row, ...rest }, { ...row, ...rest }));
+    assert.match(said, /llama\.cpp, avx2 +Q4_0/);
+    assert.equal(said.match(/^llama\.cpp, avx2: CPU : AVX2 = 1\.$/gm)?.length, 1);
+    assert.match(
+      said,
+      /\nZen, 2 cores, 24 GiB; Linux 6; Node 24\.0\.0; g\+\+ 12; llama-cpp-python 1\.2; 2026-11-01\.$/,
     );
   });
 });

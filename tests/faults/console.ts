@@ -28,6 +28,21 @@ async function answerTo(board: Board, line: string, end: string): Promise<string
   return answer!;
 }
 
+export async function openShell(board: Board): Promise<void> {
+  board.type("shell");
+  await board.until(SHELL);
+}
+
+/** A line for the shell, between two commands. */
+export async function inShell(board: Board, line: string): Promise<void> {
+  await openShell(board);
+  board.type(`${line}; echo over`);
+  await board.until(/\nover\n/);
+  await board.until(SHELL);
+  board.type("exit");
+  await board.until(READY);
+}
+
 export function expectText(what: string, found: string, expected: string): void {
   if (found !== expected)
     throw new Error(`${what}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);

@@ -14,6 +14,7 @@ import {
   expectStory,
   expectStoryByCommand,
   expectText,
+  inShell,
   READY,
   SIGN,
 } from "./console.ts";
@@ -28,8 +29,8 @@ export interface Activity {
   prove(board: Board): Promise<string>;
   /** What is cut, at any moment until it has ended. */
   act(board: Board): Promise<void>;
-  /** What it takes about on an idle machine, and so when the latest cut comes. */
-  seconds: number;
+  /** When the latest cut comes: what it takes about, or a part of it of which there are to be as many cuts; in turn. */
+  seconds: readonly number[];
 }
 
 export interface Place {
@@ -56,7 +57,7 @@ export async function cutPower(
       if (tried === tries) return all;
       // It never ends well: the board is gone in the middle of it
       act(board).catch(() => {});
-      await setTimeout(1000 * seconds * random.next());
+      await setTimeout(1000 * seconds[tried % seconds.length]! * random.next());
     } finally {
       await board.cut();
     }
@@ -75,7 +76,7 @@ export function generating(story: readonly string[]): Activity {
     async act(board) {
       for (;;) await ask(board, "");
     },
-    seconds: 3,
+    seconds: [3],
   };
 }
 
@@ -105,7 +106,7 @@ export function saving(story: readonly string[]): Activity {
         if ((await ask(board, "/save story")) === "ok\n") acknowledged = pieces;
       }
     },
-    seconds: 4,
+    seconds: [4],
   };
 }
 
@@ -135,11 +136,12 @@ export function updatingModel(stories: Record<string, readonly string[]>): Activ
       const next = Object.keys(stories).find((name) => name !== current);
       expectMatch("update", await command(board, `update install /data/${next}.lmb`), /done model/);
     },
-    seconds: 8,
+    // Until the switch, and until the model has passed its test
+    seconds: [2, 8],
   };
 }
 
-/** The system is installed into the slot that does not run, and tried. */
+/** The system is installed into the slot that does not run, which has another one or none, and tried. */
 export function updatingSystem(story: readonly string[]): Activity {
   let current = "";
   return {
@@ -152,6 +154,7 @@ export function updatingSystem(story: readonly string[]): Activity {
       const { 1: slot } = expectMatch("slot show", await command(board, "slot show"), /slot ([AB]): [^\n]*, runs\b/);
       const outcome = slot === current ? "the old system" : "the new system";
       current = slot!;
+      await inShell(board, `dd if=/dev/zero of=/dev/mmcblk0p${current === "A" ? 3 : 2} bs=1M count=1; sync`);
       return outcome;
     },
     async act(board) {
@@ -159,6 +162,7 @@ export function updatingSystem(story: readonly string[]): Activity {
       board.type("reboot");
       await board.until(READY);
     },
-    seconds: 45,
+    // While it is written, and until it has passed its test
+    seconds: [5, 30],
   };
 }

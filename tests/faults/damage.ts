@@ -11,9 +11,10 @@ import {
   expectMatch,
   expectStory,
   expectText,
+  inShell,
   ON_ACCELERATOR,
+  openShell,
   READY,
-  SHELL,
   SIGN,
 } from "./console.ts";
 
@@ -40,11 +41,6 @@ async function expectRefusal(board: Board, pattern: RegExp): Promise<void> {
 async function expectConversation(board: Board, story: readonly string[]): Promise<void> {
   await board.until(SIGN);
   await expectStory(board, story);
-}
-
-async function openShell(board: Board): Promise<void> {
-  board.type("shell");
-  await board.until(SHELL);
 }
 
 export const FAULTS: readonly Fault[] = [
@@ -132,12 +128,7 @@ export const FAULTS: readonly Fault[] = [
     async prove(board) {
       await board.until(READY);
       await command(board, 'run "Once" -n 4 -q --save-state /data/states/a.state');
-      await openShell(board);
-      board.type("dd if=/dev/zero of=/data/fill bs=64k; echo filled");
-      await board.until(/\nfilled\n/);
-      await board.until(SHELL);
-      board.type("exit");
-      await board.until(READY);
+      await inShell(board, "dd if=/dev/zero of=/data/fill bs=64k");
       const failed = await command(board, 'run "Once" -n 8 -q --save-state /data/states/a.state');
       expectMatch("a full partition", failed, /^lightmamba: .*a\.state: .*No space left/m);
       expectMatch(

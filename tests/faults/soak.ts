@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Board } from "./board.ts";
 import type { Card } from "./card.ts";
-import { COMMANDS, READY, SHELL } from "./console.ts";
+import { COMMANDS, openShell, READY } from "./console.ts";
 
 const SCRIPT = join(import.meta.dirname, "soak.sh");
 const TOKENS_A_ROUND = 10;
@@ -24,8 +24,7 @@ export async function soak(system: string, card: Card, tokens: number): Promise<
   const board = new Board({ system, card: card.path, cmdline: COMMANDS });
   try {
     await board.until(READY);
-    board.type("shell");
-    await board.until(SHELL);
+    await openShell(board);
     board.type(`sh /data/soak.sh ${rounds} ${TOKENS_A_ROUND}`);
     const looks: Look[] = [];
     for (let round = 1; round <= rounds; round++) {
