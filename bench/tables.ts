@@ -9,12 +9,16 @@ import { estimatePage } from "./estimate/docs.ts";
 import { HISTORY, readHistory } from "./history/entry.ts";
 import { historyTable } from "./history/table.ts";
 import { markdown, type Page, pageOf } from "./pages.ts";
-import { peersTables, readQuality, readSpeed } from "./peers/table.ts";
+import { briefQuality, peersTables, readQuality, readSpeed } from "./peers/table.ts";
 import { simTables } from "./sim/table.ts";
 import { readSizes, sizePage } from "./size.ts";
 
 export const PAGES: { readonly [file: string]: () => Page } = {
-  "README.md": () => pageOf("README.md", { comparison: markdown(comparison(readSim(), readLadder()), COMPARISON) }),
+  "README.md": () =>
+    pageOf("README.md", {
+      comparison: markdown(comparison(readSim(), readLadder()), COMPARISON),
+      quality: briefQuality(readQuality()),
+    }),
   "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
   "docs/estimate.md": estimatePage,
   "docs/peers.md": () => pageOf("docs/peers.md", peersTables(readQuality(), readSpeed())),

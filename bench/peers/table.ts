@@ -74,6 +74,15 @@ export function peersTables(quality: QualityResult, speed: SpeedResult): { quali
   };
 }
 
+/** The same in README.md: how large, how far from FP32. */
+export function briefQuality({ rows }: QualityResult): string {
+  const titles = ["engine", "model", "weights", "file MB", "KL"];
+  return markdown(
+    rows,
+    titles.map((title) => COLUMNS.find((column) => column.title === title)!),
+  );
+}
+
 function aboutQuality({ tokens, ...result }: QualityResult): string {
   return `KL to FP32 in nats a token, over ${tokens.toLocaleString("en-US")} tokens; best first.\n${whereOf(result)}`;
 }
