@@ -14,7 +14,7 @@ import { imageParts, type Text, takeImage } from "./a72/image.ts";
 import { type Options, readOptions, USAGE } from "./a72/options.ts";
 import { formatCounts, markdown, type Row, terminal } from "./a72/table.ts";
 import { Tools } from "./a72/tools.ts";
-import { checkBuilt, ROOT } from "./paths.ts";
+import { ROOT } from "./paths.ts";
 import { say } from "./peers/programs.ts";
 import { Steps } from "./peers/step.ts";
 
@@ -101,7 +101,6 @@ function countShape(bench: Bench, name: Options["shapes"][number], bits: Activat
 }
 
 function measure(options: Options): void {
-  checkBuilt();
   const tools = new Tools(new Steps(options.cache));
   const bench = new Bench(tools, options.cache);
   const rows = [

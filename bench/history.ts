@@ -8,7 +8,7 @@ import { EXIT, LightMambaError } from "../host/errors.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { drawHistory } from "./history/chart.ts";
 import { type Entry, entriesOf, HISTORY, readHistory } from "./history/entry.ts";
-import { CLI, checkBuilt, ROOT } from "./paths.ts";
+import { CLI, ROOT } from "./paths.ts";
 
 const CHART = join(ROOT, "bench", "history.svg");
 
@@ -69,7 +69,6 @@ function main(): void {
     process.stdout.write(`${USAGE}\n`);
     return;
   }
-  checkBuilt();
   const run = { date: new Date().toISOString(), commit: commitName() };
   // A damaged history is found before minutes are spent.
   readHistory(HISTORY);

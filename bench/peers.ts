@@ -6,7 +6,6 @@ import { checkIds, readIdsFile } from "../host/ids.ts";
 import { resultsPath } from "../host/report/recorded.ts";
 import { runScript } from "../host/tools/script.ts";
 import { writeRecord } from "./pages.ts";
-import { checkBuilt } from "./paths.ts";
 import { buildLlama, LLAMA_VERSION, type Llama } from "./peers/llama.ts";
 import { type Options, readOptions, USAGE } from "./peers/options.ts";
 import { makeOurs, readOurs } from "./peers/ours.ts";
@@ -59,7 +58,6 @@ function finish<Found extends object>(
 
 function compare(options: Options): void {
   const steps = new Steps(options.cache);
-  checkBuilt();
   const [isa, ...others] = options.speed?.isas ?? ["native" as const];
   const llama = buildLlama(steps, options, isa);
   const tools: Tools = { steps, llamas: [llama, ...others.map((other) => buildLlama(steps, options, other))] };

@@ -90,7 +90,7 @@ function aboutQuality({ tokens, ...result }: QualityResult): string {
 /** With what each llama.cpp says that its kernels use. */
 function aboutSpeed({ rounds, rows, ...result }: SpeedResult): string {
   const seen = new Map(rows.filter((row) => row.isa).map(({ isa, features }) => [isa, features]));
-  const features = [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features}.`);
+  const features = [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features!.replace(/[\s|]+$/, "")}.`);
   const about = `Medians of ${rounds} rounds (lowest-highest), random weights.`;
   return [about, ...features, whereOf(result)].join("\n");
 }
