@@ -12,8 +12,9 @@ import { runScript } from "../host/tools/script.ts";
 import { type Counts, countsOf, partsOf, sumOf } from "./a72/counts.ts";
 import { imageParts, type Text, takeImage } from "./a72/image.ts";
 import { type Options, readOptions, USAGE } from "./a72/options.ts";
-import { formatCounts, markdown, type Row, terminal } from "./a72/table.ts";
+import { type CountsResult, countTables, RESULTS, type Row } from "./a72/table.ts";
 import { Tools } from "./a72/tools.ts";
+import { writeText } from "./pages.ts";
 import { ROOT } from "./paths.ts";
 import { say } from "./peers/programs.ts";
 import { Steps } from "./peers/step.ts";
@@ -109,14 +110,13 @@ function measure(options: Options): void {
       WIDTHS.flatMap((bits) => VARIANTS.flatMap((variant) => countShape(bench, name, bits, variant))),
     ),
   ];
-  const result = { date: new Date().toISOString(), ...tools.versions, rows };
+  const result: CountsResult = { date: new Date().toISOString(), ...tools.versions, rows };
   if (options.save) {
-    const path = join(ROOT, "bench", "a72", "counts.json");
-    writeFileSync(path, `${JSON.stringify(result, undefined, 2)}\n`);
-    say(`saved ${path}`);
+    writeText(RESULTS, `${JSON.stringify(result, undefined, 2)}\n`);
+    say(`saved ${RESULTS}`);
   }
-  const tables = formatCounts(rows, options.markdown ? markdown : terminal);
-  process.stdout.write(`${options.json ? JSON.stringify(result) : tables}\n`);
+  const { tokens, parts } = countTables(result);
+  process.stdout.write(`${options.json ? JSON.stringify(result) : `${tokens}\n\n${parts}`}\n`);
 }
 
 runScript("bench:a72", () => {

@@ -10,6 +10,7 @@ Writes the tables of README.md and docs/ anew, from what bench/results keeps and
 measures and simulates nothing; these write the results that it takes:
 
   npm run bench -- --save          bench/history.jsonl
+  npm run bench:a72 -- --save      bench/a72/counts.json
   npm run bench:ladder -- --save   bench/results/ladder.json
   npm run bench:peers -- --save    bench/results/peers.json; with --speed, peers-speed.json
   npm run estimate:resources       bench/results/resources.json

@@ -3,8 +3,9 @@ import type { Column } from "../host/bench/table.ts";
 import type { RungResult } from "../host/ladder.ts";
 import type { RecordedLadder } from "../host/report/accuracy.ts";
 import { comparison } from "../host/report/comparison.ts";
-import { readLadder, readSim } from "../host/report/recorded.ts";
+import { readLadder, readSim, readSynthesis } from "../host/report/recorded.ts";
 import { COMPARISON } from "../host/report/tables.ts";
+import { countTables, readCounts } from "./a72/table.ts";
 import { estimatePage } from "./estimate/docs.ts";
 import { HISTORY, readHistory } from "./history/entry.ts";
 import { historyTable } from "./history/table.ts";
@@ -16,9 +17,10 @@ import { readSizes, sizePage } from "./size.ts";
 export const PAGES: { readonly [file: string]: () => Page } = {
   "README.md": () =>
     pageOf("README.md", {
-      comparison: markdown(comparison(readSim(), readLadder()), COMPARISON),
+      comparison: markdown(comparison(readSim(), readLadder(), readSynthesis()), COMPARISON),
       quality: briefQuality(readQuality()),
     }),
+  "bench/a72/README.md": () => pageOf("bench/a72/README.md", countTables(readCounts(), markdown)),
   "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
   "docs/estimate.md": estimatePage,
   "docs/peers.md": () => pageOf("docs/peers.md", peersTables(readQuality(), readSpeed())),

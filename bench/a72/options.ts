@@ -12,9 +12,8 @@ instructions: of models/tiny-w4a4, of its shape with 8-bit activations, and of p
 
   --shapes <list>  default: 130m,370m,2.7b
   --cache <dir>    where everything is built (default: $LIGHTMAMBA_CACHE, else lightmamba-a72 in the temporary directory)
-  --save           write bench/a72/counts.json
+  --save           write bench/a72/counts.json, from which npm run report writes the tables of bench/a72/README.md
   --json           the results as JSON on standard output
-  --markdown       the tables as in bench/a72/README.md
   -h, --help`;
 
 export interface Options {
@@ -22,7 +21,6 @@ export interface Options {
   cache: string;
   save: boolean;
   json: boolean;
-  markdown: boolean;
   help: boolean;
 }
 
@@ -47,7 +45,7 @@ function parsed(args: string[]) {
       options: {
         shapes: { type: "string", default: "130m,370m,2.7b" },
         cache: { type: "string" },
-        ...{ save: flag, json: flag, markdown: flag, help: { ...flag, short: "h" } },
+        ...{ save: flag, json: flag, help: { ...flag, short: "h" } },
       },
     }).values;
   } catch (error) {

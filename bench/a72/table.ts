@@ -1,6 +1,9 @@
 /** The counts as tables, for a terminal and for Markdown. */
+import { join } from "node:path";
 import { type Column, formatTable } from "../../host/bench/table.ts";
+import { readRecorded } from "../../host/report/recorded.ts";
 import type { Variant } from "../../host/runtime/engine.ts";
+import { ROOT } from "../paths.ts";
 import { type Counts, mmu, own, total } from "./counts.ts";
 
 export interface Row {
@@ -13,6 +16,13 @@ export interface Row {
   /** Of the part, read for each token. */
   weightBytes: number;
   counts: Counts;
+}
+
+export interface CountsResult {
+  date: string;
+  qemu: string;
+  rust: string;
+  rows: Row[];
 }
 
 const WHAT: Column<Row>[] = [
@@ -54,25 +64,22 @@ const PARTS: Column<Row>[] = [
 
 export type Format = <T>(rows: readonly T[], columns: readonly Column<T>[]) => string;
 
-/** Whole tokens, then the parts of the published shapes. */
-export function formatCounts(rows: readonly Row[], format: Format): string {
-  const tokens = rows.filter(({ part }) => part === "token");
-  const parts = rows.filter(({ part }) => part !== "token");
-  const tables = [format(tokens, [...WHAT, ...COUNTS, ...SHARES])];
-  if (parts.length > 0) tables.push(format(parts, PARTS));
-  return tables.join("\n\n");
+/** Whole tokens, and the parts of the published shapes. */
+export function countTables({ rows }: CountsResult, format: Format = formatTable): { tokens: string; parts: string } {
+  return {
+    tokens: format(
+      rows.filter(({ part }) => part === "token"),
+      [...WHAT, ...COUNTS, ...SHARES],
+    ),
+    parts: format(
+      rows.filter(({ part }) => part !== "token"),
+      PARTS,
+    ),
+  };
 }
 
-export const terminal: Format = (rows, columns) => formatTable(rows, [...columns]);
-
-export const markdown: Format = (rows, columns) => {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [
-    line(columns.map(({ title }) => title)),
-    `|${columns.map(({ left }) => (left ? "---" : "--:")).join("|")}|`,
-    ...rows.map((row) => line(columns.map(({ cell }) => cell(row) ?? ""))),
-  ].join("\n");
-};
+export const RESULTS = join(ROOT, "bench", "a72", "counts.json");
+export const readCounts = (): CountsResult => readRecorded(RESULTS, ["rows"]);
 
 function thousands(value: number): string {
   const digits = Math.abs(value) < 99_950 ? 1 : 0;

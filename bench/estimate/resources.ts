@@ -34,8 +34,6 @@ export type CountedPart = Counts & Pick<PartRow, "module" | "count" | "hash">;
 
 export interface Counted extends Build {
   parts: CountedPart[];
-  /** 0: counted before port tables had a master. What npm run estimate:resources writes has none of this. */
-  tables?: 0 | 1;
 }
 
 export function readCounted(): Counted[] {
@@ -49,14 +47,13 @@ export function withoutPaths({ parts, ...build }: BuildSizes): Counted {
 /** lm_top's own default, where a build does not say. */
 const STATE_LANES = 2;
 
-export function parametersOf({ parameters, tables = 1 }: Build & Pick<Counted, "tables">): BuildParameters {
+export function parametersOf({ parameters }: Build): BuildParameters {
   const of = (name: string) => parameters[name]!;
   return {
     ...{ ports: of("PORTS"), tokens: of("TOKENS"), actBits: of("ACT_BITS"), maxInputs: of("MAX_INPUTS") },
     ...{ maxOrder: of("MAX_ORDER"), maxLog2: of("MAX_LOG2"), prefetch: of("PREFETCH") },
     stateLanes: parameters.STATE_LANES ?? STATE_LANES,
     statePorts: parameters.STATE_PORTS ?? 0,
-    tables,
   };
 }
 

@@ -15,8 +15,6 @@ export interface BuildParameters {
   maxLog2: number;
   stateLanes: number;
   statePorts?: number;
-  /** Masters of port tables: builds that were counted before there was one have none. Default: 1. */
-  tables?: 0 | 1;
   prefetch: number;
 }
 

@@ -57,16 +57,16 @@ export function partsOf(build: BuildParameters): { [unit in ResourceUnit]: Sized
   };
 }
 
-/** Errors and beats of all masters, and which unit's they are. */
-function topParts({ ports }: BuildParameters): SizedPart[] {
-  return [part("lm_top", 1, { luts: 1137 + 120 * ports })];
+/** Errors and beats of all masters, and which unit's they are; masters at other ports are of several units. */
+function topParts({ ports, statePorts = 0 }: BuildParameters): SizedPart[] {
+  return [part("lm_top", 1, { luts: 995 + 167 * ports + 1400 * statePorts, flipFlops: 34 * ports })];
 }
 
 /** A window for each port is eight words of registers. */
 function commandParts({ ports }: BuildParameters): SizedPart[] {
   return [
     part("lm_regs", 1, { luts: 1695 + 211 * ports, flipFlops: 1314 + 256 * ports }),
-    part("lm_cmd", 1, { luts: 7774, flipFlops: 3088, dsps: 7 }),
+    part("lm_cmd", 1, { luts: 7600, flipFlops: 3094, dsps: 7 }),
   ];
 }
 
@@ -75,23 +75,30 @@ const ULTRA_BITS = 1 << 20;
 const BEAT_BITS = 512;
 
 /** Masters of port 0, whose queues are LUT RAM but for those of COPY and weights, and what shares the port among them; a reader for each other port. */
-function masterParts({ ports, prefetch, statePorts = 0, tables = 1 }: BuildParameters): SizedPart[] {
+function masterParts({ ports, prefetch, statePorts = 0 }: BuildParameters): SizedPart[] {
   const ultra = prefetch * BEAT_BITS >= ULTRA_BITS;
   const queue = ultra
     ? { ultraRams: 8 * Math.ceil(prefetch / 4096) }
     : { blockRams: (15 * Math.max(1, prefetch / 512) - Number(prefetch > 512)) / 2 };
-  const weights = { luts: 1280, memoryLuts: 40, flipFlops: 317, ...queue };
+  const weights = { luts: 1300, memoryLuts: 40, flipFlops: 319, ...queue };
   return [
-    part("lm_axi_rd", 1, { luts: 1234, memoryLuts: 336, flipFlops: 284 }),
-    part("lm_axi_rd", tables, { luts: 1274, memoryLuts: 336, flipFlops: 313 }),
+    // Of a port table, and of what lies beside it
+    part("lm_axi_rd", 1, { luts: 1237, memoryLuts: 336, flipFlops: 284 }),
+    part("lm_axi_rd", 1, { luts: 1257, memoryLuts: 336, flipFlops: 296 }),
     // Of COPY, and of codes of each part of the state; 64 beats deep, two of them the state's, at port 0 or one a part
-    part("lm_axi_rd", 1 + statePorts, { luts: 1275, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
-    part("lm_axi_rd", statePorts === 0 ? 10 : 8 + statePorts, { luts: 1274, memoryLuts: 632, flipFlops: 313 }),
+    part("lm_axi_rd", 1, { luts: 1283, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
+    part("lm_axi_rd", statePorts, { luts: 1107, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
+    part("lm_axi_rd", statePorts === 0 ? 10 : 8, { luts: 1274, memoryLuts: 632, flipFlops: 313 }),
+    part("lm_axi_rd", statePorts, { luts: 1097, memoryLuts: 632, flipFlops: 313 }),
     part("lm_axi_rd", 1, weights),
-    part("lm_axi_rd", ports - 1, { ...weights, luts: 1116, flipFlops: 323 }),
-    part("lm_axi_wr", statePorts === 0 ? 10 : 8 + 2 * statePorts, { luts: 741, memoryLuts: 336, flipFlops: 338 }),
-    part("lm_axi_rd_mux", 1, { luts: 614, flipFlops: 17 }),
-    part("lm_axi_wr_mux", 1, { luts: 2473, flipFlops: 18 }),
+    part("lm_axi_rd", ports - 1, { ...weights, luts: 1130, flipFlops: 325 }),
+    part("lm_axi_wr", statePorts === 0 ? 10 : 8, { luts: 741, memoryLuts: 336, flipFlops: 340 }),
+    part("lm_axi_wr", 2 * statePorts, { luts: 567, memoryLuts: 336, flipFlops: 341 }),
+    part("lm_axi_rd_mux", 1, { luts: 620, flipFlops: 17 }),
+    part("lm_axi_wr_mux", 1, { luts: 2400, flipFlops: 18 }),
+    part("lm_axi_rd_mux", statePorts, { luts: 111, flipFlops: 17 }),
+    part("lm_axi_wr_mux", statePorts, { luts: 624, flipFlops: 18 }),
+    part("lm_state_port", statePorts, { luts: 210 }),
   ];
 }
 

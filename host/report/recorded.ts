@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemReason } from "../checkpoint/file.ts";
 import { badInput } from "../errors.ts";
+import type { Counts } from "../estimate/counts.ts";
 import type { Span } from "../estimate/timeline.ts";
 import { packageRoot } from "../package.ts";
 import type { Overlap, Partition } from "../runtime/accelerator.ts";
@@ -60,6 +61,11 @@ export interface SimBuild {
   uram: number;
 }
 
+/** By yosys: the parts of some builds of lm_top, without a shell. */
+export interface Synthesis {
+  builds: { name: string; parts: (Counts & { count: number })[] }[];
+}
+
 /** The one with just these overlaps switched off. */
 export function inTurn(rows: readonly SimRow[], serial: readonly Overlap[]): SimRow | undefined {
   const set = (overlaps: readonly Overlap[]) => [...overlaps].sort().join();
@@ -71,6 +77,8 @@ export const readSim = (file = resultsPath("sim.json")): Sim =>
 
 export const readLadder = (file = resultsPath("ladder.json")): RecordedLadder =>
   readRecorded(file, ["by", "checkpoint", "tokens", "referencePerplexity", "rungs"]);
+
+export const readSynthesis = (file = resultsPath("size.json")): Synthesis => readRecorded(file, ["builds"]);
 
 export const resultsPath = (name: string) => join(packageRoot(), "bench", "results", name);
 

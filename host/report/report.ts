@@ -8,7 +8,7 @@ import { type Accuracy, accuracy } from "./accuracy.ts";
 import { type ComparisonRow, comparison } from "./comparison.ts";
 import { type Layer, layerTimelines } from "./layer.ts";
 import { type Pareto, pareto, type Work } from "./pareto.ts";
-import { inTurn, readLadder, readSim, type Sim, type SimRow } from "./recorded.ts";
+import { inTurn, readLadder, readSim, readSynthesis, type Sim, type SimRow } from "./recorded.ts";
 import { type Roofline, roofline } from "./roofline.ts";
 
 export interface Report {
@@ -35,7 +35,7 @@ export async function gatherReport(subject: Subject, choice: ReportChoice, work:
     roofline: await later(() => roofline(subject, configuration, tokens, large)),
     layer: await later(() => layerTimelines(subject, configuration, inTurn(recorded, choice.serial))),
     ablation: await later(() => ablation(subject, configuration, { recorded, paper: large })),
-    comparison: await later(() => comparison(sim, ladder)),
+    comparison: await later(() => comparison(sim, ladder, readSynthesis())),
     accuracy: accuracy(ladder),
     pareto: await pareto(subject, choice, work),
   };

@@ -5,8 +5,9 @@ import { describe, it } from "node:test";
 import { type Counts, countsOf, mmu, own, partsOf, type Run, sumOf, total } from "../../bench/a72/counts.ts";
 import { imageParts, takeImage } from "../../bench/a72/image.ts";
 import { readOptions } from "../../bench/a72/options.ts";
-import { formatCounts, markdown, type Row, terminal } from "../../bench/a72/table.ts";
+import { countTables, type Row } from "../../bench/a72/table.ts";
 import { pluginVersion } from "../../bench/a72/tools.ts";
+import { markdown } from "../../bench/pages.ts";
 import { ROOT } from "../../bench/paths.ts";
 import { LightMambaError } from "../../host/errors.ts";
 import { readModelHeader } from "../../host/model/description.ts";
@@ -98,15 +99,16 @@ describe("tables", () => {
     counts: counts(500, 20_000, 2e6, 700_000, 9_500, 1e6, 1e6),
   };
   const rows: Row[] = [row, { ...row, part: "layer" }];
+  const result = { date: "", qemu: "", rust: "", rows };
 
   it("show whole tokens, then parts, in thousands of instructions", () => {
-    const [tokens, parts] = formatCounts(rows, terminal).split("\n\n");
-    assert.match(tokens!, /mamba2-130m +W4A4 +relaxed +4,730 +4,000 +700 +30\.0 +9\.5 +20\.0 +0\.5 +0\.6 +2\.00$/);
-    assert.match(parts!, /a layer +4,730 +2,000 +1,000 +1,000 +700/);
+    const { tokens, parts } = countTables(result);
+    assert.match(tokens, /mamba2-130m +W4A4 +relaxed +4,730 +4,000 +700 +30\.0 +9\.5 +20\.0 +0\.5 +0\.6 +2\.00$/);
+    assert.match(parts, /a layer +4,730 +2,000 +1,000 +1,000 +700/);
   });
 
   it("have as many cells in each line of Markdown", () => {
-    for (const table of formatCounts(rows, markdown).split("\n\n")) {
+    for (const table of Object.values(countTables(result, markdown))) {
       const cells = table.split("\n").map((line) => line.split("|").length);
       assert.equal(new Set(cells).size, 1, `cells ${cells}`);
     }

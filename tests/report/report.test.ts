@@ -159,7 +159,13 @@ describe("recorded results", () => {
     );
   });
 
-  for (const file of ["README.md", "docs/peers.md", "docs/performance.md", "docs/quantization.md"]) {
+  for (const file of [
+    "README.md",
+    "bench/a72/README.md",
+    "docs/peers.md",
+    "docs/performance.md",
+    "docs/quantization.md",
+  ]) {
     it(`stand in ${file}`, () => {
       const { found, expected } = PAGES[file]!();
       assert.equal(found, expected, "npm run report");

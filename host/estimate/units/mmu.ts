@@ -74,9 +74,9 @@ export function mmuParts({ ports, tokens, actBits, maxInputs }: BuildParameters)
   const wider = actBits - 5;
   return [
     part("lm_mmu_unit", 1, {
-      luts: 2060 + 230 * ports + 100 * tokens,
+      luts: 2050 + 275 * ports + 100 * tokens,
       memoryLuts: 750 + 190 * ports + 30 * tokens,
-      flipFlops: 1500 + 140 * ports,
+      flipFlops: 2135 + 155 * ports,
       dsps: 2 + ports,
     }),
     part("lm_mmu_lane", ports, {

@@ -1,5 +1,5 @@
 /** SSMU (docs/units/ssmu.md): rows and constants a row a cycle, those of z four, the state LANES groups of 16 a cycle, heads one after the other. */
-import { type BuildParameters, part, type SizedPart } from "../counts.ts";
+import { type BuildParameters, type Counts, part, type SizedPart } from "../counts.ts";
 import type { ReadMaster, WriteMaster } from "../memory.ts";
 import type { Process, Traffic, Unit } from "../unit.ts";
 
@@ -85,16 +85,20 @@ export function ssmuTraffic(command: SsmCommand, statePorts: number): Traffic {
   };
 }
 
-/** What it takes, by yosys, lm_ssmu of two and four lanes: groups of 16 state values side by side; convolution, heads and gate, of which there is one each. */
+/** lm_ssmu by its lanes, each counted by yosys: what brings values to lanes and sums from them grows faster than their number. */
+const SCANS: readonly (Partial<Counts> & { lanes: number })[] = [
+  { lanes: 1, luts: 11_684, memoryLuts: 958, flipFlops: 6431 },
+  { lanes: 2, luts: 20_473, memoryLuts: 1262, flipFlops: 6958 },
+  { lanes: 4, luts: 34_643, memoryLuts: 1870, flipFlops: 8012 },
+  { lanes: 8, luts: 150_690, memoryLuts: 3086, flipFlops: 16_274 },
+];
+
+/** What it takes, by yosys: groups of 16 state values side by side; convolution, heads and gate, of which there is one each. */
 export function ssmuParts({ stateLanes }: BuildParameters): SizedPart[] {
+  const { lanes, ...scan } = SCANS.find((one) => one.lanes >= stateLanes) ?? SCANS.at(-1)!;
   return [
-    part("lm_ssmu_unit", 1, { luts: 7923, memoryLuts: 664, flipFlops: 5806, dsps: 11, blockRams: 18.5 }),
-    part("lm_ssmu", 1, {
-      luts: 19_524 + 7685 * (stateLanes - 2),
-      memoryLuts: 1260 + 304 * (stateLanes - 2),
-      flipFlops: 6957 + 527 * (stateLanes - 2),
-      dsps: 16,
-    }),
+    part("lm_ssmu_unit", 1, { luts: 9200, memoryLuts: 720, flipFlops: 5812, dsps: 11, blockRams: 18.5 }),
+    part("lm_ssmu", 1, { ...scan, dsps: 16 }),
     part("lm_state_group", stateLanes, { luts: 6021, memoryLuts: 18, flipFlops: 2875, dsps: 32 }),
     part("lm_gate", 1, { luts: 3243, memoryLuts: 16, flipFlops: 1291, dsps: 10, ultraRams: 2 }),
   ];
