@@ -99,7 +99,7 @@ function masterParts({ ports, prefetch, statePorts = 0 }: BuildParameters): Size
     part("lm_axi_rd_mux", statePorts, { luts: 111, flipFlops: 17 }),
     part("lm_axi_wr_mux", statePorts, { luts: 624, flipFlops: 18 }),
     part("lm_state_port", statePorts, { luts: 210 }),
-  ];
+  ].filter(({ count }) => count > 0);
 }
 
 /** The board's build with other ports and what else a configuration chooses. */

@@ -55,7 +55,7 @@ describe("the package", () => {
     "build/runtime.wasm",
     "build/runtime.relaxed.wasm",
     "build/offline.wasm",
-    ...["ladder.json", "sim.json"].map((name) => `bench/results/${name}`),
+    ...["ladder.json", "sim.json", "size.json"].map((name) => `bench/results/${name}`),
     ...["config.json", "quantization.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].map(
       (name) => `models/tiny-w4a4/${name}`,
     ),
@@ -91,7 +91,7 @@ describe("the package", () => {
       ...places,
       /^(bench|models)\/README\.md$/,
       /^models\/tiny-w4a4\/[a-z_]+\.(json|safetensors)$/,
-      /^bench\/results\/(ladder|sim)\.json$/,
+      /^bench\/results\/(ladder|sim|size)\.json$/,
       /^(LICENSE|package\.json|[A-Z]+\.md)$/,
     ];
     assert.deepEqual(
