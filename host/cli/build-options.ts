@@ -6,7 +6,7 @@ import { OVERLAPS } from "../runtime/accelerator.ts";
 import { decimal, integer, listOf, oneOf } from "./options.ts";
 
 export const BOARD_NAMES = Object.keys(BOARDS) as BoardName[];
-const MOST_PORTS = 32;
+export const MOST_PORTS = 32;
 
 export function addBuildOptions(command: Command): Command {
   return command

@@ -68,15 +68,18 @@ const bundleModel = (path: string) => {
   return head.manifest.model!.id;
 };
 
-/** `serve` on a socket; returns where. */
-async function serving({ options, data }: Board): Promise<string> {
-  const socket = `${data}.socket`;
+function serve({ options }: Board, place: string) {
   const env = { ...process.env, LIGHTMAMBA_RUNTIME: runtime };
-  const child = spawn(runner, ["serve", "-n", "8", "--listen", `unix:${socket}`, ...options], {
-    env,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const args = ["serve", "-n", "8", "--listen", place, ...options];
+  const child = spawn(runner, args, { env, stdio: ["ignore", "ignore", "pipe"] });
   children.push(child);
+  return child;
+}
+
+/** `serve` on a socket; returns where. */
+async function serving(board: Board): Promise<string> {
+  const socket = `${board.data}.socket`;
+  serve(board, `unix:${socket}`);
   await until(() => existsSync(socket), "no socket");
   return socket;
 }
@@ -148,6 +151,21 @@ describe("update of a board", { skip, timeout: 600_000 }, () => {
     const { code, stdout } = await lightmamba(["update", own, ...to]);
     assert.deepEqual([code, JSON.parse(stdout).sent], [0, []]);
     assert.equal(current(board), bundleModel(own));
+  });
+
+  it("comes over TCP too", async () => {
+    const board = newBoard();
+    const { stderr: said } = serve(board, "127.0.0.1:0");
+    let text = "";
+    said.setEncoding("utf8").on("data", (piece: string) => {
+      text += piece;
+    });
+    await until(() => /listening on \S+;/.test(text), "no address");
+    const [, to] = /listening on (\S+);/.exec(text)!;
+    const { code, stdout, stderr } = await lightmamba(["update", MODEL, "--to", to!, "--json"]);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout).sent, ["model/model.safetensors", "model/setup.json"]);
+    await until(() => current(board) === bundleModel(MODEL), "no new model");
   });
 
   it("brings a system into the other slot, which is tried at the next start", async () => {

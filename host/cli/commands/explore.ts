@@ -21,7 +21,7 @@ import type { ActivationBits } from "../../model/description.ts";
 import type { ShapeName } from "../../model/shapes.ts";
 import { packageVersion } from "../../package.ts";
 import type { Partition } from "../../runtime/accelerator.ts";
-import { BOARD_NAMES } from "../build-options.ts";
+import { BOARD_NAMES, MOST_PORTS } from "../build-options.ts";
 import { defineCommand } from "../command.ts";
 import { decimal, integer, listOf, oneOf, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -82,7 +82,7 @@ export function define(output: Output): Command {
     .option("--board <list>", BOARD_NAMES.join(", "), listOf(oneOf(BOARD_NAMES)), ["vck190"])
     .option("--partition <list>", "fused, split", listOf(oneOf(["fused", "split"])), ["fused"])
     .option("--clock <list>", "MHz of the logic", listOf(decimal({ min: 10, max: 1000 })), [200, 250, 300])
-    .option("--ports <list>", "memory ports that stream weights", count(32), [1, 2, 4, 6])
+    .option("--ports <list>", "memory ports that stream weights", count(MOST_PORTS), [1, 2, 4, 6])
     .option(
       "--state-lanes <list>",
       "groups of 16 state values a cycle: 1, 2, 4, 8",
