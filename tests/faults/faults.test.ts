@@ -12,7 +12,7 @@ const TOKENS = 400;
 const folder = scratchFolder();
 const skip = skipImages() || withoutProgram("qemu-system-aarch64") || skipModels();
 
-describe("what a board survives", { skip, timeout: 1_800_000, concurrency: 2 }, () => {
+describe("what a board survives", { skip, concurrency: 2, timeout: 1_800_000 }, () => {
   let workshop: Workshop;
   before(async () => {
     workshop = await openWorkshop(folder, true);
