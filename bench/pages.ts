@@ -45,6 +45,9 @@ export function writeRecord(path: string, record: object): void {
   writeText(path, `{\n${fields.join(",\n")}\n}\n`);
 }
 
+/** `markdown`, or formatTable of host/bench for a terminal. */
+export type Format = <Row>(rows: readonly Row[], columns: readonly Column<Row>[]) => string;
+
 export function markdown<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
   const { titles, left, cells } = gridOf(rows, columns, "");
   const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |`;

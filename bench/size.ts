@@ -1,9 +1,10 @@
 /** `npm run sim:size`: what lm_top takes of a part of silicon, by yosys: every part of a build, and its longest path. docs/resources.md. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { BOARDS } from "../host/device/boards.generated.ts";
 import { LightMambaError } from "../host/errors.ts";
+import { readRecorded, resultsPath } from "../host/report/recorded.ts";
 import { readScriptOptions, runScript } from "../host/tools/script.ts";
 import { type Page, pageOf, writePage, writeText } from "./pages.ts";
 import { ROOT } from "./paths.ts";
@@ -34,7 +35,7 @@ export const BUILDS: readonly Build[] = [
   buildOf("sim", BOARDS.sim),
 ];
 
-export const RESULTS = join(ROOT, "bench", "results", "size.json");
+export const RESULTS = resultsPath("size.json");
 
 function readOptions(args: string[]) {
   const flag = { type: "boolean", default: false } as const;
@@ -130,7 +131,7 @@ export function sizePage(sizes: Sizes): Page {
 }
 
 export function readSizes(): Sizes {
-  return JSON.parse(readFileSync(RESULTS, "utf8")) as Sizes;
+  return readRecorded(RESULTS, ["builds"]);
 }
 
 function save(sizes: Sizes): void {

@@ -10,7 +10,7 @@ import { estimatePage } from "./estimate/docs.ts";
 import { HISTORY, readHistory } from "./history/entry.ts";
 import { historyTable } from "./history/table.ts";
 import { markdown, type Page, pageOf } from "./pages.ts";
-import { briefQuality, peersTables, readQuality, readSpeed } from "./peers/table.ts";
+import { briefQuality, formatQuality, formatSpeed, readQuality, readSpeed } from "./peers/table.ts";
 import { simTables } from "./sim/table.ts";
 import { readSizes, sizePage } from "./size.ts";
 
@@ -23,7 +23,11 @@ export const PAGES: { readonly [file: string]: () => Page } = {
   "bench/a72/README.md": () => pageOf("bench/a72/README.md", countTables(readCounts(), markdown)),
   "docs/accelerator.md": () => pageOf("docs/accelerator.md", { ...simTables(readSim()) }),
   "docs/estimate.md": estimatePage,
-  "docs/peers.md": () => pageOf("docs/peers.md", peersTables(readQuality(), readSpeed())),
+  "docs/peers.md": () =>
+    pageOf("docs/peers.md", {
+      quality: formatQuality(readQuality(), markdown),
+      speed: formatSpeed(readSpeed(), markdown),
+    }),
   "docs/performance.md": () => pageOf("docs/performance.md", { history: historyTable(readHistory(HISTORY)) }),
   "docs/quantization.md": () => pageOf("docs/quantization.md", { ladder: ladderTable(readLadder()) }),
   "docs/resources.md": () => sizePage(readSizes()),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Column, formatTable } from "../../host/bench/table.ts";
 import { readRecorded } from "../../host/report/recorded.ts";
 import type { Variant } from "../../host/runtime/engine.ts";
+import type { Format } from "../pages.ts";
 import { ROOT } from "../paths.ts";
 import { type Counts, mmu, own, total } from "./counts.ts";
 
@@ -61,8 +62,6 @@ const PARTS: Column<Row>[] = [
   count("lm_head", (counts) => counts["MMU lm_head"]),
   ...COUNTS.slice(2),
 ];
-
-export type Format = <T>(rows: readonly T[], columns: readonly Column<T>[]) => string;
 
 /** Whole tokens, and the parts of the published shapes. */
 export function countTables({ rows }: CountsResult, format: Format = formatTable): { tokens: string; parts: string } {

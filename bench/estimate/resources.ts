@@ -1,13 +1,11 @@
 /** Builds whose resources are held against yosys, and what was found of each: of bench/results/size.json, and others for which only what differs was synthesized. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Column, percent } from "../../host/bench/table.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
-import { type BuildParameters, type Counts, sumOf } from "../../host/estimate/counts.ts";
+import { type BuildParameters, type Counts, sumOf, sumOfCounted } from "../../host/estimate/counts.ts";
 import { NAMES, needsOf, partsOf, type Shares } from "../../host/estimate/resources.ts";
-import { ROOT } from "../paths.ts";
+import { readRecorded, resultsPath } from "../../host/report/recorded.ts";
 import { type Build, buildOf } from "../size/design.ts";
-import { type BuildSizes, type PartRow, sum } from "../size/table.ts";
+import type { BuildSizes, PartRow } from "../size/table.ts";
 
 export const TOLERANCE = 0.1;
 
@@ -26,8 +24,7 @@ export const OTHER_BUILDS: readonly Build[] = [
   buildOf("vck190-p4", BOARDS.vck190, { PORTS: 4, PREFETCH: 4096 }),
 ];
 
-export const RESULTS = join(ROOT, "bench", "results", "resources.json");
-const SIZES = join(ROOT, "bench", "results", "size.json");
+export const RESULTS = resultsPath("resources.json");
 
 /** A part of a build, without its longest path. */
 export type CountedPart = Counts & Pick<PartRow, "module" | "count" | "hash">;
@@ -37,7 +34,9 @@ export interface Counted extends Build {
 }
 
 export function readCounted(): Counted[] {
-  return [SIZES, RESULTS].flatMap((file) => (JSON.parse(readFileSync(file, "utf8")) as { builds: Counted[] }).builds);
+  return [resultsPath("size.json"), RESULTS].flatMap(
+    (file) => readRecorded<{ builds: Counted[] }>(file, ["builds"]).builds,
+  );
 }
 
 export function withoutPaths({ parts, ...build }: BuildSizes): Counted {
@@ -66,7 +65,7 @@ export interface Compared {
 }
 
 export function compare(build: Counted): Compared {
-  const found = needsOf(sum(build.parts));
+  const found = needsOf(sumOfCounted(build.parts));
   const modelled = needsOf(sumOf(Object.values(partsOf(parametersOf(build))).flat()));
   const kinds = Object.keys(found) as (keyof Shares)[];
   const off = Object.fromEntries(kinds.map((kind) => [kind, offOf(modelled[kind], found[kind])])) as Shares;

@@ -1,12 +1,10 @@
 /** The figures of the RTL that are kept, and the model beside them. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Column, formatTable, percent, whole } from "../../host/bench/table.ts";
+import { readRecorded, resultsPath } from "../../host/report/recorded.ts";
 import { markdown, writeRecord } from "../pages.ts";
-import { ROOT } from "../paths.ts";
 import { type Case, type Measured, model } from "./cases.ts";
 
-const RESULTS = join(ROOT, "bench", "results", "estimate.json");
+const RESULTS = resultsPath("estimate.json");
 /** What the model may be off: less than the 5 % that are promised, so that a drift shows. */
 export const TOLERANCE = 0.03;
 
@@ -25,7 +23,7 @@ export interface Compared {
 }
 
 export function readRows(): Row[] {
-  return (JSON.parse(readFileSync(RESULTS, "utf8")) as { rows: Row[] }).rows;
+  return readRecorded<{ rows: Row[] }>(RESULTS, ["rows"]).rows;
 }
 
 export function writeRows(rows: readonly Row[]): void {

@@ -3,7 +3,7 @@ import { type Machine, machineLine } from "../../host/bench/machine.ts";
 import { showSpread } from "../../host/bench/spread.ts";
 import { type Column, formatTable } from "../../host/bench/table.ts";
 import { readRecorded, resultsPath } from "../../host/report/recorded.ts";
-import { markdown } from "../pages.ts";
+import { type Format, markdown } from "../pages.ts";
 import type { PeerIsa } from "./llama.ts";
 import type { SpeedRow } from "./speed.ts";
 
@@ -55,26 +55,23 @@ export interface SpeedResult extends Result {
   rows: SpeedRow[];
 }
 
-export function formatQuality(result: QualityResult): string {
-  return `${formatTable(result.rows, COLUMNS)}\n\n${aboutQuality(result)}`;
+export function formatQuality({ rows, tokens, ...result }: QualityResult, format: Format = formatTable): string {
+  const about = `KL to FP32 in nats a token, over ${tokens.toLocaleString("en-US")} tokens; best first.`;
+  return `${format(rows, COLUMNS)}\n\n${about}\n${whereOf(result)}`;
 }
 
-export function formatSpeed(result: SpeedResult): string {
-  return `${formatTable(result.rows, speedColumns(result))}\n\n${aboutSpeed(result)}`;
+/** With what each llama.cpp says that its kernels use. */
+export function formatSpeed({ rounds, rows, ...result }: SpeedResult, format: Format = formatTable): string {
+  const seen = new Map(rows.filter((row) => row.isa).map(({ isa, features }) => [isa, features]));
+  const features = [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features!.replace(/[\s|]+$/, "")}.`);
+  const about = `Medians of ${rounds} rounds (lowest-highest), random weights.`;
+  return `${format(rows, speedColumns(rows))}\n\n${[about, ...features, whereOf(result)].join("\n")}`;
 }
 
 export const readQuality = (): QualityResult => readRecorded(resultsPath("peers.json"), ["tokens", "rows"]);
 export const readSpeed = (): SpeedResult => readRecorded(resultsPath("peers-speed.json"), ["rounds", "rows"]);
 
-/** Tables of docs/peers.md. */
-export function peersTables(quality: QualityResult, speed: SpeedResult): { quality: string; speed: string } {
-  return {
-    quality: `${markdown(quality.rows, COLUMNS)}\n\n${aboutQuality(quality)}`,
-    speed: `${markdown(speed.rows, speedColumns(speed))}\n\n${aboutSpeed(speed)}`,
-  };
-}
-
-/** The same in README.md: how large, how far from FP32. */
+/** Quality in README.md: how large, how far from FP32. */
 export function briefQuality({ rows }: QualityResult): string {
   const titles = ["engine", "model", "weights", "file MB", "KL"];
   return markdown(
@@ -83,23 +80,11 @@ export function briefQuality({ rows }: QualityResult): string {
   );
 }
 
-function aboutQuality({ tokens, ...result }: QualityResult): string {
-  return `KL to FP32 in nats a token, over ${tokens.toLocaleString("en-US")} tokens; best first.\n${whereOf(result)}`;
-}
-
-/** With what each llama.cpp says that its kernels use. */
-function aboutSpeed({ rounds, rows, ...result }: SpeedResult): string {
-  const seen = new Map(rows.filter((row) => row.isa).map(({ isa, features }) => [isa, features]));
-  const features = [...seen].map(([isa, features]) => `llama.cpp, ${isa}: ${features!.replace(/[\s|]+$/, "")}.`);
-  const about = `Medians of ${rounds} rounds (lowest-highest), random weights.`;
-  return [about, ...features, whereOf(result)].join("\n");
-}
-
 function whereOf({ date, machine, llama }: Result): string {
   return `${machineLine(machine)}; ${machine.compiler}; ${llama}; ${date.slice(0, 10)}.`;
 }
 
-function speedColumns({ rows }: SpeedResult): Column<SpeedRow>[] {
+function speedColumns(rows: readonly SpeedRow[]): Column<SpeedRow>[] {
   const phases = Object.keys(rows[0]?.tokensPerSecond ?? {});
   const isas = Object.keys(rows[0]?.ratio ?? {}) as PeerIsa[];
   return [

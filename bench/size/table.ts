@@ -1,9 +1,18 @@
 /** Sizes as tables: of units, of their parts, and beside what a part of silicon has. */
 import { type Column, formatTable, percent } from "../../host/bench/table.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
-import { type Counts, KINDS, sumOf } from "../../host/estimate/counts.ts";
+import { type Counts, KINDS, sumOfCounted } from "../../host/estimate/counts.ts";
 import { PAPER_COUNTS } from "../../host/estimate/paper.ts";
-import { type Logic, limitsOf, NAMES, needsOf, SHELL, type Shares, sharesOf } from "../../host/estimate/resources.ts";
+import {
+  type Logic,
+  limitsOf,
+  NAMES,
+  needsOf,
+  SHELL,
+  type Shares,
+  sharesOf,
+  withShell,
+} from "../../host/estimate/resources.ts";
 import { markdown } from "../pages.ts";
 import { UNITS } from "./design.ts";
 import type { Size } from "./yosys.ts";
@@ -27,10 +36,6 @@ export interface Sizes {
   builds: BuildSizes[];
 }
 
-export function sum(parts: readonly (Counts & Pick<PartRow, "count">)[]): Counts {
-  return sumOf(parts.map((each) => ({ count: each.count, each })));
-}
-
 interface Line {
   title: string;
   text: { [kind in keyof Counts]?: string };
@@ -51,20 +56,20 @@ export function unitLines({ parts }: BuildSizes): Line[] {
   const lines = units.flatMap((title): Line[] => {
     const own = parts.filter(({ module }) => UNITS[module] === title);
     if (own.length === 0) return [];
-    return [{ title, text: texts(sum(own)), levels: deepest(own).path.levels.toFixed(1) }];
+    return [{ title, text: texts(sumOfCounted(own)), levels: deepest(own).path.levels.toFixed(1) }];
   });
-  return [...lines, { title: "all", text: texts(sum(parts)) }];
+  return [...lines, { title: "all", text: texts(sumOfCounted(parts)) }];
 }
 
 /** Of all and the shell, what share of a part's logic that is. */
 export function usedOf(counts: Counts, logic: Logic): Shares {
-  return sharesOf(sumOf([counts, SHELL].map((each) => ({ count: 1, each }))), logic);
+  return sharesOf(withShell(counts), logic);
 }
 
 /** What the sum stands beside. */
 export function besideLines({ parts }: BuildSizes): Line[] {
   const { logic } = BOARDS.vck190;
-  const share = Object.entries(usedOf(sum(parts), logic)).map(([kind, value]) => [kind, percent(value)]);
+  const share = Object.entries(usedOf(sumOfCounted(parts), logic)).map(([kind, value]) => [kind, percent(value)]);
   return [
     { title: "shell (assumed)", text: texts(needsOf(SHELL)) },
     { title: "VCK190 has", text: texts(limitsOf(logic)) },
@@ -79,7 +84,7 @@ const named = (net: string) => (net.startsWith("$") || net === "" ? "…" : `\`$
 export function partLines({ parts }: BuildSizes): Line[] {
   return parts.map((part) => ({
     title: part.count > 1 ? `${part.count} × \`${part.module}\`` : `\`${part.module}\``,
-    text: texts(sum([{ ...part, count: 1 }])),
+    text: texts(sumOfCounted([{ ...part, count: 1 }])),
     levels: part.path.levels.toFixed(1),
     path: `${named(part.path.from)} → ${named(part.path.to)}`,
   }));

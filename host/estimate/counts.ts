@@ -31,6 +31,11 @@ export function part(module: string, count: number, each: Partial<Counts>): Size
 
 export const NOTHING: Counts = { luts: 0, memoryLuts: 0, flipFlops: 0, dsps: 0, blockRams: 0, ultraRams: 0 };
 
+/** The same of rows that say of themselves how many there are. */
+export function sumOfCounted(rows: readonly (Counts & { count: number })[]): Counts {
+  return sumOf(rows.map((each) => ({ count: each.count, each })));
+}
+
 export function sumOf(parts: readonly { count: number; each: Counts }[]): Counts {
   const of = (kind: keyof Counts) => parts.reduce((sum, { count, each }) => sum + count * each[kind], 0);
   return Object.fromEntries(KINDS.map((kind) => [kind, of(kind)])) as Counts;

@@ -23,6 +23,10 @@ export const SHELL: Counts = {
   ultraRams: 0,
 };
 
+export function withShell(counts: Counts): Counts {
+  return sumOf([counts, SHELL].map((each) => ({ count: 1, each })));
+}
+
 /** Numbers of `logic` in boards/*.yaml. */
 export interface Logic {
   readonly luts: number;
@@ -45,7 +49,7 @@ export type Shares = { [kind in Exclude<keyof Counts, "memoryLuts">]: number };
 export function resourcesOf(build: BuildParameters, logic?: Logic): Resources {
   const parts = partsOf(build);
   const units = Object.fromEntries(RESOURCE_UNITS.map((unit) => [unit, sumOf(parts[unit])])) as Resources["units"];
-  const all = sumOf([...Object.values(units), SHELL].map((each) => ({ count: 1, each })));
+  const all = withShell(sumOf(Object.values(parts).flat()));
   return { units, shell: SHELL, all, ...(logic === undefined ? {} : { share: sharesOf(all, logic) }) };
 }
 
@@ -57,7 +61,7 @@ export function partsOf(build: BuildParameters): { [unit in ResourceUnit]: Sized
   };
 }
 
-/** Errors and beats of all masters, and which unit's they are; masters at other ports are of several units. */
+/** Errors and beats of all masters, and which unit's they are. Parts of the state come with a second MULTIPLY; both were counted together, in one build. */
 function topParts({ ports, statePorts = 0 }: BuildParameters): SizedPart[] {
   return [part("lm_top", 1, { luts: 995 + 167 * ports + 1400 * statePorts, flipFlops: 34 * ports })];
 }
@@ -82,10 +86,10 @@ function masterParts({ ports, prefetch, statePorts = 0 }: BuildParameters): Size
     : { blockRams: (15 * Math.max(1, prefetch / 512) - Number(prefetch > 512)) / 2 };
   const weights = { luts: 1300, memoryLuts: 40, flipFlops: 319, ...queue };
   return [
-    // Of a port table, and of what lies beside it
+    // Of descriptors, two beats deep, and of port tables, 16
     part("lm_axi_rd", 1, { luts: 1237, memoryLuts: 336, flipFlops: 284 }),
     part("lm_axi_rd", 1, { luts: 1257, memoryLuts: 336, flipFlops: 296 }),
-    // Of COPY, and of codes of each part of the state; 64 beats deep, two of them the state's, at port 0 or one a part
+    // Of COPY and of codes of each part of the state, 256 beats deep; the others have 64, two of them the state's where port 0 has it
     part("lm_axi_rd", 1, { luts: 1283, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
     part("lm_axi_rd", statePorts, { luts: 1107, memoryLuts: 40, flipFlops: 314, blockRams: 7.5 }),
     part("lm_axi_rd", statePorts === 0 ? 10 : 8, { luts: 1274, memoryLuts: 632, flipFlops: 313 }),

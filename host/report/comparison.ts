@@ -1,10 +1,10 @@
 /** Ours beside the paper's and beside what memory allows, for Mamba2-2.7B with 4-bit weights and activations: the table of README.md. */
 import { BOARDS } from "../device/boards.generated.ts";
 import type { BoardName } from "../device/index.ts";
-import { KINDS as COUNTED, sumOf } from "../estimate/counts.ts";
+import { KINDS as COUNTED, sumOfCounted } from "../estimate/counts.ts";
 import { PUBLISHED } from "../estimate/published.ts";
 import type { EstimateReport } from "../estimate/report.ts";
-import { limitsOf, NAMES, needsOf, SHELL, type Shares } from "../estimate/resources.ts";
+import { limitsOf, NAMES, needsOf, type Shares, withShell } from "../estimate/resources.ts";
 import { type BuildChoice, estimateReport, subjectOf } from "../estimate/subject.ts";
 import { LADDER } from "../ladder.ts";
 import { simulated } from "./ablation.ts";
@@ -98,7 +98,7 @@ function energyRows({ energy, board }: EstimateReport): ComparisonRow[] {
 /** With the shell that is assumed. */
 function resourceRows({ builds }: Synthesis): ComparisonRow[] {
   const { parts } = builds.find(({ name }) => name === "vck190")!;
-  const needs = needsOf(sumOf([...parts.map((each) => ({ count: each.count, each })), { count: 1, each: SHELL }]));
+  const needs = needsOf(withShell(sumOfCounted(parts)));
   const has = limitsOf(BOARDS.vck190.logic) as Shares;
   const kinds = COUNTED.filter((kind): kind is keyof Shares => kind !== "memoryLuts");
   return kinds.map((kind) => ({

@@ -349,14 +349,12 @@ function closing(all) {
 
 // ---------------------------------------------------------------------------------------------------- verbs
 
-async function start(node, env, args) {
-  return (await run(node, [MAIN, "run", ...args], { inherit: true, env })).code;
-}
-
 /** A program for developers, with what it takes of build/ as the sources say. */
 async function script(node, env, args) {
   return (await run(node, args, { inherit: true, env })).code;
 }
+
+const start = (node, env, args) => script(node, env, [MAIN, "run", ...args]);
 
 const VERBS = {
   start: { built: true, run: start },

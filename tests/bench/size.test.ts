@@ -7,12 +7,12 @@ import { after, describe, it } from "node:test";
 import { pageOf } from "../../bench/pages.ts";
 import { type Cell, longestPath, type Netlist } from "../../bench/size/depth.ts";
 import { elaborate, nameOf, readModules, UNITS } from "../../bench/size/design.ts";
-import { formatTerminal, sum, usedOf } from "../../bench/size/table.ts";
+import { formatTerminal, usedOf } from "../../bench/size/table.ts";
 import { sizeOf, synthesize, yosysMissing } from "../../bench/size/yosys.ts";
 import { BUILDS, readSizes, sizePage } from "../../bench/size.ts";
 import { BOARDS } from "../../host/device/boards.generated.ts";
 import { LightMambaError } from "../../host/errors.ts";
-import { KINDS } from "../../host/estimate/counts.ts";
+import { KINDS, sumOfCounted } from "../../host/estimate/counts.ts";
 
 const saved = readSizes();
 const skip = yosysMissing() ?? false;
@@ -34,12 +34,12 @@ describe("the saved sizes", () => {
 
   for (const build of saved.builds.filter(({ name }) => name.startsWith("vck190"))) {
     it(`of ${build.name} fit the part well beside a shell`, () => {
-      const used = usedOf(sum(build.parts), BOARDS.vck190.logic);
+      const used = usedOf(sumOfCounted(build.parts), BOARDS.vck190.logic);
       for (const [kind, share] of Object.entries(used)) assert.ok(share < 0.6, `${kind}: ${share}`);
     });
 
     it(`of ${build.name} have large memories in block RAM and UltraRAM`, () => {
-      const { blockRams, ultraRams, memoryLuts } = sum(build.parts);
+      const { blockRams, ultraRams, memoryLuts } = sumOfCounted(build.parts);
       assert.ok(ultraRams >= 8 * build.parameters.PORTS!, "weights read ahead");
       assert.ok(blockRams > 50);
       assert.ok(memoryLuts < 20_000, `LUTs as memory: ${memoryLuts}`);
