@@ -5,7 +5,7 @@ import { allocate } from "./memory";
 import { threads } from "./threads";
 import { allocateCodes, Codes } from "./units/codes";
 import { blockBytes, GEMM_SCRATCH } from "./units/mmu";
-import { POWER_BYTES, VALUE_BYTES } from "./units/rows";
+import { POWER_BYTES } from "./units/rows";
 import { allocateSsmu, allocateSsmuScratch, SsmuBuffers, SsmuScratch } from "./units/ssmu";
 import { allocateTables } from "./units/tables";
 
@@ -26,7 +26,8 @@ export class Token {
 @unmanaged
 export class Scratch {
   sums: usize; // i32 [blocks of a part · planes][tokens][8], then GEMM_SCRATCH and one row of sums
-  powers: usize; // f64 [8], then i32 [8]: a block's row powers, and its values
+  powers: usize; // f64 [8]: a block's row powers
+  factors: usize; // f64 [blocks of a part][tokens], of the row scale; then u32 [tokens]
   ssmu: usize; // SsmuScratch
 }
 
@@ -100,12 +101,13 @@ export function allocatePass(): void {
     allocateCodes(codesAt(pass.modelCodes, t), config.dModel, config.activationBits);
     allocateCodes(codesAt(pass.innerCodes, t), dInner(), config.activationBits);
   }
-  const blocks = max(partBlocks(config.dModel, 1), partBlocks(dInner(), 1));
+  const blocks = max(mostBlocks(config.dModel), mostBlocks(dInner()));
   pass.scratch = allocate(threads() * offsetof<Scratch>());
   for (let thread = 0; thread < threads(); thread++) {
     const scratch = scratchOf(thread);
     scratch.sums = allocate(<usize>(blocks * PASS_TOKENS + 1) * BLOCK_ROWS * 4 + GEMM_SCRATCH);
-    scratch.powers = allocate(POWER_BYTES + VALUE_BYTES);
+    scratch.powers = allocate(POWER_BYTES);
+    scratch.factors = allocate((blocks * 8 + 4) * PASS_TOKENS);
     scratch.ssmu = allocate(offsetof<SsmuScratch>());
     allocateSsmuScratch(changetype<SsmuScratch>(scratch.ssmu));
   }
@@ -155,8 +157,19 @@ export function partsOf(rows: i32, blocks: i32): i32 {
   return (rows / BLOCK_ROWS + blocks - 1) / blocks;
 }
 
+/** More where each part is a call of the host; the fewer the threads, the shorter they wait for the last one. */
+function partBytes(): i32 {
+  if (isDefined(NATIVE)) return max(PART_BYTES, (16 * PART_BYTES) / (threads() * threads()));
+  return PART_BYTES;
+}
+
+/** Of a part of any matrix with so many inputs, all planes counted. */
+function mostBlocks(inputs: i32): i32 {
+  return max(partBlocks(inputs, 1), 2 * partBlocks(inputs, 2));
+}
+
 /** Blocks of 8 rows (of each plane) in one part of a job: an even number where there is more than one. */
 export function partBlocks(inputs: i32, planes: i32): i32 {
-  const blocks = PART_BYTES / (planes * blockBytes(paddedInputs(inputs)));
+  const blocks = partBytes() / (planes * blockBytes(paddedInputs(inputs)));
   return max(1, blocks & ~1);
 }

@@ -5,7 +5,7 @@ import type { Mamba2Config } from "../host/checkpoint/types.ts";
 import { readIdsFile } from "../host/ids.ts";
 import { type ActivationBits, type ModelHeader, readModelHeader } from "../host/model/description.ts";
 import { shapeConfig } from "../host/model/shapes.ts";
-import type { Engine, Variant } from "../host/runtime/engine.ts";
+import type { Engine, WasmVariant } from "../host/runtime/engine.ts";
 import { loadWeights, weightBytesPerToken } from "../host/runtime/load.ts";
 import { synthesizeWeights, syntheticDescription } from "../host/runtime/synthetic.ts";
 import { runScript } from "../host/tools/script.ts";
@@ -43,7 +43,7 @@ class Bench {
     this.#text = { before: ids.slice(0, BEFORE), tokens: ids.slice(BEFORE, BEFORE + COUNT) };
   }
 
-  count({ header, fill }: Subject, variant: Variant): Counts {
+  count({ header, fill }: Subject, variant: WasmVariant): Counts {
     const file = openSync(this.#image, "w");
     try {
       for (const part of imageParts(takeImage(header, fill, variant, this.#text))) writeFileSync(file, part);
@@ -68,7 +68,7 @@ function synthetic(config: Mamba2Config, activationBits: ActivationBits): Subjec
 }
 
 /** The shipped model, and its shape with wider activations. */
-function countTiny(bench: Bench, variant: Variant): Row[] {
+function countTiny(bench: Bench, variant: WasmVariant): Row[] {
   const header = readModelHeader(TINY);
   const subjects = [{ header, fill: loadWeights }, synthetic(header.config, 8)];
   return subjects.map((subject) => ({
@@ -82,7 +82,7 @@ function countTiny(bench: Bench, variant: Variant): Row[] {
 }
 
 /** A published shape: counted with one layer and with two, so that the rest is a sum. */
-function countShape(bench: Bench, name: Options["shapes"][number], bits: ActivationBits, variant: Variant): Row[] {
+function countShape(bench: Bench, name: Options["shapes"][number], bits: ActivationBits, variant: WasmVariant): Row[] {
   const [one, two] = [1, 2].map((layers) => synthetic(shapeConfig(name, layers), bits)) as [Subject, Subject];
   const [bytesOfOne, bytesOfTwo] = [one, two].map(({ header }) =>
     weightBytesPerToken(header.config, header.description.weights),

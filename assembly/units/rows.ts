@@ -19,18 +19,10 @@ export function rowPowers(exponents: usize, out: usize): void {
 }
 
 /**
- * out i32 [8], saturated, = sums i32 [8] · factor · powers, rounded, + bias i32 [8] + addend i32 [8]; bias and addend may be 0.
+ * Sums i32 [8] become values, saturated: · factor · powers, rounded, + bias i32 [8] + addend i32 [8]; bias and addend may be 0.
  * lowSums: of 8-bit codes, the low plane's (the sum is 16 · sums + lowSums), else 0. factor: m · 2^-shift of a row with exponent 0.
  */
-export function scaleRows(
-  out: usize,
-  sums: usize,
-  lowSums: usize,
-  powers: usize,
-  factor: f64,
-  bias: usize,
-  addend: usize,
-): void {
+export function scaleRows(sums: usize, lowSums: usize, powers: usize, factor: f64, bias: usize, addend: usize): void {
   const f = f64x2.splat(factor);
   for (let four: usize = 0; four < VALUE_BYTES; four += 16) {
     const s = v128.load(sums + four);
@@ -51,6 +43,6 @@ export function scaleRows(
       low = f64x2.add(low, Exact.low(v128.load(addend + four)));
       high = f64x2.add(high, Exact.high(v128.load(addend + four)));
     }
-    v128.store(out + four, Exact.integers(low, high));
+    v128.store(sums + four, Exact.integers(low, high));
   }
 }

@@ -11,7 +11,7 @@ import { prepareDither } from "./dither";
 import { Exact, power } from "./exact";
 import { SILU_SCRATCH, Silu } from "./silu";
 import { HeadStep } from "./ssmu-groups";
-import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
+import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels, scanNatively } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
 /** One token in one layer: raw in_proj outputs, and room for what is made of them. C = conv channels. */
@@ -105,6 +105,12 @@ export function scanHead(
   const channelBytes = <usize>((groups * STATE_GROUP * config.stateBits) / 8);
   let codes = state.codes + <usize>(head * p) * channelBytes;
   const narrow = config.stateBits == 8;
+  if (isDefined(NATIVE)) {
+    if (narrow && scanNatively(step, codes, exponents, scratch.product, head * p, p, y)) {
+      readHead(step, layer, head, x, y);
+      return;
+    }
+  }
   const batch = narrow ? SCAN_CHANNELS : 1;
   for (let i = 0; i < p; i += batch) {
     const q = scratch.product + ((<usize>i) << 2);

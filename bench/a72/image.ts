@@ -1,6 +1,6 @@
 /** A model set up in linear memory, as one file: the A72 runs the compiled runtime on it and needs nothing else of the host. */
 import type { ModelHeader } from "../../host/model/description.ts";
-import { type Engine, instantiate, type Variant } from "../../host/runtime/engine.ts";
+import { type Engine, instantiate, type WasmVariant } from "../../host/runtime/engine.ts";
 import { allocate } from "../../host/runtime/load.ts";
 
 /** What run/src/main.rs reads, in this order: four words, tokens, logits, memory. */
@@ -29,7 +29,7 @@ export interface Text {
 export function takeImage(
   header: ModelHeader,
   fill: (engine: Engine, header: ModelHeader) => void,
-  variant: Variant,
+  variant: WasmVariant,
   { before, tokens }: Text,
 ): Image {
   const engine = instantiate(variant);

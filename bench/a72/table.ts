@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Column, formatTable } from "../../host/bench/table.ts";
 import { readRecorded } from "../../host/report/recorded.ts";
-import type { Variant } from "../../host/runtime/engine.ts";
+import type { WasmVariant } from "../../host/runtime/engine.ts";
 import type { Format } from "../pages.ts";
 import { ROOT } from "../paths.ts";
 import { type Counts, mmu, own, total } from "./counts.ts";
@@ -11,7 +11,7 @@ export interface Row {
   model: string;
   /** "W4A4" or "W4A8". */
   width: string;
-  variant: Variant;
+  variant: WasmVariant;
   /** A part of a model or all of it. */
   part: "token" | "layer" | "once";
   /** Of the part, read for each token. */

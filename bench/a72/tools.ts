@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LightMambaError } from "../../host/errors.ts";
-import type { Variant } from "../../host/runtime/engine.ts";
+import type { WasmVariant } from "../../host/runtime/engine.ts";
 import { BUILD, ROOT } from "../paths.ts";
 import { findProgram, readProgram, runProgram, versionOf } from "../peers/programs.ts";
 import { hashOfFile, hashOfFolder, type Steps } from "../peers/step.ts";
@@ -12,7 +12,7 @@ const TARGET = "aarch64-unknown-linux-gnu";
 const SOURCES = join(ROOT, "bench", "a72");
 const CROSS = { gcc: "aarch64-linux-gnu-gcc", libraries: "/usr/aarch64-linux-gnu" };
 const EMULATOR = { name: "qemu-aarch64", cpu: "cortex-a72" };
-const WASM: Record<Variant, string> = { plain: "runtime.wasm", relaxed: "runtime.relaxed.wasm" };
+const WASM: Record<WasmVariant, string> = { plain: "runtime.wasm", relaxed: "runtime.relaxed.wasm" };
 
 export class Tools {
   readonly #steps: Steps;
@@ -65,7 +65,7 @@ export class Tools {
   }
 
   /** The runtime for plain ARMv8.0. */
-  compile(variant: Variant): string {
+  compile(variant: WasmVariant): string {
     const source = join(BUILD, WASM[variant]);
     const output = join(this.#steps.cache, `${variant}.cwasm`);
     const made = [hashOfFile(source), hashOfFile(this.#compiler)];

@@ -152,9 +152,9 @@ function spaced(places: readonly number[]): number[] {
   return out;
 }
 
-function seriesName({ model, activationBits, headBits, threads }: Entry): string {
+function seriesName({ model, activationBits, headBits, threads, simd = "relaxed" }: Entry): string {
   const head = headBits === 8 ? "-H8" : "";
-  return `${model.replace(/^mamba2-/, "")} W4A${activationBits}${head}, ${threads} thread${threads > 1 ? "s" : ""}`;
+  return `${model.replace(/^mamba2-/, "")} W4A${activationBits}${head}, ${threads} thread${threads > 1 ? "s" : ""}${simd === "relaxed" ? "" : `, ${simd}`}`;
 }
 
 function distinct(values: readonly string[]): string[] {

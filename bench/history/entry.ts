@@ -19,6 +19,8 @@ export interface Entry {
   activationBits: number;
   headBits: number;
   threads: number;
+  /** Whose vectors; of entries before there were several "relaxed", and absent. */
+  simd?: BenchResult["variant"];
   decodeTokensPerSecond: Spread;
   prefillTokensPerSecond: Spread;
   prefillTokens: number;
@@ -38,6 +40,7 @@ export function entriesOf(result: BenchResult, { date, commit }: { date: string;
     activationBits: run.activationBits,
     headBits: run.headBits,
     threads: run.threads,
+    simd: result.variant,
     decodeTokensPerSecond: rounded(run.decodeTokensPerSecond),
     prefillTokensPerSecond: rounded(run.prefillTokensPerSecond),
     prefillTokens: result.prefillTokens,

@@ -8,6 +8,7 @@ const COLUMNS: readonly Column<Entry>[] = [
   { title: "shape", left: true, cell: ({ model }) => model },
   { title: "activations", left: true, cell: ({ activationBits }) => `${activationBits} bits` },
   { title: "threads", cell: ({ threads }) => String(threads) },
+  { title: "SIMD", left: true, cell: ({ simd = "relaxed" }) => simd },
   {
     title: "MB/token",
     cell: (entry) => (entry.weightBytesPerSecond / entry.decodeTokensPerSecond.median / 1e6).toFixed(0),

@@ -9,6 +9,7 @@ import { spreadToken } from "../../host/bench/candidate.ts";
 import { busyRemark } from "../../host/bench/machine.ts";
 import { type Spread, spread } from "../../host/bench/spread.ts";
 import { type ShapeName, shapeConfig } from "../../host/model/shapes.ts";
+import type { Variant } from "../../host/runtime/engine.ts";
 import { CLI } from "../paths.ts";
 import type { Llama, PeerIsa } from "./llama.ts";
 import { readProgram, say } from "./programs.ts";
@@ -16,6 +17,12 @@ import { makeShapeFiles, type Quantization, type ShapeFile } from "./shapes.ts";
 import type { Steps } from "./step.ts";
 
 const DECODED = 64;
+/** Of ours: bits of activations, and whose vectors. */
+const OURS: readonly [bits: 4 | 8, simd: Variant][] = [
+  [4, "native"],
+  [8, "native"],
+  [4, "relaxed"],
+];
 
 export interface SpeedOptions {
   shapes: readonly ShapeName[];
@@ -76,7 +83,7 @@ export function measureSpeed(options: SpeedOptions, inputs: Inputs): SpeedRow[] 
     const files = makeShapeFiles(inputs.llamas[0]!, inputs, shape, [four, eight]);
     return threads.map((count) => [
       ...inputs.llamas.flatMap((llama) => files.map((file) => theirPeer(shape, count, file, options, llama, inputs))),
-      ...([4, 8] as const).map((bits) => ourPeer(shape, count, bits, options, inputs)),
+      ...OURS.map(([bits, simd]) => ourPeer(shape, count, bits, simd, options, inputs)),
     ]);
   });
   const peers = groups.flat();
@@ -131,15 +138,16 @@ function ourPeer(
   shape: ShapeName,
   threads: number,
   activationBits: 4 | 8,
+  simd: Variant,
   { prefill, headBits }: SpeedOptions,
   { steps }: Inputs,
 ): Peer {
-  const widths = ["--activation-bits", String(activationBits), "--head-bits", String(headBits)];
+  const widths = ["--activation-bits", String(activationBits), "--head-bits", String(headBits), "--simd", simd];
   const peer: Peer = {
     shape,
     threads,
     engine: "lightmamba",
-    name: `W4A${activationBits}-H${headBits}`,
+    name: `W4A${activationBits}-H${headBits}${simd === "native" ? "" : ", WebAssembly alone"}`,
     bytesPerToken: 0,
     seen: [],
     run: () =>

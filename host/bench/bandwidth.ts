@@ -2,7 +2,7 @@
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { BEAT_BYTES } from "../../assembly/contract.ts";
 import { LightMambaError } from "../errors.ts";
-import { instantiate } from "../runtime/engine.ts";
+import { instantiate, type Variant } from "../runtime/engine.ts";
 import { allocate } from "../runtime/load.ts";
 
 /** Of all threads: several times what the largest caches hold. */
@@ -21,15 +21,15 @@ export class BandwidthProbe {
   readonly #workers: Worker[];
   readonly #words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
 
-  constructor(threads: number) {
+  constructor(threads: number, variant: Variant) {
     this.threads = threads;
-    const data: Part = { role: ROLE, words: this.#words, sizeBytes: partBytes(threads) };
+    const data: Part = { role: ROLE, words: this.#words, sizeBytes: partBytes(threads), variant };
     this.#workers = Array.from({ length: threads - 1 }, () => {
       const worker = new Worker(new URL(import.meta.url), { workerData: data });
       worker.unref();
       return worker;
     });
-    this.#read = reader(data.sizeBytes);
+    this.#read = reader(data);
     this.#awaitOthers(START_TIMEOUT_MS);
   }
 
@@ -64,9 +64,9 @@ function partBytes(threads: number): number {
   return Math.ceil(BUFFER_BYTES / threads / BEAT_BYTES) * BEAT_BYTES;
 }
 
-/** A function that reads so many bytes of a memory of its own, several times. */
-function reader(sizeBytes: number): () => void {
-  const engine = instantiate();
+/** A function that reads so many bytes of a memory of its own, several times; a variant has its memory as its models have. */
+function reader({ sizeBytes, variant }: Part): () => void {
+  const engine = instantiate(variant);
   const buffer = allocate(engine, sizeBytes, "the measurement of bandwidth");
   // Pages that were never written are one and the same page, which a cache holds.
   new Uint8Array(engine.memory.buffer, buffer, sizeBytes).fill(1);
@@ -79,13 +79,15 @@ interface Part {
   role: typeof ROLE;
   words: Int32Array;
   sizeBytes: number;
+  variant: Variant;
 }
 
 const ROLE = "lightmamba bandwidth";
 
 /** The life of the other threads. */
-function serve({ words, sizeBytes }: Part): void {
-  const read = reader(sizeBytes);
+function serve(part: Part): void {
+  const { words } = part;
+  const read = reader(part);
   for (let round = 0; ; round++) {
     Atomics.add(words, DONE, 1);
     Atomics.notify(words, DONE);

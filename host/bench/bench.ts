@@ -4,6 +4,7 @@
  */
 import type { ActivationBits } from "../model/description.ts";
 import { type ShapeName, shapeConfig } from "../model/shapes.ts";
+import { bestVariant, type Variant } from "../runtime/engine.ts";
 import { Model } from "../runtime/model.ts";
 import { syntheticDescription } from "../runtime/synthetic.ts";
 import { usefulThreads } from "../runtime/threads.ts";
@@ -33,6 +34,8 @@ export interface BenchOptions {
   decodeTokens: number;
   prefillTokens: number;
   rounds: number;
+  /** Default: the fastest. */
+  variant?: Variant | undefined;
   /** Where Linux shows power monitors. Default: /sys/class/hwmon. */
   hwmon?: string;
   progress?: (done: number, total: number, note: string) => void;
@@ -65,7 +68,7 @@ export function defaultThreads(): number[] {
 
 export async function bench(options: BenchOptions): Promise<BenchResult> {
   const candidates = openCandidates(options);
-  const probes = options.threads.map((count) => new BandwidthProbe(count));
+  const probes = options.threads.map((count) => new BandwidthProbe(count, options.variant ?? bestVariant()));
   const meter = PowerMeter.open(options.hwmon ?? HWMON);
   try {
     const readBandwidth = await playRounds(options, candidates, probes);
@@ -122,13 +125,14 @@ function resultOf(
   };
 }
 
-function openCandidates({ source, threads }: BenchOptions): Candidate[] {
+function openCandidates({ source, threads, variant }: BenchOptions): Candidate[] {
   return threads.flatMap((count) => {
-    if (typeof source === "string") return [new Candidate(Model.load(source, { threads: count }))];
+    const options = { threads: count, ...(variant && { variant }) };
+    if (typeof source === "string") return [new Candidate(Model.load(source, options))];
     const config = shapeConfig(source.shape, source.layers);
     return source.activationBits.map((activationBits) => {
       const description = syntheticDescription(config, { activationBits, headBits: source.headBits });
-      return new Candidate(Model.synthetic(config, description, { threads: count }));
+      return new Candidate(Model.synthetic(config, description, options));
     });
   });
 }

@@ -10,7 +10,7 @@ export function formatResult(result: BenchResult): string {
   const { runs, readBandwidth, machine, variant, rounds } = result;
   return [
     `${titleOf(result)}; medians of ${rounds} rounds (lowest-highest)`,
-    `${machineLine(machine)}, ${variant} SIMD`,
+    `${machineLine(machine)}, ${variant === "native" ? "the processor's own" : variant} SIMD`,
     "",
     formatTable(runs, columns(result)),
     "",

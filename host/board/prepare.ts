@@ -24,7 +24,7 @@ import { endIds, promptIds } from "../generate.ts";
 import { MODEL_FILES, type ModelHeader, readModelHeader } from "../model/description.ts";
 import { packageVersion } from "../package.ts";
 import { LIMITS, portPlan } from "../runtime/accelerator.ts";
-import { instantiate, RUNTIME_VERSION, runtimePath, type Variant } from "../runtime/engine.ts";
+import { instantiate, RUNTIME_VERSION, runtimePath, type WasmVariant } from "../runtime/engine.ts";
 import { loadWeights } from "../runtime/load.ts";
 import { Model } from "../runtime/model.ts";
 import { withPorts } from "../runtime/ports.ts";
@@ -43,7 +43,7 @@ const SELFTEST = { prompt: "Once upon a time", tokens: 8 };
 
 export interface BoardModelOptions {
   /** Of the runtime. Default: relaxed, the faster one on the Cortex-A72 (bench/a72). */
-  variant?: Variant;
+  variant?: WasmVariant;
   /** Whose memory and clock the device has. Default: vck190. */
   board?: keyof typeof BOARDS;
 }
@@ -58,7 +58,7 @@ export interface BoardSetup {
   format: typeof SETUP_FORMAT;
   format_version: typeof SETUP_VERSION;
   generator: string;
-  runtime: { version: number; variant: Variant; sha256: string };
+  runtime: { version: number; variant: WasmVariant; sha256: string };
   files: Record<string, FileSum>;
   model: {
     /** By which saved states know it. */

@@ -96,3 +96,6 @@ export function collect(text: string, before: string[] | undefined): string[] {
   if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
   return [...(before ?? []), text];
 }
+
+export const SIMD_HELP =
+  "vectors to compute with: native, this processor's own, relaxed or plain, WebAssembly's; the bits are the same (default: the first that there is)";

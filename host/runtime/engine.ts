@@ -4,10 +4,14 @@ import { join } from "node:path";
 import { LightMambaError } from "../errors.ts";
 import { packageRoot } from "../package.ts";
 import { DeviceLink } from "./link.ts";
+import { nativeKernels } from "./native.ts";
 import { importsOf, startThreads } from "./threads.ts";
 
-/** Same bits either way; `relaxed` needs an engine with relaxed SIMD and is faster. */
-export type Variant = "relaxed" | "plain";
+/** Same bits whichever: `relaxed` needs an engine with relaxed SIMD and is faster; `native` needs the add-on of host/native too, and is twice as fast. */
+export const VARIANTS = ["plain", "relaxed", "native"] as const;
+export type Variant = (typeof VARIANTS)[number];
+/** What needs nothing beside an engine: a board's runtime too. */
+export type WasmVariant = Exclude<Variant, "native">;
 
 /** Exports of assembly/index.ts, where every argument is described. Pointers are byte addresses. */
 export interface RuntimeExports {
@@ -122,7 +126,11 @@ export interface Engine {
   link: DeviceLink;
 }
 
-const FILES: Record<Variant, string> = { relaxed: "runtime.relaxed.wasm", plain: "runtime.wasm" };
+const FILES: Record<Variant, string> = {
+  native: "runtime.native.wasm",
+  relaxed: "runtime.relaxed.wasm",
+  plain: "runtime.wasm",
+};
 /** What the exported functions mean: assembly/index.ts, version(). */
 export const RUNTIME_VERSION = 2;
 const MEMORY = { initial: 16, maximum: 65536, shared: true };
@@ -133,8 +141,14 @@ const RELAXED_PROBE = Uint8Array.from([
   0xfd, 0x92, 2, 0x0b,
 ]);
 
+/** What this engine and this machine have, the fastest last. */
+export function usableVariants(): Variant[] {
+  if (!WebAssembly.validate(RELAXED_PROBE)) return ["plain"];
+  return nativeKernels() === undefined ? ["plain", "relaxed"] : ["plain", "relaxed", "native"];
+}
+
 export function bestVariant(): Variant {
-  return WebAssembly.validate(RELAXED_PROBE) ? "relaxed" : "plain";
+  return usableVariants().at(-1)!;
 }
 
 /** The module's file, which must have been built. */
@@ -150,7 +164,7 @@ export function instantiate(variant: Variant = bestVariant(), threads = 1): Engi
   const memory = new WebAssembly.Memory(MEMORY);
   const module = new WebAssembly.Module(readFileSync(path));
   const link = new DeviceLink(memory);
-  const instance = new WebAssembly.Instance(module, importsOf(memory, link.imports));
+  const instance = new WebAssembly.Instance(module, importsOf(module, memory, link.imports));
   const exports = instance.exports as unknown as RuntimeExports;
   const version = exports.version();
   if (version !== RUNTIME_VERSION) {

@@ -14,7 +14,7 @@ import { hasThreads, MOST_THREADS, usefulThreads } from "./threads.ts";
 const LOGIT_UNIT = 2 ** -16;
 
 export interface LoadOptions extends AcceleratorOptions {
-  /** Default: relaxed SIMD where the engine has it. The bits are the same. */
+  /** Default: the fastest that there is here. The bits are the same. */
   variant?: Variant;
   /** Threads of a token; the bits are the same. Default: all cores for a model that is worth it, else 1; with a device 1. */
   threads?: number;

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { LightMambaError } from "../errors.ts";
 import type { RuntimeExports } from "./engine.ts";
+import { attachKernels } from "./native.ts";
 
 /** The module `accel`: assembly/accel.ts. Addresses are the device's, pointers those of linear memory. */
 export interface AccelImports {
@@ -19,8 +20,18 @@ function noDevice(): never {
 }
 
 /** What an instance imports. */
-export function importsOf(memory: WebAssembly.Memory, accel = NO_DEVICE): WebAssembly.Imports {
-  return { env: { memory }, host: { clock: () => performance.now() }, accel: { ...accel } };
+export function importsOf(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  accel = NO_DEVICE,
+): WebAssembly.Imports {
+  const native = WebAssembly.Module.imports(module).some((entry) => entry.module === "native");
+  return {
+    env: { memory },
+    host: { clock: () => performance.now() },
+    accel: { ...accel },
+    ...(native ? { native: attachKernels(memory) } : {}),
+  };
 }
 
 interface ThreadData {
@@ -79,7 +90,7 @@ export function startThreads(module: WebAssembly.Module, memory: WebAssembly.Mem
 }
 
 function serve({ module, memory, thread, ready }: ThreadData): void {
-  const instance = new WebAssembly.Instance(module, importsOf(memory));
+  const instance = new WebAssembly.Instance(module, importsOf(module, memory));
   const counter = new Int32Array(ready);
   Atomics.add(counter, 0, 1);
   Atomics.notify(counter, 0);

@@ -5,7 +5,7 @@
  * code), then runs the verb with the Node 24 that the lockfile pins, so that everyone gets the same engine whichever
  * one runs npm. It is plain JavaScript without dependencies, because it runs before there are any.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,10 +32,14 @@ const UNITS_ENTRY = "assembly/units/testing.ts";
 const WASM = [
   { target: "runtime", entry: RUNTIME_ENTRY, file: "runtime.wasm" },
   { target: "relaxed", entry: RUNTIME_ENTRY, file: "runtime.relaxed.wasm" },
+  { target: "native", entry: RUNTIME_ENTRY, file: "runtime.native.wasm" },
   { target: "offline", entry: OFFLINE_ENTRY, file: "offline.wasm" },
   { target: "units", entry: UNITS_ENTRY, file: "units.wasm" },
   { target: "units-relaxed", entry: UNITS_ENTRY, file: "units.relaxed.wasm" },
+  { target: "units-native", entry: UNITS_ENTRY, file: "units.native.wasm" },
 ];
+/** The add-on of host/native, by the kind of machine: host/runtime/native.ts looks for it there. */
+const KERNELS = join(BUILD, "native", `${process.platform}-${process.arch}.node`);
 const MAIN = join(BUILD, "js", "host", "cli", "main.js");
 
 /** An end that needs no stack: the message says all. */
@@ -188,11 +192,11 @@ function childEnv(node) {
 
 // ---------------------------------------------------------------------------------------------------- build
 
-/** Files below `folder` that end in `.ts`, sorted, relative to the root. */
-function sources(folder, skip = () => false) {
+/** Files below `folder` that end so, sorted, relative to the root. */
+function sources(folder, skip = () => false, endings = [".ts"]) {
   const found = readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" });
   return found
-    .filter((name) => name.endsWith(".ts") && !skip(name))
+    .filter((name) => endings.some((ending) => name.endsWith(ending)) && !skip(name))
     .map((name) => join(folder, name))
     .sort();
 }
@@ -245,6 +249,21 @@ function buildHost(node, hash) {
   });
 }
 
+/** Where there is no compiler or no kernel for the machine, that is said once, and the runtime does without. */
+function buildKernels(node) {
+  const { stdout } = spawnSync(process.env.CC ?? "cc", ["--version"], { encoding: "utf8" });
+  const files = sources("host/native", undefined, [".c", ".h", ".mjs"]);
+  const hash = hashOf(inputsHash(files), process.arch, stdout ?? "");
+  return buildStep("kernels", hash, stdout && process.arch === "x64" ? [KERNELS] : [], async (scratch) => {
+    const made = join(scratch, "kernels.node");
+    rmSync(KERNELS, { force: true });
+    if (!(await step("kernels", node, ["host/native/build.mjs", made], { skipCode: 3 }))) return false;
+    mkdirSync(dirname(KERNELS), { recursive: true });
+    if (existsSync(made)) renameSync(made, KERNELS);
+    return true;
+  });
+}
+
 async function build(node) {
   const wasmHash = inputsHash(["asconfig.json", ...sources("assembly", (name) => name.startsWith("__tests__"))]);
   const hostHash = inputsHash([
@@ -254,7 +273,11 @@ async function build(node) {
     "assembly/device.generated.ts",
     ...sources("host"),
   ]);
-  const steps = [...WASM.map((target) => buildWasm(node, target, wasmHash)), buildHost(node, hostHash)];
+  const steps = [
+    ...WASM.map((target) => buildWasm(node, target, wasmHash)),
+    buildHost(node, hostHash),
+    buildKernels(node),
+  ];
   const results = await Promise.all(steps);
   if (results.includes(false)) throw new SetupError("the build failed: see above");
 }

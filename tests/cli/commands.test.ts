@@ -79,6 +79,7 @@ describe("doctor", { concurrency: 3 }, () => {
       "simd",
       "relaxed-simd",
       "modules",
+      "kernels",
       "model",
       "tokenizer",
       "memory",

@@ -54,6 +54,7 @@ describe("the package", () => {
     "build/js/assembly/device.generated.d.ts",
     "build/runtime.wasm",
     "build/runtime.relaxed.wasm",
+    "build/runtime.native.wasm",
     "build/offline.wasm",
     ...["ladder.json", "sim.json", "size.json"].map((name) => `bench/results/${name}`),
     ...["config.json", "quantization.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].map(
@@ -82,10 +83,11 @@ describe("the package", () => {
       ));
   }
 
-  it("has nothing else than the compiled program, its modules, results, the model and the papers", () => {
+  it("has nothing else than the compiled program, its modules and kernels, results, the model and the papers", () => {
     const places = [
       /^build\/js\/(host\/.*|assembly\/(contract|device\.generated))\.(js|d\.ts)$/,
       /^build\/[a-z.]+\.wasm$/,
+      /^build\/native\/(linux|darwin)-x64\.node$/,
     ];
     const known = [
       ...places,

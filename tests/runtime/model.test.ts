@@ -1,7 +1,9 @@
 /** Whole models: every logit, and the residual after every layer, equal the oracle's. The bound is 0. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { shapeConfig } from "../../host/model/shapes.ts";
 import { Model } from "../../host/runtime/model.ts";
+import { syntheticDescription } from "../../host/runtime/synthetic.ts";
 import { initialState, type OracleModel, type RandomShape, randomModel, step } from "../oracle/model.ts";
 import { Random } from "../oracle/random.ts";
 import { assertSame, caseName } from "../units/support.ts";
@@ -161,4 +163,24 @@ describe("random models whose embedding is out of the head", () => {
 test("models/tiny, quantized: most formats at once", async () => {
   const dir = await quantizedTiny(6, { group: 16, stateBits: 16, wide: ["lm_head", "layers.0.in_proj"] });
   compare(dir, readModel(dir), [1, 700, 4095]);
+});
+
+test("an 8-bit matrix of which one block is more than a part", () => {
+  const size = { dModel: 8192, nHeads: 128, headDim: 64, dInner: 8192, vocabSize: 64, vocabUsed: 64 };
+  const config = { ...shapeConfig("mamba2-130m", 2), ...size };
+  const description = syntheticDescription(config);
+  const wide = {
+    ...description,
+    weights: { ...description.weights, wide: ["layers.0.out_proj", "layers.1.out_proj"] },
+  };
+  const tokens = Array.from({ length: 16 }, (_, i) => i);
+  const logits = VARIANTS.flatMap((variant) => {
+    const model = Model.synthetic(config, wide, { variant });
+    const [single, together] = [model.session(), model.session()];
+    for (const token of tokens) single.feed(token);
+    const found = [model.rawLogits().slice()];
+    together.prefill(tokens);
+    return [...found, model.rawLogits().slice()];
+  });
+  for (const found of logits) assertSame(found, logits[0]!, "logits");
 });

@@ -19,7 +19,7 @@ import {
 import { inProjOrder, type PackedMatrix, plainOrder, type RowOrder, unpack } from "../../host/model/frames.ts";
 import { modelTensors, tensorAlignment, type WeightFormat } from "../../host/model/tensors.ts";
 import { quantizeCheckpoint } from "../../host/quantize/index.ts";
-import { instantiate, type Variant } from "../../host/runtime/engine.ts";
+import { instantiate, usableVariants, type Variant } from "../../host/runtime/engine.ts";
 import { loadWeights } from "../../host/runtime/load.ts";
 import { Session } from "../../host/runtime/session.ts";
 import { type HadamardShape, hadamardSigns } from "../oracle/hadamard.ts";
@@ -29,7 +29,7 @@ import { codeFraction } from "../oracle/nqu.ts";
 import { rootOf } from "../oracle/tables.ts";
 import { linearFrom, packLinear } from "../units/linear.ts";
 
-export const VARIANTS: readonly Variant[] = ["plain", "relaxed"];
+export const VARIANTS: readonly Variant[] = usableVariants();
 /** That of the oracle's random models. */
 const EPSILON = 1e-5;
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { quantizeCheckpoint } from "../../host/quantize/index.ts";
-import type { Variant } from "../../host/runtime/engine.ts";
+import type { WasmVariant } from "../../host/runtime/engine.ts";
 import { Model } from "../../host/runtime/model.ts";
 import type { SamplerOptions, Session } from "../../host/runtime/session.ts";
 import { expectError } from "../checkpoint/support.ts";
@@ -70,7 +70,7 @@ const SETTINGS: [name: string, settings: Settings][] = [
 ];
 
 describe("draws are those of the rules", () => {
-  for (const variant of Object.keys(models) as Variant[]) {
+  for (const variant of Object.keys(models) as WasmVariant[]) {
     for (const [name, settings] of SETTINGS) {
       it(`${variant}: ${name}`, () => {
         const model = models[variant];
@@ -208,7 +208,7 @@ describe("frequencies", () => {
 
 describe("a seed", () => {
   /** Text that the model writes by itself. */
-  function write(variant: Variant, options: SamplerOptions, tokens = 60): number[] {
+  function write(variant: WasmVariant, options: SamplerOptions, tokens = 60): number[] {
     const session = models[variant].session(options);
     const out: number[] = [];
     for (let token = 1; out.length < tokens; token = out.at(-1)!) {

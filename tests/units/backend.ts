@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PackedMatrix } from "../../host/model/frames.ts";
 import { packageRoot } from "../../host/package.ts";
-import type { RuntimeExports, Variant } from "../../host/runtime/engine.ts";
+import { type RuntimeExports, usableVariants, type Variant } from "../../host/runtime/engine.ts";
 import { importsOf } from "../../host/runtime/threads.ts";
 import type { OracleHadamard } from "../oracle/hadamard.ts";
 import type { OracleLayer, OracleLayerState, OracleModel, Segments } from "../oracle/model.ts";
@@ -81,7 +81,11 @@ export interface UnitsExports extends RuntimeExports {
   gateLayer(b: number, layer: number): void;
 }
 
-const FILES: Record<Variant, string> = { plain: "units.wasm", relaxed: "units.relaxed.wasm" };
+const FILES: Record<Variant, string> = {
+  plain: "units.wasm",
+  relaxed: "units.relaxed.wasm",
+  native: "units.native.wasm",
+};
 const modules = new Map<Variant, WebAssembly.Module>();
 
 /** A fresh instance: its memory is never given back, so each case takes one. */
@@ -93,7 +97,8 @@ class Instance {
     const path = join(packageRoot(), "build", FILES[variant]);
     if (!modules.has(variant)) modules.set(variant, new WebAssembly.Module(readFileSync(path)));
     this.#memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true });
-    const instance = new WebAssembly.Instance(modules.get(variant)!, importsOf(this.#memory));
+    const module = modules.get(variant)!;
+    const instance = new WebAssembly.Instance(module, importsOf(module, this.#memory));
     this.exports = instance.exports as unknown as UnitsExports;
   }
 
@@ -291,5 +296,5 @@ function setLayer(wasm: Instance, layer: OracleLayer): void {
   exports.setFractions(0, fz, fx, fB, fC, fdt, fw, fxs, fBs, fCs, fD, fzs, fg, fGamma, fu, epsE);
 }
 
-/** Plain WebAssembly SIMD, and relaxed SIMD where this engine has it. */
-export const BACKENDS: readonly Backend[] = [new WasmBackend("plain"), new WasmBackend("relaxed")];
+/** Plain WebAssembly SIMD, relaxed SIMD, and with it the host's kernels where there are any. */
+export const BACKENDS: readonly Backend[] = usableVariants().map((variant) => new WasmBackend(variant));

@@ -183,8 +183,10 @@ export const SSMU_CASES: readonly SsmuCase[] = [
   { H: 16, P: 2, N: 5, G: 8, W: 2, tokens: 150, normGroups: 8, kind: "wild" },
   { H: 10, P: 1, N: 512, G: 1, W: 4, tokens: 60, normGroups: 1, kind: "wild" },
   { H: 12, P: 9, N: 40, G: 2, W: 4, tokens: 60, normGroups: 2, kind: "wild" },
+  { H: 10, P: 8, N: 128, G: 2, W: 4, tokens: 60, normGroups: 1, kind: "wild" },
   { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "calm", from: 2 ** 31 - 10 },
   { H: 2, P: 4, N: 16, G: 1, W: 2, tokens: 20, normGroups: 1, kind: "calm", from: LAST_TOKENS },
   { H: 2, P: 4, N: 16, G: 1, W: 3, tokens: 20, normGroups: 1, kind: "calm", from: LAST_TOKENS },
   { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "stress", from: LAST_TOKENS },
+  { H: 2, P: 4, N: 256, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "stress", from: LAST_TOKENS },
 ];

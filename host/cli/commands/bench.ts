@@ -7,9 +7,10 @@ import { LightMambaError } from "../../errors.ts";
 import type { ActivationBits } from "../../model/description.ts";
 import type { ShapeName } from "../../model/shapes.ts";
 import { EMBEDDED_MODEL, modelDir } from "../../package.ts";
+import { VARIANTS, type Variant } from "../../runtime/engine.ts";
 import { MOST_THREADS } from "../../runtime/threads.ts";
 import { defineCommand } from "../command.ts";
-import { integer, listOf, oneOf, shapeName } from "../options.ts";
+import { integer, listOf, oneOf, SIMD_HELP, shapeName } from "../options.ts";
 import type { Output } from "../output.ts";
 
 /** Options of `bench` as commander hands them over. */
@@ -19,6 +20,7 @@ export interface BenchFlags {
   activationBits?: ActivationBits[];
   headBits?: 4 | 8;
   threads?: number[];
+  simd?: Variant;
   tokens: number;
   prefill: number;
   rounds: number;
@@ -42,6 +44,7 @@ export function define(output: Output): Command {
     )
     .option("--head-bits <bits>", "with --shape: width of lm_head, 4 or 8 (default: 4)", oneOf([4, 8]))
     .option("--threads <list>", "as in 1,2 (default: 1 to all cores)", listOf(integer({ min: 1, max: MOST_THREADS })))
+    .option("--simd <name>", SIMD_HELP, oneOf(VARIANTS))
     .option("-n, --tokens <count>", "tokens to decode in a round", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--prefill <count>", "tokens of the prompt", integer({ min: 1, max: 1 << 20 }), 64)
     .option("--rounds <count>", "how often, after one round to warm up", integer({ min: 1, max: 1000 }), 5)
@@ -57,6 +60,7 @@ async function run(flags: BenchFlags, output: Output): Promise<void> {
   const result = await bench({
     source,
     threads: flags.threads ?? defaultThreads(),
+    variant: flags.simd,
     decodeTokens: flags.tokens,
     prefillTokens: flags.prefill,
     rounds: flags.rounds,

@@ -7,6 +7,7 @@ import { type GeneratedToken, type GenerationSummary, generate, promptIds } from
 import { readModelHeader } from "../../model/description.ts";
 import { EMBEDDED_MODEL, modelDir } from "../../package.ts";
 import { checkThreads, type Partition } from "../../runtime/accelerator.ts";
+import { VARIANTS, type Variant } from "../../runtime/engine.ts";
 import { type LoadOptions, Model } from "../../runtime/model.ts";
 import type { Session } from "../../runtime/session.ts";
 import { MOST_THREADS } from "../../runtime/threads.ts";
@@ -15,7 +16,7 @@ import { defineCommand } from "../command.ts";
 import { addBoardOptions, type BoardOptions, buildFor, openNamedBoard } from "../device.ts";
 import { textInput } from "../input.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { collect, decimal, integer, oneOf } from "../options.ts";
+import { collect, decimal, integer, oneOf, SIMD_HELP } from "../options.ts";
 import type { Output } from "../output.ts";
 
 /** What `npm start` goes on from. */
@@ -41,6 +42,7 @@ export interface RunOptions extends BoardOptions {
   ports?: number;
   board?: BoardName;
   threads?: number;
+  simd?: Variant;
   saveState?: string;
   loadState?: string;
 }
@@ -118,6 +120,7 @@ export function define(output: Output): Command {
       "threads to compute with; the text is the same (default: all cores, 1 for a small model)",
       integer({ min: 1, max: MOST_THREADS }),
     )
+    .option("--simd <name>", SIMD_HELP, oneOf(VARIANTS))
     .option("--save-state <file>", "write the model's state after the last token")
     .option("--load-state <file>", "go on from a saved state");
   return addBoardOptions(command).action((prompt: string | undefined, options: RunOptions) =>
@@ -155,7 +158,7 @@ const ABOUT: Record<string, readonly RunOptions["device"][]> = {
 
 /** What the device needs is built once the rest is known to be right. */
 async function optionsOfModel(dir: string, options: RunOptions, output: Output): Promise<LoadOptions> {
-  const { threads, device, partition, ports, board } = options;
+  const { threads, simd, device, partition, ports, board } = options;
   for (const [name, devices] of Object.entries(ABOUT)) {
     if (options[name as keyof RunOptions] === undefined || devices.includes(device)) continue;
     const hint = `add --device ${devices[0]}`;
@@ -163,6 +166,7 @@ async function optionsOfModel(dir: string, options: RunOptions, output: Output):
   }
   const chosen = {
     ...(threads === undefined ? {} : { threads }),
+    ...(simd === undefined ? {} : { variant: simd }),
     ...(partition ? { partition } : {}),
     ...(board ? { board: BOARDS[board] } : {}),
   };

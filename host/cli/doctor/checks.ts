@@ -5,6 +5,7 @@ import { addonPath, hasRtl, verilatorVersion } from "../../device/index.ts";
 import { hasSystem } from "../../image/components.ts";
 import { missingPrograms } from "../../image/programs.ts";
 import { EMBEDDED_MODEL, packageRoot } from "../../package.ts";
+import { kernelsPath, nativeKernels } from "../../runtime/native.ts";
 import { loadTokenizer } from "../../tokenizer/index.ts";
 import { probeRelaxedDot, probeSimd } from "./engine.ts";
 
@@ -45,6 +46,13 @@ function checkRelaxedSimd(): Verdict {
   return { status: "fail", text: "the relaxed dot product gives wrong sums", remedy: "use another Node version" };
 }
 
+function checkKernels(): Verdict {
+  const kernels = nativeKernels();
+  if (kernels !== undefined) return { status: "ok", text: `the processor's own vectors are used: ${kernels.isa}` };
+  const remedy = "npm run build with a C compiler, on x64 with AVX2; WebAssembly gives the same bits at half the speed";
+  return { status: "warn", text: `no kernels for this processor at ${kernelsPath()}`, remedy };
+}
+
 /** What is wrong with a built module, if anything. */
 function moduleFault(name: string, usable: boolean): string | undefined {
   const file = join(packageRoot(), "build", name);
@@ -59,8 +67,9 @@ function checkModules(): Verdict {
     moduleFault("runtime.wasm", true),
     moduleFault("offline.wasm", true),
     moduleFault("runtime.relaxed.wasm", relaxed),
+    moduleFault("runtime.native.wasm", relaxed),
   ].filter((fault) => fault !== undefined);
-  if (faults.length === 0) return { status: "ok", text: "runtime, relaxed and offline modules are built" };
+  if (faults.length === 0) return { status: "ok", text: "runtime, relaxed, native and offline modules are built" };
   return { status: "fail", text: faults.join("; "), remedy: "npm run build" };
 }
 
@@ -165,6 +174,7 @@ const CHECKS: [name: string, check: () => Verdict][] = [
   ["simd", checkSimd],
   ["relaxed-simd", checkRelaxedSimd],
   ["modules", checkModules],
+  ["kernels", checkKernels],
   ["model", checkModel],
   ["tokenizer", checkTokenizer],
   ["memory", checkMemory],
