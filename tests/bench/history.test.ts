@@ -59,7 +59,10 @@ describe("the table", () => {
       entry({ date: "2026-11-02T10:00:00.000Z", activationBits: 8 }),
     ]);
     const [, , first, second, , about] = table.split("\n");
-    assert.equal(first, "| mamba2-370m | 4 bits | 2 | relaxed | 175 | 40.0 (36.0-44.0) | 7.0 | 30.0 | 90.0 (81.0-99.0) |");
+    assert.equal(
+      first,
+      "| mamba2-370m | 4 bits | 2 | relaxed | 175 | 40.0 (36.0-44.0) | 7.0 | 30.0 | 90.0 (81.0-99.0) |",
+    );
     assert.match(second!, /^\| mamba2-370m \| 8 bits \| 1 \|/);
     assert.match(about!, /Processor <A&B>, 2 cores; Node 24\.21\.0; 2026-11-02, commit abcdef123\.$/);
   });
