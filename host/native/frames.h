@@ -8,25 +8,10 @@
 #include "kernels.h"
 #include "vectors.h"
 
-enum {
-  BLOCK_ROWS = 8,
-  GROUP = 32,
-  GROUP_CODE_BYTES = 128,
-  FRAME_INPUTS = 256,
-  FRAME_GROUPS = FRAME_INPUTS / GROUP,
-  RECORD_SCALES = 32,  /* u16 [2] */
-  RECORD_OFFSETS = 36, /* i16 [2] */
-  RECORD_BYTES = 40,
-};
+enum { FRAME_GROUPS = FRAME_INPUTS / GROUP };
 
-/* Bytes of a frame's scales, and of those of 32 inputs. */
-static inline size_t scale_bytes(const struct lm_product* p) { return p->weight_group == 16 ? 128 : 64; }
-static inline size_t scale_step(const struct lm_product* p) { return p->weight_group == 16 ? 16 : 8; }
-
-static inline size_t block_bytes(const struct lm_product* p) {
-  const size_t frames = (size_t)(p->inputs + FRAME_INPUTS - 1) / FRAME_INPUTS;
-  return frames * scale_bytes(p) + (size_t)(p->inputs / GROUP) * GROUP_CODE_BYTES;
-}
+/* Bytes of the scales of 32 inputs. */
+static inline size_t scale_step(const struct lm_product* p) { return lm_scale_bytes(p) / FRAME_GROUPS; }
 
 static inline int smaller(int x, int y) { return x < y ? x : y; }
 

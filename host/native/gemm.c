@@ -53,7 +53,7 @@ static inline vec repeat_pairs(const uint8_t* const frame[2], size_t at) {
 
 /* frame: of either block, the same where there is only one; index: scale_index. */
 static void unpack(struct unpacked* out, const struct lm_product* p, const uint8_t* const frame[2], int groups, vec index) {
-  const size_t scales = scale_bytes(p), step = scale_step(p);
+  const size_t scales = lm_scale_bytes(p), step = scale_step(p);
   for (int g = 0; g < groups; g++) {
     for (int half = 0; half < 2; half++) {
       const size_t at = scales + (size_t)g * GROUP_CODE_BYTES + (size_t)half * 64;
@@ -123,7 +123,7 @@ static inline __attribute__((always_inline)) void gemm(const struct lm_product* 
   struct unpacked w;
   const vec index = scale_index(p->weight_group, 0, 1);
   int32_t unused[LM_PASS_TOKENS * BLOCK_ROWS];
-  const size_t bytes = block_bytes(p), frame_bytes = scale_bytes(p) + FRAME_GROUPS * GROUP_CODE_BYTES;
+  const size_t bytes = lm_block_bytes(p), frame_bytes = lm_scale_bytes(p) + FRAME_GROUPS * GROUP_CODE_BYTES;
   const size_t row = (size_t)p->tokens * BLOCK_ROWS;
   for (int block = 0; block < p->blocks; block += VECTOR_BLOCKS) {
     const int alone = block + 1 == p->blocks;

@@ -39,7 +39,7 @@ static inline __attribute__((always_inline)) void gemv(const struct lm_product* 
   for (int i = 0; i < VECTORS; i++)
     for (int high = 0; high < 2; high++) index[i][high] = code_index(i * LANES, high);
   const vec first = scale_index(p->weight_group, 0, 0), second = scale_index(p->weight_group, 4, 0);
-  const size_t scales = scale_bytes(p), step = scale_step(p);
+  const size_t scales = lm_scale_bytes(p), step = scale_step(p);
   const uint8_t* w = p->frames;
   for (int block = 0; block < p->blocks; block++) {
     vec low = zero(), high = zero();

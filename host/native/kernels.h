@@ -12,6 +12,22 @@
 /* Of a pass: PASS_TOKENS of assembly/pass.ts. */
 #define LM_PASS_TOKENS 16
 
+/* Of weights (docs/format.md), of a vector's records (assembly/units/codes.ts), of the state and its dither (assembly/units/dither.ts). */
+enum {
+  BLOCK_ROWS = 8,
+  GROUP = 32,
+  GROUP_CODE_BYTES = 128,
+  FRAME_INPUTS = 256,
+  RECORD_SCALES = 32,  /* u16 [2] */
+  RECORD_OFFSETS = 36, /* i16 [2] */
+  RECORD_BYTES = 40,
+  STATE_GROUP = 16,
+  DITHER_BYTES = 2 * (256 + 8 * STATE_GROUP), /* of a run: CODE_DITHER, and behind the powers of each row of SHIFT_ROWS */
+  SHIFT_ROWS = 24,
+  SHIFT_ROW_POWERS = 32,
+  SHIFT_ROW_BYTES = SHIFT_ROW_POWERS + DITHER_BYTES,
+};
+
 struct lm_product {
   int32_t* sums;            /* [blocks][tokens][8] */
   const uint8_t* frames;    /* [blocks][block], docs/format.md */
@@ -22,6 +38,14 @@ struct lm_product {
   int weight_group;         /* 16 or 32 */
   int grouped;              /* activations have a scale per 16 inputs */
 };
+
+/* Bytes of a frame's scales, and of a block. */
+static inline size_t lm_scale_bytes(const struct lm_product* p) { return p->weight_group == 16 ? 128 : 64; }
+
+static inline size_t lm_block_bytes(const struct lm_product* p) {
+  const size_t frames = (size_t)(p->inputs + FRAME_INPUTS - 1) / FRAME_INPUTS;
+  return frames * lm_scale_bytes(p) + (size_t)(p->inputs / GROUP) * GROUP_CODE_BYTES;
+}
 
 /* Sums of a product, scaled in place; of two planes those of the first: assembly/units/rows.ts. */
 struct lm_rows {

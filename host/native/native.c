@@ -25,10 +25,6 @@
 enum {
   PROJECT_ARGUMENTS = 12,
   SCAN_ARGUMENTS = 11,
-  BLOCK_ROWS = 8,
-  FRAME_INPUTS = 256,
-  GROUP = 32,
-  RECORD_BYTES = 40,
   /* Codes of assembly/units/codes.ts: k, bits, exponent, sum, records */
   CODES_BITS = 4,
   CODES_RECORDS = 24,
@@ -37,10 +33,7 @@ enum {
   MOST_BLOCKS = 1 << 20,
   /* HeadStep of assembly/units/ssmu-groups.ts: t, k, f, bCodes, cCodes, exponent, readShift */
   STEP_WORDS = 7,
-  STATE_GROUP = 16,
   MOST_CHANNELS = 1 << 20,
-  CODE_DITHER_BYTES = 2 * (256 + 128),
-  SHIFT_ROWS_BYTES = 24 * (32 + CODE_DITHER_BYTES),
 };
 
 /* Of one thread: its linear memory, and what has gone wrong in the call. */
@@ -127,15 +120,14 @@ static bool product(memory* m, struct lm_product* p, uint32_t sums, uint32_t fra
   const uint32_t inputs = word(codes);
   within(m, inputs, GROUP, MOST_INPUTS);
   if (inputs % GROUP != 0) m->wrong = "a size is wrong";
-  const uint64_t frames_of_block = (inputs + FRAME_INPUTS - 1) / FRAME_INPUTS;
-  const uint64_t block_bytes = frames_of_block * (weight_group == 16 ? 128 : 64) + (uint64_t)inputs * BLOCK_ROWS / 2;
-  p->sums = range(m, sums, (uint64_t)blocks * tokens * BLOCK_ROWS * sizeof(int32_t));
-  p->frames = range(m, frames, blocks * block_bytes);
+  if (m->wrong != NULL) return false;
   p->tokens = (int)tokens;
   p->blocks = (int)blocks;
   p->inputs = (int)inputs;
   p->weight_group = (int)weight_group;
   p->grouped = word(codes + CODES_BITS) != 8;
+  p->sums = range(m, sums, (uint64_t)blocks * tokens * BLOCK_ROWS * sizeof(int32_t));
+  p->frames = range(m, frames, blocks * lm_block_bytes(p));
   for (uint32_t t = 0; t < tokens; t++) {
     p->records[t] = range(m, word(codes + t * CODES_BYTES + CODES_RECORDS), (uint64_t)(inputs / GROUP) * RECORD_BYTES);
   }
@@ -193,8 +185,8 @@ static napi_value scan(napi_env env, napi_callback_info info) {
       .out = range(m, w[7], channels * sizeof(int32_t)),
       .b = range(m, word(step + 12), values * sizeof(int16_t)),
       .c = range(m, word(step + 16), values * sizeof(int16_t)),
-      .code_dither = range(m, w[8], CODE_DITHER_BYTES),
-      .shift_rows = range(m, w[9], SHIFT_ROWS_BYTES),
+      .code_dither = range(m, w[8], DITHER_BYTES),
+      .shift_rows = range(m, w[9], SHIFT_ROWS * SHIFT_ROW_BYTES),
       .channels = (int)channels,
       .groups = (int)groups,
       .first_channel = (int)w[4],

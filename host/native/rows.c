@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { BLOCK_ROWS = 8, FOUR = 4 };
+enum { FOUR = 4 };
 
 /* 2^e of four exponents, by writing those of FP64 numbers. */
 static inline __m256d powers(const int8_t* exponents) {

@@ -12,17 +12,14 @@
 enum {
   CHANNELS = 4,
   GROUPS = 8,
-  GROUP = 16,
-  BLOCK = GROUPS * GROUP,
+  BLOCK = GROUPS * STATE_GROUP,
   QUADS = 2, /* of groups, of a channel */
   QUAD_VALUES = BLOCK / QUADS,
   EXPONENT_MIN = -64,
   EXPONENT_MAX = 63,
-  /* assembly/units/dither.ts: rows u = -15…8 of SHIFT_ROWS, and where the run of a row begins */
+  /* assembly/units/dither.ts: rows u = -15…8 of SHIFT_ROWS */
   UNSHIFTED_ROW = 15,
-  LAST_ROW = 23,
-  ROW_POWERS = 32,
-  ROW_BYTES = ROW_POWERS + 2 * (256 + BLOCK),
+  LAST_ROW = SHIFT_ROWS - 1,
   DITHER_TOKEN = 163,
   DITHER_CHANNEL = 75,
   TERM_LIMIT = 0x3ffffff,
@@ -100,8 +97,8 @@ static inline struct halves load_split(const void* at) { return split(load(at), 
 
 /* Runs of 16 values that begin at different rows: those of two groups. */
 static inline vec load_runs(const uint8_t* dither, const int16_t* rows) {
-  const uint8_t* first = dither + (size_t)rows[0] * ROW_BYTES + ROW_POWERS;
-  const uint8_t* second = dither + (size_t)rows[1] * ROW_BYTES + ROW_POWERS + 2 * GROUP;
+  const uint8_t* first = dither + (size_t)rows[0] * SHIFT_ROW_BYTES + SHIFT_ROW_POWERS;
+  const uint8_t* second = dither + (size_t)rows[1] * SHIFT_ROW_BYTES + SHIFT_ROW_POWERS + 2 * STATE_GROUP;
   const vec low = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i*)first));
   return _mm512_inserti64x4(low, _mm256_loadu_si256((const __m256i*)second), 1);
 }
@@ -115,7 +112,7 @@ static inline struct halves shift_inputs(struct halves x, const struct aligned* 
   }
   const int16_t* rows = a->rows + GROUPS * channel + 4 * quad;
   const uint8_t* at = dither + 2 * QUAD_VALUES * quad;
-  const struct halves d = split(load_runs(at, rows), load_runs(at + 4 * GROUP, rows + 2));
+  const struct halves d = split(load_runs(at, rows), load_runs(at + 4 * STATE_GROUP, rows + 2));
   const vec power = spread(a->input_powers, channel, quad);
   x.low = _mm512_mulhrs_epi16(_mm512_add_epi16(x.low, d.low), power);
   x.high = _mm512_mulhrs_epi16(_mm512_add_epi16(x.high, d.high), power);
@@ -222,9 +219,9 @@ static inline size_t dither_offset(const struct lm_scan* s, int channel, int n) 
 }
 
 void lm_scan_avx512(const struct lm_scan* s) {
-  const size_t channel_codes = (size_t)s->groups * GROUP, channel_groups = (size_t)s->groups;
+  const size_t channel_codes = (size_t)s->groups * STATE_GROUP, channel_groups = (size_t)s->groups;
   for (int g = 0; g < s->groups; g += GROUPS) {
-    const int n = g * GROUP;
+    const int n = g * STATE_GROUP;
     struct halves b[QUADS], c[QUADS];
     for (int quad = 0; quad < QUADS; quad++) {
       b[quad] = load_split(s->b + n + QUAD_VALUES * quad);

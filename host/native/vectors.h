@@ -23,7 +23,6 @@ typedef __m256i vec;
 #define VECTOR_BYTES ((size_t)LANES * 16)
 
 static inline vec load(const void* at) { return BITS(loadu)(at); }
-static inline void store(void* at, vec x) { BITS(storeu)(at, x); }
 static inline vec zero(void) { return BITS(setzero)(); }
 
 /* 16 bytes in each lane; 4 bytes in each place. */
@@ -43,7 +42,6 @@ static inline vec repeat32(const void* at) {
 
 static inline vec add16(vec x, vec y) { return OP(add_epi16)(x, y); }
 static inline vec sub16(vec x, vec y) { return OP(sub_epi16)(x, y); }
-static inline vec add32(vec x, vec y) { return OP(add_epi32)(x, y); }
 
 /* (x · y + 2^14) >> 15. */
 static inline vec mulr16(vec x, vec y) { return OP(mulhrs_epi16)(x, y); }
