@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const NATIVE = dirname(fileURLToPath(import.meta.url));
@@ -22,11 +22,15 @@ const AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"];
 /** What is compiled for which instructions; at run time native.c asks the processor. */
 const OBJECTS = [
   ["native.c", ["-I", HEADERS]],
+  ["calls.c", []],
   ["gemv.c", AVX2],
   ["gemm.c", AVX2],
   ["gemm.c", AVX512],
   ["rows.c", AVX2],
+  ["nqu.c", AVX512],
+  ["htu.c", AVX512],
   ["ssmu.c", AVX512],
+  ["scan.c", AVX512],
 ];
 const LINK = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared"];
 
@@ -50,13 +54,13 @@ function main([output]) {
     process.stderr.write(`no C compiler (${CC}): WebAssembly does without, at half the speed\n`);
     return MISSING;
   }
-  const scratch = mkdtempSync(join(dirname(output), "objects-"));
+  const scratch = mkdtempSync(join(resolve(dirname(output)), "objects-"));
   try {
     const made = OBJECTS.map(([source, flags], i) => {
       const object = join(scratch, `${i}.o`);
       return compile([...FLAGS, ...flags, "-c", join(NATIVE, source), "-o", object], scratch) ? object : undefined;
     });
-    return !made.includes(undefined) && compile([...LINK, ...made, "-o", output], scratch) ? 0 : MISSING;
+    return !made.includes(undefined) && compile([...LINK, ...made, "-o", resolve(output)], scratch) ? 0 : MISSING;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { it } from "node:test";
 import { emptyDirectory } from "../runtime/support.ts";
 
@@ -24,6 +24,12 @@ it("makes one file", { skip }, () => {
   const { status, stderr, made } = build({});
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
   assert.deepEqual(readdirSync(dirname(made)), ["kernels.node"]);
+});
+
+it("takes a path from here", { skip }, () => {
+  const made = relative(process.cwd(), join(emptyDirectory(), "kernels.node"));
+  assert.deepEqual(build({}, [made]), { status: 0, stderr: "", made });
+  assert.ok(existsSync(made));
 });
 
 for (const [what, compiler, expected] of [
