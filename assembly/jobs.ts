@@ -9,7 +9,8 @@ import { RESIDUAL_LIMIT } from "./units/embed";
 import { power } from "./units/exact";
 import { blockBytes, gemm, gemv } from "./units/mmu";
 import { rowPowers, scaleRows, VALUE_BYTES } from "./units/rows";
-import { gateHead, SsmuBuffers, SsmuScratch, scanHead } from "./units/ssmu";
+import { finishHead, SsmuBuffers, SsmuScratch, startHead, stepAt } from "./units/ssmu";
+import { headsNatively } from "./units/ssmu-native";
 import { layerAt, weights } from "./weights";
 
 /** Runs a job over the blocks of a matrix. */
@@ -121,14 +122,21 @@ function segmentOf(b: SsmuBuffers, segment: i32): usize {
   return segment == DT ? b.dt : b.conv;
 }
 
-/** One head of all tokens: its state stays in the cache. */
-export function heads(head: i32, thread: i32): void {
+/** Up to STEP_HEADS heads of all tokens, one after the other: a head's state stays in the cache. */
+export function heads(first: i32, count: i32, thread: i32): void {
   const l = layerAt(pass.layer);
   const state = changetype<LayerState>(pass.state);
   const scratch = changetype<SsmuScratch>(scratchOf(thread).ssmu);
-  for (let t = 0; t < pass.tokens; t++) {
-    scanHead(ssmuOf(t), l, state, pass.first + t, head, scratch);
-    gateHead(ssmuOf(t), l, head, scratch);
+  const tokens = pass.tokens;
+  for (let i = 0; i < count * tokens; i++) {
+    const t = i % tokens;
+    const step = stepAt(scratch, isDefined(NATIVE) ? i : 0);
+    startHead(step, ssmuOf(t), l, state, pass.first + t, first + i / tokens, scratch);
+    if (!isDefined(NATIVE)) finishHead(step, ssmuOf(t), l, state, scratch);
+  }
+  if (isDefined(NATIVE)) {
+    if (headsNatively(scratch.steps, count * tokens)) return;
+    for (let i = 0; i < count * tokens; i++) finishHead(stepAt(scratch, i), ssmuOf(i % tokens), l, state, scratch);
   }
 }
 

@@ -3,7 +3,7 @@
 import { config, inProjRows, paddedInputs } from "./config";
 import { heads, inProj } from "./jobs";
 import { allocate } from "./memory";
-import { Pass, partBlocks, partsOf, pass, scratchOf, ssmuOf } from "./pass";
+import { Pass, partBlocks, partsOf, pass, STEP_HEADS, scratchOf, ssmuOf } from "./pass";
 import { IN_PROJ, lap, SSMU } from "./profile";
 import { LayerState } from "./state";
 import { awaitWord, parallel, threads } from "./threads";
@@ -54,10 +54,11 @@ function allocateSchedule(planes: i32): i32 {
   for (let part = 0; part < parts + distance; part++) {
     if (part < parts) addStep(schedule, PART, part, 0);
     if (part == min(shared + distance, parts + distance - 1)) addStep(schedule, PREPARE, 0, shared + 1);
-    for (; head < config.heads; head++) {
-      const last = partOf(schedule, load<i32>(pass.headBlocks + ((<usize>head) << 2)));
-      if (last + distance > part) break;
-      addStep(schedule, HEAD, head, last + 1);
+    for (; head < config.heads; head += STEP_HEADS) {
+      const last = min(head + STEP_HEADS, config.heads) - 1;
+      const needs = partOf(schedule, load<i32>(pass.headBlocks + ((<usize>last) << 2))) + 1;
+      if (needs + distance > part + 1) break;
+      addStep(schedule, HEAD, head, needs);
     }
   }
   return parts;
@@ -101,7 +102,7 @@ function takeStep(i: i32, thread: i32): void {
     atomic.store<u32>(prepared, pass.round);
   } else {
     awaitWord(prepared, pass.round);
-    heads(step.index, thread);
+    heads(step.index, min(STEP_HEADS, config.heads - step.index), thread);
   }
   lap(SSMU);
 }

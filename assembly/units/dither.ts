@@ -24,16 +24,28 @@ export const ROW_POWERS: usize = 32;
 export const ROW_BYTES: i32 = <i32>ROW_POWERS + 2 * PLACES;
 export const SHIFT_ROWS: usize = memory.data((MOST_SHIFT - LEAST_SHIFT + 1) * ROW_BYTES, 16);
 
+/** For the add-on: d1, and 256 · d2 of the rows' t >> 8; u16 [2][PLACES / 2], those of even places, then those of odd ones. */
+export const CODE_DITHER_HALVES: usize = isDefined(NATIVE) ? memory.data(2 * PLACES, 16) : 0;
+export const INPUT_DITHER_HALVES: usize = isDefined(NATIVE) ? memory.data(2 * PLACES, 16) : 0;
+
 /** The t >> 8 that the rows are of, bits reversed; -1: none. */
 const slow: usize = memory.data(4, 4);
 
 export function allocateDither(): void {
-  for (let m = 0; m < PLACES; m++) store<u16>(CODE_DITHER + ((<usize>m) << 1), entry(DITHER1, m));
+  for (let m = 0; m < PLACES; m++) {
+    store<u16>(CODE_DITHER + ((<usize>m) << 1), entry(DITHER1, m));
+    if (isDefined(NATIVE)) store<u16>(CODE_DITHER_HALVES + halved(m), entry(DITHER1, m));
+  }
   for (let u = LEAST_SHIFT; u <= MOST_SHIFT; u++) {
     v128.store(shiftRow(u), i16x8.splat(u == LEAST_SHIFT ? 0 : <i16>(<i32>0x4000 >> max(-u, 0))));
     v128.store(shiftRow(u), i16x8.splat(<i16>-(<i32>0x8000 >> max(u, 0))), 16);
   }
   store<i32>(slow, -1);
+}
+
+/** Byte offset of place m where even and odd ones lie apart. */
+function halved(m: i32): usize {
+  return <usize>((m & 1) * PLACES + (m & ~1));
 }
 
 function shiftRow(u: i32): usize {
@@ -54,6 +66,9 @@ export function prepareDither(t: u32): void {
       const d = entry(DITHER2, m) ^ reversed;
       store<i16>(run + ((<usize>m) << 1), <i16>(((<i32>1) << (s - 1)) - (d >> (8 - s))));
     }
+  }
+  if (isDefined(NATIVE)) {
+    for (let m = 0; m < PLACES; m++) store<u16>(INPUT_DITHER_HALVES + halved(m), (entry(DITHER2, m) ^ reversed) << 8);
   }
   store<i32>(slow, reversed);
 }

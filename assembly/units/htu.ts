@@ -1,8 +1,10 @@
 // HTU, Hadamard transform unit: w = (H_m ⊗ H_2^k) u, exact in int32 (docs/numerics.md section 3.4, docs/units/htu.md).
 // Index i·2^k + j: butterflies over j, then the ±1 matrix of order m over i. Sums of integers: any order gives the same bits.
+import { transform as native } from "../native";
 
 /** In place on w i32 [blocks · m · 2^log2]; signs i8 [m][m]; scratch i32 [m · 2^log2] (unused when m = 1). */
 export function transform(w: usize, blocks: i32, m: i32, log2: i32, signs: usize, scratch: usize): void {
+  if (isDefined(NATIVE)) if (native(w, blocks, m, log2, signs, memory.size())) return;
   const length = 1 << log2;
   const row = (<usize>length) << 2;
   for (let block = 0; block < blocks; block++) {

@@ -2,6 +2,7 @@
 // (docs/numerics.md section 3.1, docs/units/nqu.md). The norm's factor is a scalar and never touches the codes.
 import { ACTIVATION_GROUP, WEIGHT_GROUP } from "../contract";
 import { rsh } from "../fixed";
+import { quantize as native } from "../native";
 import { CODE_BYTES, Codes, codesOf, finishGroup } from "./codes";
 import { Lanes } from "./lanes";
 
@@ -20,6 +21,7 @@ const LARGEST: usize = memory.data<i32>([127, 127, 127, 127], 16);
 
 /** Quantizes a i32 [k]; entries from K to k must be 0. */
 export function quantize(a: usize, codes: Codes): void {
+  if (isDefined(NATIVE)) if (native(a, changetype<usize>(codes), memory.size())) return;
   if (codes.bits == 4) quantizeA4(a, codes);
   else if (codes.bits == 8) quantizeA8(a, codes);
   else quantizeSymmetric(a, codes, codes.bits == 5 ? 15 : 31);

@@ -4,7 +4,7 @@ import { SILU } from "../tables.generated";
 /** Scratch bytes: offsets of table entries i32 [8]. */
 export const SILU_SCRATCH: usize = 32;
 /** SILU[i], and how far it is to the next: i16 [256][2]. */
-const STEPS: usize = memory.data(256 * 4, 16);
+export const SILU_STEPS: usize = memory.data(256 * 4, 16);
 
 const CONSTANTS: usize = memory.data(16 * 6, 16);
 const LARGEST: usize = CONSTANTS; //       2^20 - 1
@@ -23,8 +23,8 @@ export function allocateSilu(): void {
   for (let i = 0; i < 256; i++) {
     const entry = load<i32>(SILU + ((<usize>i) << 2));
     const next = load<i32>(SILU + ((<usize>i) << 2), 4);
-    store<i16>(STEPS + ((<usize>i) << 2), <i16>entry);
-    store<i16>(STEPS + ((<usize>i) << 2), <i16>(next - entry), 2);
+    store<i16>(SILU_STEPS + ((<usize>i) << 2), <i16>entry);
+    store<i16>(SILU_STEPS + ((<usize>i) << 2), <i16>(next - entry), 2);
   }
 }
 
@@ -48,10 +48,10 @@ export class Silu {
   /** Table entries of four lanes. */
   @inline
   static entries(offsets: usize): v128 {
-    const x0 = v128.load32_zero(<usize>load<u32>(offsets), STEPS);
-    const x1 = v128.load32_lane(<usize>load<u32>(offsets, 4), x0, 1, STEPS);
-    const x2 = v128.load32_lane(<usize>load<u32>(offsets, 8), x1, 2, STEPS);
-    return v128.load32_lane(<usize>load<u32>(offsets, 12), x2, 3, STEPS);
+    const x0 = v128.load32_zero(<usize>load<u32>(offsets), SILU_STEPS);
+    const x1 = v128.load32_lane(<usize>load<u32>(offsets, 4), x0, 1, SILU_STEPS);
+    const x2 = v128.load32_lane(<usize>load<u32>(offsets, 8), x1, 2, SILU_STEPS);
+    return v128.load32_lane(<usize>load<u32>(offsets, 12), x2, 3, SILU_STEPS);
   }
 
   /** The entry times 128 and the step times the fraction, in one product. */

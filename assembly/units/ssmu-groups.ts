@@ -19,6 +19,13 @@ export class HeadStep {
   cCodes: usize; //  i16 [Np], likewise
   exponent: i32; //  of dt·x codes times B codes
   readShift: i32; // -(C's exponent + 12)
+  head: i32;
+  products: usize; // i32 [P padded to 8], mantissa · x of the head, then dt·x to int8
+  mantissa: i32; //  of dt · 2^F
+  fade: f64; //      2^-F
+  skip: f64; //      D of the head, as what x is multiplied with
+  scan: usize; //    for the add-on: ScanPlaces and GatePlaces of ssmu-native.ts, 0 where that part is not to be done
+  gate: usize;
 }
 
 /** What eight groups of a channel hand from step to step. */

@@ -1,7 +1,6 @@
 // SSMU, int8 state: channels of a head, eight groups of 16 values at a time (docs/numerics.md section 3.3); ssmu-groups.ts has the steps.
 import { stateGroups } from "../config";
 import { STATE_EXPONENT_MIN, STATE_GROUP } from "../contract";
-import { scan } from "../native";
 import { CODE_DITHER, ditherOffset, SHIFT_ROWS } from "./dither";
 import { CHANNEL_BYTES, HeadStep, Scan, SHIFTED } from "./ssmu-groups";
 
@@ -56,21 +55,6 @@ export function scanChannels(
     scanBlock(step, block, q, channel, channels, y, scratch);
     if (count < BLOCK_GROUPS) restoreBlock(block, codes + block.n, exponents + g, count, channels);
   }
-}
-
-/** The same, and for any number of channels, where there is a kernel for it. */
-export function scanNatively(
-  step: HeadStep,
-  codes: usize,
-  exponents: usize,
-  q: usize,
-  channel: i32,
-  channels: i32,
-  y: usize,
-): bool {
-  const at = changetype<usize>(step);
-  const groups = stateGroups();
-  return scan(at, codes, exponents, q, channel, channels, groups, y, CODE_DITHER, SHIFT_ROWS, memory.size()) != 0;
 }
 
 /** What is missing is an empty state. */

@@ -9,9 +9,11 @@ import { LayerState } from "../state";
 import { Layer } from "../weights";
 import { prepareDither } from "./dither";
 import { Exact, power } from "./exact";
+import { Lanes } from "./lanes";
 import { SILU_SCRATCH, Silu } from "./silu";
 import { HeadStep } from "./ssmu-groups";
-import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels, scanNatively } from "./ssmu-scan";
+import { allocatePlaces, convolveNatively, describeGate, describeScan, NativePlaces } from "./ssmu-native";
+import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
 /** One token in one layer: raw in_proj outputs, and room for what is made of them. C = conv channels. */
@@ -28,13 +30,14 @@ export class SsmuBuffers {
   g: usize; //      i32 [E], Q fG; only with a grouped norm
   squares: usize; // u64 [H], Σ g² of a head
   u: usize; //      i32 [padded E], Q fU: the HTU's input
+  native: NativePlaces; // of the add-on's build only
 }
 
 /** What a thread needs while it works on a head. */
 @unmanaged
 export class SsmuScratch {
-  step: usize; //    HeadStep
-  product: usize; // i32 [P padded to 8], m · x of a head, then dt·x to int8
+  steps: usize; //   HeadStep [steps]
+  products: usize; // i32 [P padded to 8]
   scan: usize; //    SCAN_SCRATCH bytes
   silu: usize; //    SILU_SCRATCH bytes, then i32 [8]
 }
@@ -58,11 +61,13 @@ export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
   b.g = config.normGroups > 1 ? allocate(e * 4) : 0;
   b.squares = allocate(config.heads * 8);
   b.u = allocate(paddedInner * 4);
+  if (isDefined(NATIVE)) b.native = allocatePlaces();
 }
 
-export function allocateSsmuScratch(scratch: SsmuScratch): void {
-  scratch.step = allocate(offsetof<HeadStep>());
-  scratch.product = allocate(((config.headDim + 7) & ~7) * 4);
+/** steps: of those heads and tokens that a call of runHeads has. */
+export function allocateSsmuScratch(scratch: SsmuScratch, steps: i32): void {
+  scratch.steps = allocate(<usize>steps * offsetof<HeadStep>());
+  scratch.products = allocate(((config.headDim + 7) & ~7) * 4);
   scratch.scan = allocate(SCAN_SCRATCH);
   scratch.silu = allocate(SILU_SCRATCH + 32);
 }
@@ -72,6 +77,10 @@ export function prepareHeads(b: SsmuBuffers, layer: Layer, state: LayerState, t:
   const e = dInner();
   const n = config.groups * config.dState;
   prepareDither(t);
+  if (isDefined(NATIVE)) {
+    describeScan(b, layer, state, t);
+    describeGate(b, layer);
+  }
   convolve(b, layer, state, t, e, e + n, layer.fB, layer.fBs, scratch);
   convolve(b, layer, state, t, e + n, e + 2 * n, layer.fC, layer.fCs, scratch);
   for (let g = 0; g < config.groups; g++) {
@@ -81,8 +90,13 @@ export function prepareHeads(b: SsmuBuffers, layer: Layer, state: LayerState, t:
   }
 }
 
-/** One head of one token, from raw in_proj outputs to b.y. */
-export function scanHead(
+export function stepAt(scratch: SsmuScratch, i: i32): HeadStep {
+  return changetype<HeadStep>(scratch.steps + <usize>i * offsetof<HeadStep>());
+}
+
+/** What the channels of a head share in a token; the tokens of a head in their order. */
+export function startHead(
+  step: HeadStep,
   b: SsmuBuffers,
   layer: Layer,
   state: LayerState,
@@ -90,14 +104,45 @@ export function scanHead(
   head: i32,
   scratch: SsmuScratch,
 ): void {
-  const step = changetype<HeadStep>(scratch.step);
-  const p = config.headDim;
-  convolve(b, layer, state, t, head * p, (head + 1) * p, layer.fX, layer.fXs, scratch);
-  const x = b.conv + ((<usize>(head * p)) << 1);
   const dt = timeStep(b, layer, head);
+  step.t = t;
+  step.head = head;
+  step.products = scratch.products;
   decay(step, layer, state, dt, head);
-  scaleInput(step, layer, dt, x, scratch.product);
-  shareGroup(step, b, t, head / (config.heads / config.groups));
+  scaleTimeStep(step, layer, dt);
+  shareGroup(step, b, head / (config.heads / config.groups));
+  step.fade = <f64>exp2n(step.f) * power(-16);
+  step.skip = <f64>load<i16>(layer.skip + ((<usize>head) << 1)) * power(-skipShift(layer));
+  if (isDefined(NATIVE)) {
+    step.scan = b.native.scan;
+    step.gate = b.native.gate;
+  }
+}
+
+/** A head that was started, from raw in_proj outputs to b.u. */
+export function finishHead(
+  step: HeadStep,
+  b: SsmuBuffers,
+  layer: Layer,
+  state: LayerState,
+  scratch: SsmuScratch,
+): void {
+  scanHead(step, b, layer, state, scratch);
+  gateHead(b, layer, step.head, scratch);
+}
+
+/** D · x to Q12. */
+function skipShift(layer: Layer): i32 {
+  return layer.fSkip + layer.fXs - Y_FRACTION;
+}
+
+/** The same to b.y alone. */
+export function scanHead(step: HeadStep, b: SsmuBuffers, layer: Layer, state: LayerState, scratch: SsmuScratch): void {
+  const p = config.headDim;
+  const head = step.head;
+  convolve(b, layer, state, step.t, head * p, (head + 1) * p, layer.fX, layer.fXs, scratch);
+  const x = b.conv + ((<usize>(head * p)) << 1);
+  scaleInput(step, x);
 
   const y = b.y + ((<usize>(head * p)) << 2);
   const groups = stateGroups();
@@ -105,15 +150,9 @@ export function scanHead(
   const channelBytes = <usize>((groups * STATE_GROUP * config.stateBits) / 8);
   let codes = state.codes + <usize>(head * p) * channelBytes;
   const narrow = config.stateBits == 8;
-  if (isDefined(NATIVE)) {
-    if (narrow && scanNatively(step, codes, exponents, scratch.product, head * p, p, y)) {
-      readHead(step, layer, head, x, y);
-      return;
-    }
-  }
   const batch = narrow ? SCAN_CHANNELS : 1;
   for (let i = 0; i < p; i += batch) {
-    const q = scratch.product + ((<usize>i) << 2);
+    const q = step.products + ((<usize>i) << 2);
     const out = y + ((<usize>i) << 2);
     const channel = head * p + i;
     if (narrow) scanChannels(step, codes, exponents, q, channel, min(p - i, batch), out, scratch.scan);
@@ -127,10 +166,8 @@ export function scanHead(
 /** y = sat32(rsh(Y · 2^-F, 16) + rsh(D · x)) of a head's channels, in place of Y. */
 function readHead(step: HeadStep, layer: Layer, head: i32, x: usize, y: usize): void {
   const p = config.headDim;
-  const skip = <i32>load<i16>(layer.skip + ((<usize>head) << 1));
-  const skipShift = layer.fSkip + layer.fXs - Y_FRACTION;
-  const c = f64x2.splat(<f64>exp2n(step.f) * power(-16));
-  const d = f64x2.splat(<f64>skip * power(-skipShift));
+  const c = f64x2.splat(step.fade);
+  const d = f64x2.splat(step.skip);
   let i = 0;
   for (; i + 4 <= p; i += 4) {
     const at = y + ((<usize>i) << 2);
@@ -140,9 +177,10 @@ function readHead(step: HeadStep, layer: Layer, head: i32, x: usize, y: usize): 
     const high = f64x2.add(Exact.round(f64x2.mul(Exact.high(sums), c)), Exact.round(f64x2.mul(Exact.high(inputs), d)));
     v128.store(at, Exact.integers(low, high));
   }
+  const skip = <i64>load<i16>(layer.skip + ((<usize>head) << 1));
   for (; i < p; i++) {
     const at = y + ((<usize>i) << 2);
-    const input = rsh(<i64>skip * <i64>load<i16>(x + ((<usize>i) << 1)), skipShift);
+    const input = rsh(skip * <i64>load<i16>(x + ((<usize>i) << 1)), skipShift(layer));
     store<i32>(at, <i32>sat(rsh(<i64>load<i32>(at) * <i64>exp2n(step.f), 16) + input, 32));
   }
 }
@@ -159,6 +197,7 @@ function convolve(
   fOut: i32,
   scratch: SsmuScratch,
 ): void {
+  if (isDefined(NATIVE)) if (convolveNatively(b, layer, from, to, f, fOut)) return;
   const slot = <i32>(t % <u32>(config.convWidth - 1));
   const shift = f + layer.fConv - SILU_IN_FRACTION;
   const fast = shift >= 0 && shift < 32;
@@ -227,11 +266,21 @@ class Conv {
 
 /** N values to int8 with one exponent; codes are widened to int16 and padded with 0. */
 function quantizeB(values: usize, fraction: i32, codes: usize, exponents: usize, group: i32): void {
-  let magnitude = 0;
-  for (let n = 0; n < config.dState; n++) magnitude = max(magnitude, abs(<i32>load<i16>(values + ((<usize>n) << 1))));
+  const size = config.dState;
+  let most = i16x8.splat(0);
+  let n = 0;
+  for (; n + 8 <= size; n += 8) most = i16x8.max_u(most, i16x8.abs(v128.load(values + ((<usize>n) << 1))));
+  let magnitude = Lanes.max(i32x4.max_s(i32x4.extend_low_i16x8_u(most), i32x4.extend_high_i16x8_u(most)));
+  for (; n < size; n++) magnitude = max(magnitude, abs(<i32>load<i16>(values + ((<usize>n) << 1))));
   const s = byteShift(magnitude);
   const out = codes + <usize>(group * codeRowBytes());
-  for (let n = 0; n < config.dState; n++) {
+  for (n = 0; n + 8 <= size; n += 8) {
+    const at = (<usize>n) << 1;
+    const x = v128.load(values + at);
+    const half = i16x8.add(i16x8.shr_s(x, s - 1), i16x8.splat(1));
+    v128.store(out + at, s == 0 ? x : i16x8.shr_s(half, 1));
+  }
+  for (; n < size; n++) {
     const at = (<usize>n) << 1;
     store<i16>(out + at, <i16>rsh(load<i16>(values + at), s));
   }
@@ -256,30 +305,43 @@ function decay(step: HeadStep, layer: Layer, state: LayerState, dt: i64, head: i
   store<u32>(at, step.f);
 }
 
-/** dt · 2^F as a 16-bit mantissa times x: products of the head, and how they become int8 with one exponent. */
-function scaleInput(step: HeadStep, layer: Layer, dt: i64, x: usize, products: usize): void {
+/** dt · 2^F as a 16-bit mantissa. */
+function scaleTimeStep(step: HeadStep, layer: Layer, dt: i64): void {
   const w = dt * <i64>exp2n(0x1000000 - step.f);
   const s = max(0, bitlen(w) - 16);
-  const m = <i32>(w >> s);
-  let magnitude: u32 = 0;
-  for (let i = 0; i < config.headDim; i++) {
+  step.mantissa = <i32>(w >> s);
+  step.exponent = s - 39 - layer.fXs;
+}
+
+/** Products of the mantissa with the head's x, as int8 with one exponent. */
+function scaleInput(step: HeadStep, x: usize): void {
+  const products = step.products;
+  const m = step.mantissa;
+  let most = i32x4.splat(0);
+  let i = 0;
+  for (; i + 4 <= config.headDim; i += 4) {
+    const product = i32x4.mul(v128.load16x4_s(x + ((<usize>i) << 1)), i32x4.splat(m));
+    v128.store(products + ((<usize>i) << 2), product);
+    most = i32x4.max_u(most, i32x4.abs(product));
+  }
+  let magnitude = <u32>Lanes.max(most);
+  for (; i < config.headDim; i++) {
     const product = m * <i32>load<i16>(x + ((<usize>i) << 1));
     store<i32>(products + ((<usize>i) << 2), product);
     magnitude = max(magnitude, <u32>abs(product));
   }
   const shift = byteShift(magnitude);
-  for (let i = 0; i < config.headDim; i += 4) {
+  for (i = 0; i < config.headDim; i += 4) {
     const at = products + ((<usize>i) << 2);
     v128.store(at, Silu.shifted(v128.load(at), shift));
   }
-  step.exponent = s - 39 + shift - layer.fXs;
+  step.exponent += shift;
 }
 
 /** B and C of the head's group. */
-function shareGroup(step: HeadStep, b: SsmuBuffers, t: u32, group: i32): void {
+function shareGroup(step: HeadStep, b: SsmuBuffers, group: i32): void {
   const codes = <usize>(group * codeRowBytes());
   const word = (<usize>group) << 2;
-  step.t = t;
   step.bCodes = b.bCodes + codes;
   step.cCodes = b.cCodes + codes;
   step.exponent += load<i32>(b.bExponent + word);

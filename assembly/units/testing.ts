@@ -19,7 +19,10 @@ import {
   SsmuBuffers,
   SsmuScratch,
   scanHead,
+  startHead,
+  stepAt,
 } from "./ssmu";
+import { headsNatively } from "./ssmu-native";
 import { allocateTables } from "./tables";
 
 export * from "../index";
@@ -104,7 +107,7 @@ export function multiply(acc: usize, frames: usize, codes: Codes, blocks: i32): 
 export function newSsmu(paddedInner: i32): SsmuBuffers {
   const b = changetype<SsmuBuffers>(allocate(offsetof<SsmuBuffers>()));
   allocateSsmu(b, paddedInner);
-  allocateSsmuScratch(scratch);
+  allocateSsmuScratch(scratch, 1);
   allocateTables();
   return b;
 }
@@ -134,11 +137,28 @@ export function ssmuU(b: SsmuBuffers): usize {
 export function scanLayer(b: SsmuBuffers, state: usize, i: i32, t: u32): void {
   const view = layerState(state, i);
   prepareHeads(b, layerAt(i), view, t, scratch);
-  for (let head = 0; head < config.heads; head++) scanHead(b, layerAt(i), view, t, head, scratch);
+  for (let head = 0; head < config.heads; head++) {
+    const step = stepAt(scratch, 0);
+    startHead(step, b, layerAt(i), view, t, head, scratch);
+    if (isDefined(NATIVE)) {
+      step.gate = 0;
+      if (headsNatively(scratch.steps, 1)) continue;
+    }
+    scanHead(step, b, layerAt(i), view, scratch);
+  }
 }
 
 /** b.y and b.z → b.u; factorMantissa and factorShift are the norm's factor. */
 export function gateLayer(b: SsmuBuffers, i: i32): void {
-  for (let head = 0; head < config.heads; head++) gateHead(b, layerAt(i), head, scratch);
+  for (let head = 0; head < config.heads; head++) {
+    if (isDefined(NATIVE)) {
+      const step = stepAt(scratch, 0);
+      step.head = head;
+      step.scan = 0;
+      step.gate = b.native.gate;
+      if (headsNatively(scratch.steps, 1)) continue;
+    }
+    gateHead(b, layerAt(i), head, scratch);
+  }
   finishGate(b, layerAt(i), factor);
 }

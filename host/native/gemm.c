@@ -77,6 +77,11 @@ static inline vec dot_rows(const vec w[4], const uint8_t* a) {
 #endif
 }
 
+/* Two blocks in turn are no stream that a processor follows by itself. */
+LM_FETCH fetch(const uint8_t* at, size_t bytes) {
+  for (size_t line = 0; line < bytes; line += 64) _mm_prefetch((const char*)at + line, _MM_HINT_T0);
+}
+
 /* Of one block, in either half of a vector. */
 static inline vec load_sums(int32_t* const at[2]) {
   const __m256i first = _mm256_loadu_si256((const __m256i*)at[0]);
@@ -135,6 +140,7 @@ static inline __attribute__((always_inline)) void gemm(const struct lm_product* 
     for (int left = p->inputs; left > 0; left -= FRAME_INPUTS) {
       const int groups = smaller(left, FRAME_INPUTS) / GROUP;
       unpack(&w, p, frame, groups, index);
+      for (int b = 0; b < VECTOR_BLOCKS; b++) fetch(frame[b] + frame_bytes, frame_bytes);
       int token = 0;
       for (; token + 4 <= p->tokens; token += 4) gemm_tokens(p, &w, rows, token, 4, record, groups, grouped);
       for (; token < p->tokens; token++) gemm_tokens(p, &w, rows, token, 1, record, groups, grouped);

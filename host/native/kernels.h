@@ -1,13 +1,16 @@
 /*
- * The loops of a token that a processor's widest vectors make faster than WebAssembly's 128 bits: native.c binds them to the runtime
- * (assembly/native.ts), the others are compiled for the instructions that their functions name. They compute what assembly/units/mmu.ts, rows.ts and
- * ssmu-scan.ts do, bit for bit (docs/numerics.md section 3).
+ * The loops of a token that a processor's widest vectors make faster than WebAssembly's 128 bits: calls.c and native.c bind them to the runtime
+ * (assembly/native.ts), the others are compiled for the instructions that their functions name. They compute what the units of
+ * assembly/units do, bit for bit (docs/numerics.md section 3).
  */
 #ifndef LM_KERNELS_H
 #define LM_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Of functions that only fetch: GCC drops calls of one, since it returns nothing and writes nothing, unless it is inlined before anything else. */
+#define LM_FETCH static inline __attribute__((always_inline)) void
 
 /* Of a pass: PASS_TOKENS of assembly/pass.ts. */
 #define LM_PASS_TOKENS 16
@@ -21,11 +24,11 @@ enum {
   RECORD_SCALES = 32,  /* u16 [2] */
   RECORD_OFFSETS = 36, /* i16 [2] */
   RECORD_BYTES = 40,
+  ACTIVATION_GROUP = 16,
+  A4_SCALE_SHIFT = 5, /* of a scale in a record */
   STATE_GROUP = 16,
-  DITHER_BYTES = 2 * (256 + 8 * STATE_GROUP), /* of a run: CODE_DITHER, and behind the powers of each row of SHIFT_ROWS */
-  SHIFT_ROWS = 24,
-  SHIFT_ROW_POWERS = 32,
-  SHIFT_ROW_BYTES = SHIFT_ROW_POWERS + DITHER_BYTES,
+  DITHER_PLACES = 256 + 8 * STATE_GROUP,
+  DITHER_BYTES = 2 * DITHER_PLACES, /* u16 [2][DITHER_PLACES / 2]: those of even places, those of odd ones */
 };
 
 struct lm_product {
@@ -59,16 +62,34 @@ struct lm_rows {
   int planes;
 };
 
+/* Channels of a head at most: their squares add up exactly. */
+#define LM_HEAD_CHANNELS 128
+
+/* Causal depthwise convolution and SiLU in place; the raw values go into the ring of taps. Q11 before SiLU. */
+struct lm_convolution {
+  int16_t* values;          /* [channels] */
+  int16_t* taps;            /* [width - 1][row], the oldest one at `slot` */
+  const int16_t* weights;   /* [width][row] */
+  const int32_t* bias;      /* [channels] */
+  const int32_t* silu;      /* i16 [256][2]: entries of the table, and how far it is to the next */
+  size_t row;
+  int channels;             /* a multiple of 16 */
+  int width;
+  int slot;
+  int shift;                /* to Q11: 0…31 */
+  int fraction;             /* after SiLU: 0…16 */
+};
+
 /* What the channels of a head share in one token: HeadStep of assembly/units/ssmu-groups.ts. */
 struct lm_scan {
   int8_t* codes;            /* [channels][groups][16] */
   int8_t* exponents;        /* [channels][groups] */
   const int32_t* inputs;    /* [channels], dt·x */
   int32_t* out;             /* [channels] */
-  const int16_t* b;         /* [groups][16] */
-  const int16_t* c;         /* [groups][16] */
-  const uint8_t* code_dither; /* assembly/units/dither.ts: CODE_DITHER, SHIFT_ROWS */
-  const uint8_t* shift_rows;
+  const int16_t* b;         /* [groups][16], values of int8 */
+  const int16_t* c;         /* [groups][16], likewise */
+  const uint16_t* code_dither;  /* d1: assembly/units/dither.ts, CODE_DITHER_HALVES */
+  const uint16_t* input_dither; /* 256 · d2: INPUT_DITHER_HALVES */
   int channels;             /* a multiple of 4 */
   int groups;               /* a multiple of 8 */
   int first_channel;
@@ -78,11 +99,41 @@ struct lm_scan {
   int read_shift;
 };
 
-/* For AVX2, and for AVX-512 with VNNI: native.c says what is fastest with which. */
+/* y · SiLU(z), 24 bits, and where there is gamma times that, 18 bits. */
+struct lm_gate {
+  const int32_t* y;         /* [channels] */
+  const int16_t* z;         /* [channels] */
+  const int16_t* gamma;     /* [channels], or NULL */
+  int32_t* out;             /* [channels] */
+  const int32_t* silu;
+  int channels;             /* a multiple of 16, at most LM_HEAD_CHANNELS */
+  int z_shift;              /* to Q11: -15…31 */
+  int z_fraction;           /* after SiLU: 0…16 */
+  double scale;             /* powers of two */
+  double gamma_scale;
+};
+
+/* Of a vector that is quantized, and of a Hadamard matrix: what there is room for on a stack. */
+#define LM_MOST_GROUPS 4096
+#define LM_MOST_ORDER 64
+
+/* For AVX2, and for AVX-512 with VNNI: calls.c says which are used with which. */
 void lm_gemv_avx2(const struct lm_product* product);
 void lm_gemm_avx2(const struct lm_product* product);
 void lm_gemm_avx512(const struct lm_product* product);
 void lm_scale_rows_avx2(const struct lm_rows* rows);
+/* Codes of 4 or 8 bits of groups of 16 values: their exponent, their records (assembly/units/codes.ts), and the sum of squares. */
+uint64_t lm_quantize_a4_avx512(int32_t* exponent, uint8_t* records, const int32_t* values, int groups);
+uint64_t lm_quantize_a8_avx512(int32_t* exponent, uint8_t* records, const int32_t* values, int groups);
+/* In place on w [blocks][m][length], length a power of two from 16 on; signs [m][m]. */
+void lm_transform_avx512(int32_t* w, int blocks, int m, int length, const int8_t* signs);
+void lm_convolve_avx512(const struct lm_convolution* convolution);
+/* products i32 [channels] = mantissa · x, then as many bits less as make int8 of the largest: that many. */
+int lm_scale_input_avx512(int32_t* products, const int16_t* x, int32_t mantissa, int channels);
 void lm_scan_avx512(const struct lm_scan* scan);
+/* y i32 [channels] = y · fade + x · skip, each rounded. */
+void lm_read_head_avx512(int32_t* y, const int16_t* x, double fade, double skip, int channels);
+/* The sum of the squares of 24 bits. */
+uint64_t lm_gate_avx512(const struct lm_gate* gate);
 
 #endif

@@ -190,3 +190,12 @@ export const SSMU_CASES: readonly SsmuCase[] = [
   { H: 2, P: 4, N: 16, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "stress", from: LAST_TOKENS },
   { H: 2, P: 4, N: 256, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "stress", from: LAST_TOKENS },
 ];
+
+/** Shapes as published models have them, heads of whole vectors and states of whole blocks: what the host's kernels take. */
+export const WIDE_SSMU_CASES: readonly SsmuCase[] = [
+  { H: 4, P: 16, N: 128, G: 2, W: 4, tokens: 100, normGroups: 1, kind: "wild" },
+  { H: 4, P: 16, N: 128, G: 2, W: 3, tokens: 100, normGroups: 2, kind: "wild" },
+  { H: 2, P: 64, N: 128, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "calm" },
+  { H: 4, P: 32, N: 256, G: 4, W: 2, tokens: 10, normGroups: 4, kind: "stress" },
+  { H: 2, P: 16, N: 128, G: 1, W: 4, tokens: 20, normGroups: 1, kind: "stress", from: LAST_TOKENS },
+];

@@ -185,8 +185,8 @@ export function randomSegments({ shape }: OracleModel, random: Random, kind: Ssm
 }
 
 /** No decay, a constant time step, and a conv that passes its newest input. */
-export function plainModel(stateBits: StateBits, N = 32): OracleModel {
-  const model = randomModel(1, { D: 8, H: 2, P: 8, N, G: 1, W: 2, V: 2, layers: 1, stateBits });
+export function plainModel(stateBits: StateBits, N = 32, P = 8): OracleModel {
+  const model = randomModel(1, { D: 8, H: 2, P, N, G: 1, W: 2, V: 2, layers: 1, stateBits });
   const layer = model.layers[0]!;
   Object.assign(layer, { fx: 11, fB: 11, fC: 11, fw: 14, fxs: 11, fBs: 11, fCs: 11 });
   layer.convWeight = layer.convWeight.map(() => [0, 2 ** 14]);
