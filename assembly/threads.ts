@@ -6,7 +6,7 @@
 export type Job = (part: i32, thread: i32) => void;
 
 /** Looks at the team's state before a thread goes to sleep: some 30 µs. */
-const SPINS: i32 = 20000;
+const SPINS: i32 = 100000;
 const LOOK_AGAIN_NS: i64 = 100000;
 
 // Each word that threads write has a cache line of its own.
