@@ -27,6 +27,9 @@ export interface Entry {
   timeToFirstTokenSeconds: Spread;
   weightBytesPerSecond: number;
   readBytesPerSecond: number;
+  /** Of the read bandwidth of the same round; of entries before it was measured in each, absent. */
+  shareOfReadBandwidth?: Spread;
+  shareWithState?: Spread;
 }
 
 export function entriesOf(result: BenchResult, { date, commit }: { date: string; commit: string }): Entry[] {
@@ -46,7 +49,9 @@ export function entriesOf(result: BenchResult, { date, commit }: { date: string;
     prefillTokens: result.prefillTokens,
     timeToFirstTokenSeconds: rounded(run.timeToFirstTokenSeconds),
     weightBytesPerSecond: Math.round(run.weightBytesPerSecond),
-    readBytesPerSecond: Math.round(run.weightBytesPerSecond / run.shareOfReadBandwidth),
+    readBytesPerSecond: Math.round(run.readBytesPerSecond.median),
+    shareOfReadBandwidth: rounded(run.shareOfReadBandwidth),
+    shareWithState: rounded(run.shareWithState),
   }));
 }
 

@@ -1,5 +1,5 @@
 /** The newest measurement of the history, as a table. */
-import { showSpread } from "../../host/bench/spread.ts";
+import { type Spread, showSpread } from "../../host/bench/spread.ts";
 import type { Column } from "../../host/bench/table.ts";
 import { markdown } from "../pages.ts";
 import type { Entry } from "./entry.ts";
@@ -15,9 +15,16 @@ const COLUMNS: readonly Column<Entry>[] = [
   },
   { title: "decode, tok/s", cell: ({ decodeTokensPerSecond }) => showSpread(decodeTokensPerSecond, 1) },
   { title: "GB/s of weights", cell: ({ weightBytesPerSecond }) => (weightBytesPerSecond / 1e9).toFixed(1) },
-  { title: "read bandwidth, same run", cell: ({ readBytesPerSecond }) => (readBytesPerSecond / 1e9).toFixed(1) },
+  { title: "threads read, GB/s", cell: ({ readBytesPerSecond }) => (readBytesPerSecond / 1e9).toFixed(1) },
+  { title: "of it, %", cell: ({ shareOfReadBandwidth }) => percents(shareOfReadBandwidth) },
+  { title: "with the state, %", cell: ({ shareWithState }) => percents(shareWithState) },
   { title: "prefill of 64, tok/s", cell: ({ prefillTokensPerSecond }) => showSpread(prefillTokensPerSecond, 1) },
 ];
+
+function percents(share: Spread | undefined): string | undefined {
+  if (share === undefined) return undefined;
+  return showSpread({ median: 100 * share.median, low: 100 * share.low, high: 100 * share.high });
+}
 
 /** All entries of the last run, and what they were measured on. */
 export function historyTable(entries: readonly Entry[]): string {

@@ -14,7 +14,6 @@ import { describeMachine, type Machine } from "./machine.ts";
 import { HWMON } from "./power/hwmon.ts";
 import type { Span } from "./power/integrate.ts";
 import { PowerMeter, type PowerUse } from "./power/meter.ts";
-import { type Spread, spread } from "./spread.ts";
 
 /** Pseudo-random weights, for shapes whose checkpoint is not at hand. */
 export interface SyntheticSource {
@@ -53,7 +52,6 @@ export interface BenchResult {
   rounds: number;
   decodeTokens: number;
   prefillTokens: number;
-  readBandwidth: { threads: number; bytesPerSecond: Spread }[];
   /** Where power monitors were looked for. */
   hwmon: string;
   runs: BenchRun[];
@@ -67,12 +65,12 @@ export function defaultThreads(): number[] {
 }
 
 export async function bench(options: BenchOptions): Promise<BenchResult> {
-  const candidates = openCandidates(options);
   const probes = options.threads.map((count) => new BandwidthProbe(count, options.variant ?? bestVariant()));
+  const candidates = openCandidates(options, probes);
   const meter = PowerMeter.open(options.hwmon ?? HWMON);
   try {
-    const readBandwidth = await playRounds(options, candidates, probes);
-    return resultOf(options, candidates, readBandwidth, await meter?.stop());
+    await playRounds(options, candidates);
+    return resultOf(options, candidates, await meter?.stop());
   } finally {
     meter?.close();
     for (const { model } of candidates) model.close();
@@ -80,29 +78,24 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-/** The candidates keep their own figures; returns those of the bandwidth. */
+/** The candidates keep their own figures. */
 async function playRounds(
   { rounds, prefillTokens, decodeTokens, progress }: BenchOptions,
   candidates: readonly Candidate[],
-  probes: readonly BandwidthProbe[],
-): Promise<BenchResult["readBandwidth"]> {
-  const seen = probes.map((): number[] => []);
+): Promise<void> {
   const total = (rounds + 1) * candidates.length;
   let done = 0;
   for (let round = 0; round <= rounds; round++) {
-    for (const [i, probe] of probes.entries()) seen[i]!.push(probe.measure());
     for (const candidate of candidates) {
       progress?.(done++, total, round === 0 ? "warming up" : `round ${round} of ${rounds}`);
       await candidate.play(prefillTokens, decodeTokens);
     }
   }
-  return probes.map(({ threads }, i) => ({ threads, bytesPerSecond: spread(seen[i]!.slice(1)) }));
 }
 
 function resultOf(
   { source, rounds, decodeTokens, prefillTokens, hwmon = HWMON }: BenchOptions,
   candidates: readonly Candidate[],
-  readBandwidth: BenchResult["readBandwidth"],
   powerIn?: (spans: readonly Span[]) => PowerUse,
 ): BenchResult {
   const { model } = candidates[0]!;
@@ -117,22 +110,20 @@ function resultOf(
     rounds,
     decodeTokens,
     prefillTokens,
-    ...{ readBandwidth, hwmon },
-    runs: candidates.map((candidate) => {
-      const same = readBandwidth.find(({ threads }) => threads === candidate.model.threads)!;
-      return candidate.result({ readBytesPerSecond: same.bytesPerSecond.median, decodeTokens }, powerIn);
-    }),
+    hwmon,
+    runs: candidates.map((candidate) => candidate.result(decodeTokens, powerIn)),
   };
 }
 
-function openCandidates({ source, threads, variant }: BenchOptions): Candidate[] {
-  return threads.flatMap((count) => {
+function openCandidates({ source, threads, variant }: BenchOptions, probes: readonly BandwidthProbe[]): Candidate[] {
+  return threads.flatMap((count, i) => {
+    const probe = probes[i]!;
     const options = { threads: count, ...(variant && { variant }) };
-    if (typeof source === "string") return [new Candidate(Model.load(source, options))];
+    if (typeof source === "string") return [new Candidate(Model.load(source, options), probe)];
     const config = shapeConfig(source.shape, source.layers);
     return source.activationBits.map((activationBits) => {
       const description = syntheticDescription(config, { activationBits, headBits: source.headBits });
-      return new Candidate(Model.synthetic(config, description, options));
+      return new Candidate(Model.synthetic(config, description, options), probe);
     });
   });
 }

@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import type { ActivationBits } from "../model/description.ts";
 import type { Model } from "../runtime/model.ts";
 import type { Session } from "../runtime/session.ts";
+import type { BandwidthProbe } from "./bandwidth.ts";
 import type { Span } from "./power/integrate.ts";
 import { monotonicSeconds, type PowerUse } from "./power/meter.ts";
 import { type Spread, spread } from "./spread.ts";
@@ -20,8 +21,12 @@ export interface BenchRun {
   decodeTokensPerSecond: Spread;
   /** By the median of decoding. */
   weightBytesPerSecond: number;
-  /** Of the bandwidth that as many threads have. */
-  shareOfReadBandwidth: number;
+  /** What as many threads read a second, before and after each round's decoding. */
+  readBytesPerSecond: Spread;
+  /** Of that, of the same round: where threads run on a shared machine decides what they can read, and changes from round to round. */
+  shareOfReadBandwidth: Spread;
+  /** With the state, which a token reads and writes. */
+  shareWithState: Spread;
   /** Of decoding, in all rounds; null where the machine has no power monitor. */
   power: (PowerUse & { joulesPerToken: number | null }) | null;
   /** Seconds a decoded token, medians. */
@@ -36,6 +41,7 @@ interface Round {
   prefill: number;
   firstToken: number;
   decode: number;
+  readBytesPerSecond: number;
   /** When it was decoded. */
   span: Span;
   units: UnitTime[];
@@ -44,11 +50,14 @@ interface Round {
 /** A model that is measured in turn with others. */
 export class Candidate {
   readonly model: Model;
+  readonly #probe: BandwidthProbe;
   #prefillTokens = 0;
   readonly #rounds: Round[] = [];
 
-  constructor(model: Model) {
+  /** probe: of as many threads as the model has. */
+  constructor(model: Model, probe: BandwidthProbe) {
     this.model = model;
+    this.#probe = probe;
   }
 
   async play(prefillTokens: number, decodeTokens: number): Promise<void> {
@@ -68,9 +77,10 @@ export class Candidate {
   }
 
   /** Ctrl-C gets through between two tokens, off the clock. */
-  async #decode(session: Session, first: number, count: number): Promise<Pick<Round, "decode" | "span" | "units">> {
+  async #decode(session: Session, first: number, count: number): Promise<Omit<Round, "prefill" | "firstToken">> {
     let token = first;
     let spent = 0;
+    const before = this.#probe.measure();
     const start = monotonicSeconds();
     for (let i = 0; i < count; i++) {
       const begin = performance.now();
@@ -80,8 +90,9 @@ export class Candidate {
       await setImmediate();
     }
     const span: Span = [start, monotonicSeconds()];
+    const readBytesPerSecond = (before + this.#probe.measure()) / 2;
     const units = measureUnits(this.model, session, token, Math.min(count, UNIT_TOKENS));
-    return { decode: spent / 1000 / count, span, units };
+    return { decode: spent / 1000 / count, readBytesPerSecond, span, units };
   }
 
   #prompt(count: number): number[] {
@@ -89,10 +100,7 @@ export class Candidate {
   }
 
   /** The first round is left out. */
-  result(
-    { readBytesPerSecond, decodeTokens }: { readBytesPerSecond: number; decodeTokens: number },
-    powerIn?: (spans: readonly Span[]) => PowerUse,
-  ): BenchRun {
+  result(decodeTokens: number, powerIn?: (spans: readonly Span[]) => PowerUse): BenchRun {
     const rounds = this.#rounds.slice(1);
     const power = powerIn?.(rounds.map(({ span }) => span));
     const tokens = rounds.length * decodeTokens;
@@ -100,7 +108,7 @@ export class Candidate {
     const { model } = this;
     const { activationBits, weights } = model.description;
     const decodeTokensPerSecond = of(({ decode }) => 1 / decode);
-    const weightBytesPerSecond = decodeTokensPerSecond.median * model.weightBytesPerToken;
+    const share = (bytes: number) => of(({ decode, readBytesPerSecond }) => bytes / decode / readBytesPerSecond);
     return {
       threads: model.threads,
       activationBits,
@@ -110,8 +118,10 @@ export class Candidate {
       timeToFirstTokenSeconds: of(({ firstToken }) => firstToken),
       prefillTokensPerSecond: of(({ prefill }) => this.#prefillTokens / prefill),
       decodeTokensPerSecond,
-      weightBytesPerSecond,
-      shareOfReadBandwidth: weightBytesPerSecond / readBytesPerSecond,
+      weightBytesPerSecond: decodeTokensPerSecond.median * model.weightBytesPerToken,
+      readBytesPerSecond: of(({ readBytesPerSecond }) => readBytesPerSecond),
+      shareOfReadBandwidth: share(model.weightBytesPerToken),
+      shareWithState: share(model.weightBytesPerToken + 2 * model.stateBytes),
       power: power === undefined ? null : { joulesPerToken: power.joules && power.joules / tokens, ...power },
       units: rounds[0]!.units.map(({ unit }, i) => ({ unit, seconds: of(({ units }) => units[i]!.seconds).median })),
     };

@@ -7,7 +7,7 @@ import { type Column, formatTable } from "./table.ts";
 import type { UnitTime } from "./units.ts";
 
 export function formatResult(result: BenchResult): string {
-  const { runs, readBandwidth, machine, variant, rounds } = result;
+  const { runs, machine, variant, rounds } = result;
   return [
     `${titleOf(result)}; medians of ${rounds} rounds (lowest-highest)`,
     `${machineLine(machine)}, ${variant === "native" ? "the processor's own" : variant} SIMD`,
@@ -15,10 +15,6 @@ export function formatResult(result: BenchResult): string {
     formatTable(runs, columns(result)),
     "",
     ...powerLines(result),
-    ...readBandwidth.map(
-      ({ threads, bytesPerSecond }) =>
-        `read bandwidth, ${threadsText(threads)}: ${showSpread(scaled(bytesPerSecond, 1e-9), 1)} GB/s`,
-    ),
     "",
     formatTable(runs[0]!.units, [
       { title: "ms of a decoded token", cell: ({ unit }) => unit, left: true },
@@ -56,7 +52,9 @@ function columns({ runs, decodeTokens, prefillTokens }: BenchResult): Column<Ben
     { title: "MB/token", cell: ({ weightBytesPerToken }) => (weightBytesPerToken / 1e6).toFixed(1) },
     { title: `decode tok/s (${decodeTokens})`, cell: (run) => showSpread(run.decodeTokensPerSecond, 1) },
     { title: "GB/s", cell: ({ weightBytesPerSecond }) => (weightBytesPerSecond / 1e9).toFixed(2) },
-    { title: "of read bandwidth", cell: (run) => `${(100 * run.shareOfReadBandwidth).toFixed(0)} %` },
+    { title: "threads read GB/s", cell: (run) => showSpread(scaled(run.readBytesPerSecond, 1e-9), 1) },
+    { title: "of it %", cell: (run) => showSpread(scaled(run.shareOfReadBandwidth, 100)) },
+    { title: "with the state %", cell: (run) => showSpread(scaled(run.shareWithState, 100)) },
     ...(runs.some(({ power }) => power !== null) ? POWER_COLUMNS : []),
     { title: `prefill tok/s (${prefillTokens})`, cell: (run) => showSpread(run.prefillTokensPerSecond, 1) },
     { title: "first token ms", cell: (run) => showSpread(scaled(run.timeToFirstTokenSeconds, 1000)) },

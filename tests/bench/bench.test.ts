@@ -31,7 +31,6 @@ const FORM = {
   rounds: "number",
   decodeTokens: "number",
   prefillTokens: "number",
-  readBandwidth: [{ threads: "number", bytesPerSecond: SPREAD }],
   hwmon: "string",
   runs: [
     {
@@ -44,7 +43,9 @@ const FORM = {
       prefillTokensPerSecond: SPREAD,
       decodeTokensPerSecond: SPREAD,
       weightBytesPerSecond: "number",
-      shareOfReadBandwidth: "number",
+      readBytesPerSecond: SPREAD,
+      shareOfReadBandwidth: SPREAD,
+      shareWithState: SPREAD,
       power: "object",
       units: [{ unit: "string", seconds: "number" }],
     },
@@ -71,22 +72,22 @@ describe("bench, as a library", () => {
       [4, 8, 2],
       [8, 8, 2],
     ]);
-    assert.deepEqual(
-      result.readBandwidth.map(({ threads }) => threads),
-      [1, 2],
-    );
     for (const run of result.runs) checkFigures(run, result);
   });
 
-  function checkFigures(run: BenchResult["runs"][number], { readBandwidth, prefillTokens }: BenchResult): void {
+  function checkFigures(run: BenchResult["runs"][number], { prefillTokens }: BenchResult): void {
     const { decodeTokensPerSecond, prefillTokensPerSecond, timeToFirstTokenSeconds } = run;
-    const bandwidth = readBandwidth.find(({ threads }) => threads === run.threads)!.bytesPerSecond.median;
-    for (const { median, low, high } of [decodeTokensPerSecond, prefillTokensPerSecond, timeToFirstTokenSeconds]) {
+    const { readBytesPerSecond, shareOfReadBandwidth, shareWithState } = run;
+    const speeds = [decodeTokensPerSecond, prefillTokensPerSecond, timeToFirstTokenSeconds, readBytesPerSecond];
+    for (const { median, low, high } of [...speeds, shareOfReadBandwidth, shareWithState]) {
       assert.ok(low > 0 && low <= median && median <= high && Number.isFinite(high));
     }
     assert.ok(timeToFirstTokenSeconds.high >= prefillTokens / prefillTokensPerSecond.high);
     assert.equal(run.weightBytesPerSecond, decodeTokensPerSecond.median * run.weightBytesPerToken);
-    assert.equal(run.shareOfReadBandwidth, run.weightBytesPerSecond / bandwidth);
+    const most = (decodeTokensPerSecond.high * run.weightBytesPerToken) / readBytesPerSecond.low;
+    assert.ok(shareOfReadBandwidth.high <= most * (1 + 1e-9));
+    const more = 1 + (2 * run.stateBytes) / run.weightBytesPerToken;
+    assert.ok(Math.abs(shareWithState.median / shareOfReadBandwidth.median / more - 1) < 1e-9);
     // Shared by threads, and the first one's alone is shown: on a busy machine it may have had none of them
     const shared = ["MMU in_proj", "SSMU", "MMU out_proj", "MMU lm_head"];
     for (const unit of [...shared, "NQU", "HTU", "sampler"]) {
@@ -101,7 +102,7 @@ describe("bench, as a library", () => {
     for (const part of [
       /1 layers of 768, synthetic/,
       /W4A4 .* \d+\.\d \(/,
-      /of read bandwidth/,
+      /threads read GB\/s/,
       /SSMU +\d/,
       /sampler +\d/,
     ]) {

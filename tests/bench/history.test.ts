@@ -80,9 +80,10 @@ describe("the lines", () => {
         ["mamba2-130m", 8, 8, 1],
       ],
     );
-    for (const { readBytesPerSecond } of entries) {
-      const measured = result.readBandwidth[0]!.bytesPerSecond.median;
-      assert.ok(Math.abs(readBytesPerSecond / measured - 1) < 1e-6);
+    for (const [i, { readBytesPerSecond, shareOfReadBandwidth }] of entries.entries()) {
+      const run = result.runs[i]!;
+      assert.ok(Math.abs(readBytesPerSecond / run.readBytesPerSecond.median - 1) < 1e-6);
+      assert.ok(Math.abs(shareOfReadBandwidth!.median / run.shareOfReadBandwidth.median - 1) < 1e-4);
     }
     const path = join(scratch, "history.jsonl");
     writeFileSync(path, entries.map((line) => `${JSON.stringify(line)}\n`).join(""));
