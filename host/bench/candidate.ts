@@ -27,6 +27,8 @@ export interface BenchRun {
   shareOfReadBandwidth: Spread;
   /** With the state, which a token reads and writes. */
   shareWithState: Spread;
+  /** Each round's decoding, and what was read a second before it and after. */
+  rounds: { decodeTokensPerSecond: number; readBytesPerSecond: [before: number, after: number] }[];
   /** Of decoding, in all rounds; null where the machine has no power monitor. */
   power: (PowerUse & { joulesPerToken: number | null }) | null;
   /** Seconds a decoded token, medians. */
@@ -41,7 +43,7 @@ interface Round {
   prefill: number;
   firstToken: number;
   decode: number;
-  readBytesPerSecond: number;
+  readBytesPerSecond: [before: number, after: number];
   /** When it was decoded. */
   span: Span;
   units: UnitTime[];
@@ -90,9 +92,9 @@ export class Candidate {
       await setImmediate();
     }
     const span: Span = [start, monotonicSeconds()];
-    const readBytesPerSecond = (before + this.#probe.measure()) / 2;
+    const after = this.#probe.measure();
     const units = measureUnits(this.model, session, token, Math.min(count, UNIT_TOKENS));
-    return { decode: spent / 1000 / count, readBytesPerSecond, span, units };
+    return { decode: spent / 1000 / count, readBytesPerSecond: [before, after], span, units };
   }
 
   #prompt(count: number): number[] {
@@ -108,7 +110,8 @@ export class Candidate {
     const { model } = this;
     const { activationBits, weights } = model.description;
     const decodeTokensPerSecond = of(({ decode }) => 1 / decode);
-    const share = (bytes: number) => of(({ decode, readBytesPerSecond }) => bytes / decode / readBytesPerSecond);
+    const read = ({ readBytesPerSecond: [before, after] }: Round) => (before + after) / 2;
+    const share = (bytes: number) => of((round) => bytes / round.decode / read(round));
     return {
       threads: model.threads,
       activationBits,
@@ -119,9 +122,13 @@ export class Candidate {
       prefillTokensPerSecond: of(({ prefill }) => this.#prefillTokens / prefill),
       decodeTokensPerSecond,
       weightBytesPerSecond: decodeTokensPerSecond.median * model.weightBytesPerToken,
-      readBytesPerSecond: of(({ readBytesPerSecond }) => readBytesPerSecond),
+      readBytesPerSecond: of(read),
       shareOfReadBandwidth: share(model.weightBytesPerToken),
       shareWithState: share(model.weightBytesPerToken + 2 * model.stateBytes),
+      rounds: rounds.map(({ decode, readBytesPerSecond }) => ({
+        decodeTokensPerSecond: 1 / decode,
+        readBytesPerSecond,
+      })),
       power: power === undefined ? null : { joulesPerToken: power.joules && power.joules / tokens, ...power },
       units: rounds[0]!.units.map(({ unit }, i) => ({ unit, seconds: of(({ units }) => units[i]!.seconds).median })),
     };

@@ -46,6 +46,7 @@ const FORM = {
       readBytesPerSecond: SPREAD,
       shareOfReadBandwidth: SPREAD,
       shareWithState: SPREAD,
+      rounds: [{ decodeTokensPerSecond: "number", readBytesPerSecond: ["number"] }],
       power: "object",
       units: [{ unit: "string", seconds: "number" }],
     },
@@ -84,6 +85,8 @@ describe("bench, as a library", () => {
     }
     assert.ok(timeToFirstTokenSeconds.high >= prefillTokens / prefillTokensPerSecond.high);
     assert.equal(run.weightBytesPerSecond, decodeTokensPerSecond.median * run.weightBytesPerToken);
+    assert.equal(run.rounds.length, QUICK.rounds);
+    for (const round of run.rounds) assert.equal(round.readBytesPerSecond.length, 2);
     const most = (decodeTokensPerSecond.high * run.weightBytesPerToken) / readBytesPerSecond.low;
     assert.ok(shareOfReadBandwidth.high <= most * (1 + 1e-9));
     const more = 1 + (2 * run.stateBytes) / run.weightBytesPerToken;
