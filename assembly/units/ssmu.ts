@@ -64,7 +64,7 @@ export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
   if (isDefined(NATIVE)) b.native = allocatePlaces();
 }
 
-/** steps: of those heads and tokens that a call of runHeads has. */
+/** steps: as many as there are heads and tokens in one part of a job. */
 export function allocateSsmuScratch(scratch: SsmuScratch, steps: i32): void {
   scratch.steps = allocate(<usize>steps * offsetof<HeadStep>());
   scratch.products = allocate(((config.headDim + 7) & ~7) * 4);

@@ -19,7 +19,7 @@ const WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-protot
 const FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", ...WARNINGS];
 const AVX2 = ["-mavx2"];
 const AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"];
-/** What is compiled for which instructions; at run time native.c asks the processor. */
+/** What is compiled for which instructions; at run time calls.c asks the processor. */
 const OBJECTS = [
   ["native.c", ["-I", HEADERS]],
   ["calls.c", []],
