@@ -128,16 +128,13 @@ export function heads(first: i32, count: i32, thread: i32): void {
   const state = changetype<LayerState>(pass.state);
   const scratch = changetype<SsmuScratch>(scratchOf(thread).ssmu);
   const tokens = pass.tokens;
-  for (let i = 0; i < count * tokens; i++) {
+  const steps = count * tokens;
+  for (let i = 0; i < steps; i++) {
     const t = i % tokens;
-    const step = stepAt(scratch, isDefined(NATIVE) ? i : 0);
-    startHead(step, ssmuOf(t), l, state, pass.first + t, first + i / tokens, scratch);
-    if (!isDefined(NATIVE)) finishHead(step, ssmuOf(t), l, state, scratch);
+    startHead(stepAt(scratch, i), ssmuOf(t), l, state, pass.first + t, first + i / tokens, scratch);
   }
-  if (isDefined(NATIVE)) {
-    if (headsNatively(scratch.steps, count * tokens)) return;
-    for (let i = 0; i < count * tokens; i++) finishHead(stepAt(scratch, i), ssmuOf(i % tokens), l, state, scratch);
-  }
+  if (isDefined(NATIVE)) if (headsNatively(scratch.steps, steps)) return;
+  for (let i = 0; i < steps; i++) finishHead(stepAt(scratch, i), ssmuOf(i % tokens), l, state, scratch);
 }
 
 /** residual += out_proj. */

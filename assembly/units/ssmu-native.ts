@@ -48,23 +48,14 @@ class GatePlaces {
   gammaScale: i32; // and g · gamma
 }
 
-/** Both, of a token. */
-@unmanaged
-export class NativePlaces {
-  scan: usize;
-  gate: usize;
-}
-
-export function allocatePlaces(): NativePlaces {
-  const places = changetype<NativePlaces>(allocate(offsetof<NativePlaces>()));
-  places.scan = allocate(offsetof<ScanPlaces>());
-  places.gate = allocate(offsetof<GatePlaces>());
-  return places;
+export function allocatePlaces(b: SsmuBuffers): void {
+  b.scanPlaces = allocate(offsetof<ScanPlaces>());
+  b.gatePlaces = allocate(offsetof<GatePlaces>());
 }
 
 /** Before a token's first convolution in a layer. */
 export function describeScan(b: SsmuBuffers, layer: Layer, state: LayerState, t: u32): void {
-  const p = changetype<ScanPlaces>(b.native.scan);
+  const p = changetype<ScanPlaces>(b.scanPlaces);
   p.conv = b.conv;
   p.taps = state.taps;
   p.weights = layer.convWeights;
@@ -87,7 +78,7 @@ export function describeScan(b: SsmuBuffers, layer: Layer, state: LayerState, t:
 
 /** Before its first gate. */
 export function describeGate(b: SsmuBuffers, layer: Layer): void {
-  const p = changetype<GatePlaces>(b.native.gate);
+  const p = changetype<GatePlaces>(b.gatePlaces);
   const grouped = config.normGroups > 1;
   p.y = b.y;
   p.z = b.z;
@@ -102,10 +93,9 @@ export function describeGate(b: SsmuBuffers, layer: Layer): void {
   p.gammaScale = layer.fU - layer.fG - layer.fGamma;
 }
 
-/** Channels from..to of the convolution, in place; false: not done. f, fOut: fraction bits before, after. */
-export function convolveNatively(b: SsmuBuffers, layer: Layer, from: i32, to: i32, f: i32, fOut: i32): bool {
-  const shift = f + layer.fConv - SILU_IN_FRACTION;
-  return convolve(b.native.scan, from, to - from, shift, fOut, memory.size()) != 0;
+/** Channels from..to of the convolution, in place; false: not done. shift: to Q11; fOut: fraction bits after SiLU. */
+export function convolveNatively(b: SsmuBuffers, from: i32, to: i32, shift: i32, fOut: i32): bool {
+  return convolve(b.scanPlaces, from, to - from, shift, fOut, memory.size()) != 0;
 }
 
 /** HeadStep [count], one after the other; false: nothing is done. */

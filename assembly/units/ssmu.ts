@@ -12,7 +12,7 @@ import { Exact, power } from "./exact";
 import { Lanes } from "./lanes";
 import { SILU_SCRATCH, Silu } from "./silu";
 import { HeadStep } from "./ssmu-groups";
-import { allocatePlaces, convolveNatively, describeGate, describeScan, NativePlaces } from "./ssmu-native";
+import { allocatePlaces, convolveNatively, describeGate, describeScan } from "./ssmu-native";
 import { BLOCK_VALUES, SCAN_CHANNELS, SCAN_SCRATCH, scanChannels } from "./ssmu-scan";
 import { scanChannelWide } from "./ssmu-wide";
 
@@ -30,7 +30,8 @@ export class SsmuBuffers {
   g: usize; //      i32 [E], Q fG; only with a grouped norm
   squares: usize; // u64 [H], Σ g² of a head
   u: usize; //      i32 [padded E], Q fU: the HTU's input
-  native: NativePlaces; // of the add-on's build only
+  scanPlaces: usize; // ScanPlaces and GatePlaces of ssmu-native.ts, in the add-on's build alone
+  gatePlaces: usize;
 }
 
 /** What a thread needs while it works on a head. */
@@ -61,7 +62,7 @@ export function allocateSsmu(b: SsmuBuffers, paddedInner: i32): void {
   b.g = config.normGroups > 1 ? allocate(e * 4) : 0;
   b.squares = allocate(config.heads * 8);
   b.u = allocate(paddedInner * 4);
-  if (isDefined(NATIVE)) b.native = allocatePlaces();
+  if (isDefined(NATIVE)) allocatePlaces(b);
 }
 
 /** steps: as many as there are heads and tokens in one part of a job. */
@@ -114,8 +115,8 @@ export function startHead(
   step.fade = <f64>exp2n(step.f) * power(-16);
   step.skip = <f64>load<i16>(layer.skip + ((<usize>head) << 1)) * power(-skipShift(layer));
   if (isDefined(NATIVE)) {
-    step.scan = b.native.scan;
-    step.gate = b.native.gate;
+    step.scan = b.scanPlaces;
+    step.gate = b.gatePlaces;
   }
 }
 
@@ -160,11 +161,11 @@ export function scanHead(step: HeadStep, b: SsmuBuffers, layer: Layer, state: La
     codes += <usize>batch * channelBytes;
     exponents += batch * groups;
   }
-  readHead(step, layer, head, x, y);
+  readHead(step, layer, x, y);
 }
 
 /** y = sat32(rsh(Y · 2^-F, 16) + rsh(D · x)) of a head's channels, in place of Y. */
-function readHead(step: HeadStep, layer: Layer, head: i32, x: usize, y: usize): void {
+function readHead(step: HeadStep, layer: Layer, x: usize, y: usize): void {
   const p = config.headDim;
   const c = f64x2.splat(step.fade);
   const d = f64x2.splat(step.skip);
@@ -177,7 +178,7 @@ function readHead(step: HeadStep, layer: Layer, head: i32, x: usize, y: usize): 
     const high = f64x2.add(Exact.round(f64x2.mul(Exact.high(sums), c)), Exact.round(f64x2.mul(Exact.high(inputs), d)));
     v128.store(at, Exact.integers(low, high));
   }
-  const skip = <i64>load<i16>(layer.skip + ((<usize>head) << 1));
+  const skip = <i64>load<i16>(layer.skip + ((<usize>step.head) << 1));
   for (; i < p; i++) {
     const at = y + ((<usize>i) << 2);
     const input = rsh(skip * <i64>load<i16>(x + ((<usize>i) << 1)), skipShift(layer));
@@ -197,9 +198,9 @@ function convolve(
   fOut: i32,
   scratch: SsmuScratch,
 ): void {
-  if (isDefined(NATIVE)) if (convolveNatively(b, layer, from, to, f, fOut)) return;
-  const slot = <i32>(t % <u32>(config.convWidth - 1));
   const shift = f + layer.fConv - SILU_IN_FRACTION;
+  if (isDefined(NATIVE)) if (convolveNatively(b, from, to, shift, fOut)) return;
+  const slot = <i32>(t % <u32>(config.convWidth - 1));
   const fast = shift >= 0 && shift < 32;
   const sums = scratch.silu + SILU_SCRATCH;
   for (let c = from; c < to; c += 8) {

@@ -155,7 +155,7 @@ export function gateLayer(b: SsmuBuffers, i: i32): void {
       const step = stepAt(scratch, 0);
       step.head = head;
       step.scan = 0;
-      step.gate = b.native.gate;
+      step.gate = b.gatePlaces;
       if (headsNatively(scratch.steps, 1)) continue;
     }
     gateHead(b, layerAt(i), head, scratch);
