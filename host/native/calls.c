@@ -29,7 +29,6 @@ enum {
   LARGEST_EXPONENT = 1000,
 };
 
-static void (*gemv)(const struct lm_product*);
 static void (*gemm)(const struct lm_product*);
 static bool has_avx512; /* for everything else than products: with less, WebAssembly does it */
 
@@ -37,7 +36,6 @@ const char* lm_choose_kernels(void) {
   const char* wanted = getenv("LIGHTMAMBA_ISA");
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || (wanted != NULL && strcmp(wanted, "none") == 0)) return NULL;
-  gemv = lm_gemv_avx2;
   gemm = lm_gemm_avx2;
   if (wanted != NULL && strcmp(wanted, "avx2") == 0) return "avx2";
   if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vnni")) return "avx2";
@@ -123,7 +121,7 @@ static bool project(struct lm_memory* m, const uint32_t* w) {
     r.addends[t] = range(m, word(addends + t * sizeof(uint32_t)), rows * sizeof(int32_t));
   }
   if (m->wrong != NULL) return false;
-  (p.tokens == 1 ? gemv : gemm)(&p);
+  (tokens == 1 ? lm_gemv_avx2 : gemm)(&p);
   lm_scale_rows_avx2(&r);
   return true;
 }

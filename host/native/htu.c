@@ -1,14 +1,6 @@
 /* HTU: Hadamard transform (docs/numerics.md section 3.4), as assembly/units/htu.ts does it, for AVX-512. Sums of integers: any order gives the same bits. */
+#include "ints.h"
 #include "kernels.h"
-
-#include <immintrin.h>
-
-enum { LANES = 16 };
-
-typedef __m512i vec;
-
-static inline vec load(const int32_t* at) { return _mm512_loadu_si512(at); }
-static inline void store(int32_t* at, vec x) { _mm512_storeu_si512(at, x); }
 
 /* One level between lanes: x + y, and where the mask is set y - x, which is the difference of a pair the other way round. */
 static inline vec level(vec x, vec y, __mmask16 second) { return _mm512_mask_sub_epi32(_mm512_add_epi32(x, y), second, y, x); }

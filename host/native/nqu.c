@@ -1,26 +1,15 @@
 /* NQU (docs/numerics.md section 3.1), as assembly/units/nqu.ts does it, for AVX-512: a group of 16 values is a vector. */
+#include "ints.h"
 #include "kernels.h"
 
-#include <immintrin.h>
+_Static_assert((int)LANES == (int)ACTIVATION_GROUP, "a group is a vector");
 
 enum {
-  LANES = ACTIVATION_GROUP,
   GROUPED_GUARD = 5,
   WHOLE_GUARD = 8,
   LEVELS = 15,
   WIDEST = 3825, /* 255 · 15, of a group at exponent 0 */
 };
-
-typedef __m512i vec;
-
-static inline vec splat(int32_t value) { return _mm512_set1_epi32(value); }
-static inline vec load(const int32_t* at) { return _mm512_loadu_si512(at); }
-
-/* rsh of lanes; values and results fit int32. */
-static inline vec shifted(vec x, int s) {
-  if (s <= 0) return _mm512_sll_epi32(x, _mm_cvtsi32_si128(-s));
-  return _mm512_sra_epi32(_mm512_add_epi32(x, splat(1 << (s - 1))), _mm_cvtsi32_si128(s));
-}
 
 /* Σ x² in eight lanes of int64. */
 static inline vec add_squares(vec sum, vec x) {
@@ -52,9 +41,9 @@ static inline void zero_points(const int32_t* low, const int32_t* high, int e, i
   const vec inverse = _mm512_cvttps_epi32(_mm512_div_ps(_mm512_cvtepi32_ps(dividend), _mm512_cvtepi32_ps(scale)));
   const vec origin = _mm512_mullo_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), shifted(least, e - GROUPED_GUARD)), inverse);
   const vec zero = _mm512_srai_epi32(_mm512_add_epi32(origin, splat(0x100000)), 21);
-  _mm512_storeu_si512(scales, scale);
-  _mm512_storeu_si512(inverses, inverse);
-  _mm512_storeu_si512(zeros, _mm512_min_epi32(_mm512_max_epi32(zero, _mm512_setzero_si512()), splat(LEVELS)));
+  store(scales, scale);
+  store(inverses, inverse);
+  store(zeros, _mm512_min_epi32(_mm512_max_epi32(zero, _mm512_setzero_si512()), splat(LEVELS)));
 }
 
 uint64_t lm_quantize_a4_avx512(int32_t* exponent, uint8_t* records, const int32_t* values, int groups) {

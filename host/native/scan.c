@@ -256,10 +256,7 @@ static int shifts_of(const struct lm_scan* s) {
   __m256i most = _mm256_set1_epi8(EXPONENT_MIN);
   for (size_t i = 0; i < count; i += 32) most = _mm256_max_epi8(most, _mm256_loadu_si256((const __m256i*)(s->exponents + i)));
   const __m128i half = _mm_max_epi8(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
-  int8_t bytes[16];
-  _mm_storeu_si128((__m128i*)bytes, half);
-  int largest = EXPONENT_MIN;
-  for (int i = 0; i < 16; i++) largest = bytes[i] > largest ? bytes[i] : largest;
+  const int largest = _mm512_reduce_max_epi32(_mm512_cvtepi8_epi32(half));
   const int most_shift = largest - s->halvings - s->exponent - 7;
   return most_shift <= 0 ? NONE : most_shift <= MOST_SHIFT ? FINE : COARSE;
 }

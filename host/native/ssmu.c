@@ -2,28 +2,14 @@
  * SSMU: what a head does before and after the scan of its state (docs/numerics.md section 3.3), for AVX-512: 16 channels at a time, as
  * assembly/units/ssmu.ts and silu.ts do four and eight.
  */
+#include "ints.h"
 #include "kernels.h"
 
-#include <immintrin.h>
-
-enum {
-  LANES = 16,
-  LINE = 64, /* bytes of a cache line */
-};
-
-typedef __m512i vec;
-
-static inline vec splat(int32_t value) { return _mm512_set1_epi32(value); }
+enum { LINE = 64 }; /* bytes of a cache line */
 
 /* 16 int16 as int32. */
 static inline vec load16(const int16_t* at) { return _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i*)at)); }
 static inline void store16(int16_t* at, __m256i values) { _mm256_storeu_si256((__m256i*)at, values); }
-
-/* rsh of int32 for -31 <= s <= 31. */
-static inline vec shifted(vec x, int s) {
-  if (s <= 0) return _mm512_sll_epi32(x, _mm_cvtsi32_si128(-s));
-  return _mm512_srai_epi32(_mm512_add_epi32(_mm512_sra_epi32(x, _mm_cvtsi32_si128(s - 1)), splat(1)), 1);
-}
 
 /* x·sigmoid(x) of Q11 with `fraction` bits, 0 <= fraction <= 16. steps: i16 [256][2], an entry and how far it is to the next. */
 static inline __m256i silu(vec u, const int32_t* steps, int fraction) {
@@ -55,7 +41,7 @@ void lm_convolve_avx512(const struct lm_convolution* v) {
   fetch_next(v);
   for (int c = 0; c < v->channels; c += LANES) {
     const int16_t* weights = v->weights + c;
-    vec sum = _mm512_loadu_si512(v->bias + c);
+    vec sum = load(v->bias + c);
     for (int tap = 0, slot = v->slot; tap < v->width; tap++) {
       const vec x = load16(tap + 1 == v->width ? v->values + c : v->taps + (size_t)slot * v->row + (size_t)c);
       sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(x, load16(weights)));
@@ -77,11 +63,11 @@ int lm_scale_input_avx512(int32_t* products, const int16_t* x, int32_t mantissa,
   vec most = _mm512_setzero_si512();
   for (int i = 0; i < channels; i += LANES) {
     const vec product = _mm512_mullo_epi32(load16(x + i), splat(mantissa));
-    _mm512_storeu_si512(products + i, product);
+    store(products + i, product);
     most = _mm512_max_epu32(most, _mm512_abs_epi32(product));
   }
   const int s = byte_shift(_mm512_reduce_max_epu32(most));
-  for (int i = 0; i < channels; i += LANES) _mm512_storeu_si512(products + i, shifted(_mm512_loadu_si512(products + i), s));
+  for (int i = 0; i < channels; i += LANES) store(products + i, shifted(load(products + i), s));
   return s;
 }
 
