@@ -1,5 +1,5 @@
 /** The newest measurement of the history, as a table. */
-import { type Spread, showSpread } from "../../host/bench/spread.ts";
+import { type Spread, scaled, showSpread } from "../../host/bench/spread.ts";
 import type { Column } from "../../host/bench/table.ts";
 import { markdown } from "../pages.ts";
 import type { Entry } from "./entry.ts";
@@ -22,8 +22,7 @@ const COLUMNS: readonly Column<Entry>[] = [
 ];
 
 function percents(share: Spread | undefined): string | undefined {
-  if (share === undefined) return undefined;
-  return showSpread({ median: 100 * share.median, low: 100 * share.low, high: 100 * share.high });
+  return share && showSpread(scaled(share, 100));
 }
 
 /** All entries of the last run, and what they were measured on. */

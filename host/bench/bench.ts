@@ -65,11 +65,11 @@ export function defaultThreads(): number[] {
 }
 
 export async function bench(options: BenchOptions): Promise<BenchResult> {
+  const candidates = openCandidates(options);
   const probes = options.threads.map((count) => new BandwidthProbe(count, options.variant ?? bestVariant()));
-  const candidates = openCandidates(options, probes);
   const meter = PowerMeter.open(options.hwmon ?? HWMON);
   try {
-    await playRounds(options, candidates);
+    await playRounds(options, candidates, probes);
     return resultOf(options, candidates, await meter?.stop());
   } finally {
     meter?.close();
@@ -82,13 +82,15 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
 async function playRounds(
   { rounds, prefillTokens, decodeTokens, progress }: BenchOptions,
   candidates: readonly Candidate[],
+  probes: readonly BandwidthProbe[],
 ): Promise<void> {
   const total = (rounds + 1) * candidates.length;
   let done = 0;
   for (let round = 0; round <= rounds; round++) {
     for (const candidate of candidates) {
       progress?.(done++, total, round === 0 ? "warming up" : `round ${round} of ${rounds}`);
-      await candidate.play(prefillTokens, decodeTokens);
+      const probe = probes.find(({ threads }) => threads === candidate.model.threads)!;
+      await candidate.play(prefillTokens, decodeTokens, probe);
     }
   }
 }
@@ -115,15 +117,14 @@ function resultOf(
   };
 }
 
-function openCandidates({ source, threads, variant }: BenchOptions, probes: readonly BandwidthProbe[]): Candidate[] {
-  return threads.flatMap((count, i) => {
-    const probe = probes[i]!;
+function openCandidates({ source, threads, variant }: BenchOptions): Candidate[] {
+  return threads.flatMap((count) => {
     const options = { threads: count, ...(variant && { variant }) };
-    if (typeof source === "string") return [new Candidate(Model.load(source, options), probe)];
+    if (typeof source === "string") return [new Candidate(Model.load(source, options))];
     const config = shapeConfig(source.shape, source.layers);
     return source.activationBits.map((activationBits) => {
       const description = syntheticDescription(config, { activationBits, headBits: source.headBits });
-      return new Candidate(Model.synthetic(config, description, options), probe);
+      return new Candidate(Model.synthetic(config, description, options));
     });
   });
 }

@@ -52,17 +52,15 @@ interface Round {
 /** A model that is measured in turn with others. */
 export class Candidate {
   readonly model: Model;
-  readonly #probe: BandwidthProbe;
   #prefillTokens = 0;
   readonly #rounds: Round[] = [];
 
-  /** probe: of as many threads as the model has. */
-  constructor(model: Model, probe: BandwidthProbe) {
+  constructor(model: Model) {
     this.model = model;
-    this.#probe = probe;
   }
 
-  async play(prefillTokens: number, decodeTokens: number): Promise<void> {
+  /** One round; probe: of as many threads as the model has. */
+  async play(prefillTokens: number, decodeTokens: number, probe: BandwidthProbe): Promise<void> {
     this.#prefillTokens = prefillTokens;
     const session = this.model.session({ temperature: 0 });
     // The caches hold another model's weights, if there is one.
@@ -73,16 +71,21 @@ export class Candidate {
     const consumed = performance.now();
     const first = session.sample();
     const sampled = performance.now();
-    const decoded = await this.#decode(session, first, decodeTokens);
+    const decoded = await this.#decode(session, first, decodeTokens, probe);
     session.close();
     this.#rounds.push({ prefill: (consumed - begin) / 1000, firstToken: (sampled - begin) / 1000, ...decoded });
   }
 
   /** Ctrl-C gets through between two tokens, off the clock. */
-  async #decode(session: Session, first: number, count: number): Promise<Omit<Round, "prefill" | "firstToken">> {
+  async #decode(
+    session: Session,
+    first: number,
+    count: number,
+    probe: BandwidthProbe,
+  ): Promise<Omit<Round, "prefill" | "firstToken">> {
     let token = first;
     let spent = 0;
-    const before = this.#probe.measure();
+    const before = probe.measure();
     const start = monotonicSeconds();
     for (let i = 0; i < count; i++) {
       const begin = performance.now();
@@ -92,7 +95,7 @@ export class Candidate {
       await setImmediate();
     }
     const span: Span = [start, monotonicSeconds()];
-    const after = this.#probe.measure();
+    const after = probe.measure();
     const units = measureUnits(this.model, session, token, Math.min(count, UNIT_TOKENS));
     return { decode: spent / 1000 / count, readBytesPerSecond: [before, after], span, units };
   }

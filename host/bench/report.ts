@@ -2,7 +2,7 @@
 import type { BenchResult } from "./bench.ts";
 import type { BenchRun } from "./candidate.ts";
 import { machineLine } from "./machine.ts";
-import { type Spread, showSpread } from "./spread.ts";
+import { scaled, showSpread } from "./spread.ts";
 import { type Column, formatTable } from "./table.ts";
 import type { UnitTime } from "./units.ts";
 
@@ -74,8 +74,4 @@ function unitColumn(run: BenchRun): Column<UnitTime> {
     title: `${nameOf(run)}, ${threadsText(run.threads)}`,
     cell: ({ unit }) => (1000 * run.units.find((other) => other.unit === unit)!.seconds).toFixed(3),
   };
-}
-
-function scaled({ median, low, high }: Spread, factor: number): Spread {
-  return { median: median * factor, low: low * factor, high: high * factor };
 }
